@@ -1,0 +1,1 @@
+//! The state folder: which one, made safely, checked before anything is sent.

@@ -1,0 +1,2 @@
+//! The `molecule-mcp` program.
+fn main() {}

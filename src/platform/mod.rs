@@ -1,0 +1,11 @@
+//! The only place that speaks HTTP to a platform.
+//!
+//! [`client::Client`] is the one door; [`workspace::WorkspaceApi`] is the door with a workspace's credential, and its
+//! methods read like the platform's API. Nothing here keeps state beyond connections and the last seen rate limit.
+
+pub mod client;
+pub mod error;
+pub mod events;
+pub mod retry;
+pub mod wire;
+pub mod workspace;

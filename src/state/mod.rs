@@ -1,0 +1,13 @@
+//! The only place that knows file names in the state folder.
+//!
+//! [`journal::Journal`] is the heart: messages, cursor and outbox in one SQLite database that several processes share.
+//! The other files are small, and each has one writer.
+
+pub mod clock;
+pub mod cursor;
+pub mod health;
+pub mod journal;
+pub mod lock;
+pub mod message;
+pub mod outbox;
+pub mod secret;
