@@ -1,13 +1,24 @@
 //! The one door to a platform: every request of this program goes through [`Client::send`].
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::Method;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
-use super::error::CallError;
+use super::error::{CallError, MAX_DETAIL, clip};
+use super::{address, verdict};
 use crate::types::{BaseUrl, Secret, Timestamp};
+
+mod connections;
+mod sending;
+
+/// Largest request body that a platform of level B takes whole; a larger one is refused before anything is sent.
+pub const MAX_BODY: usize = 1_000_000;
 
 /// How to reach a platform; shared by all clients of it.
 #[derive(Clone, Debug)]
@@ -38,7 +49,7 @@ pub struct Request<'a> {
     pub path: &'a [&'a str],
     /// Query pairs, unescaped.
     pub query: Vec<(&'static str, String)>,
-    /// JSON body.
+    /// JSON body of at most [`MAX_BODY`] bytes. U+0000 in its strings is sent as U+FFFD.
     pub body: Option<Value>,
     /// Sent as `Authorization: Bearer`, marked sensitive.
     pub bearer: Option<Secret>,
@@ -50,8 +61,7 @@ pub struct Request<'a> {
     pub limit: usize,
 }
 
-/// A 2xx answer.
-#[derive(Debug)]
+/// A 2xx answer. Its `Debug` shows the body's length only: bodies hold credentials and other people's text.
 pub struct Answer {
     /// 200 to 299.
     pub status: u16,
@@ -61,7 +71,7 @@ pub struct Answer {
     pub date: Option<Timestamp>,
 }
 
-/// The platform's rate limiter as last seen on any answer.
+/// The platform's rate limiter as last seen on an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimit {
     /// `X-RateLimit-Limit`.
@@ -73,39 +83,203 @@ pub struct RateLimit {
 }
 
 /// Connections to one platform. Cheap to clone; clones share connections.
-#[derive(Clone, Debug)]
-pub struct Client {}
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    connections: Arc<OnceCell<reqwest::Client>>,
+}
+
+/// What clients made from one another have in common.
+struct Shared {
+    settings: Settings,
+    deadlines: Deadlines,
+    limiter: Mutex<RateLimit>,
+}
+
+/// How long each part of a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadlines {
+    pub(super) connect: Duration,
+    pub(super) quick: Duration,
+    pub(super) long: Duration,
+}
+
+impl Deadlines {
+    /// The total is a little longer than the connect deadline, so that a connection that never came up is told as
+    /// such and not as a request whose outcome is unknown.
+    const REAL: Self = Self {
+        connect: Duration::from_secs(10),
+        quick: Duration::from_millis(10_250),
+        long: Duration::from_secs(30),
+    };
+
+    fn of(self, class: Class) -> Duration {
+        match class {
+            Class::Quick => self.quick,
+            Class::Long => self.long,
+        }
+    }
+}
 
 impl Client {
     /// Prepares a client. The TLS part is built at the first request, so that starting costs nothing.
     #[must_use]
-    pub fn new(_settings: Settings) -> Self {
-        todo!()
+    pub fn new(settings: Settings) -> Self {
+        Self::with_deadlines(settings, Deadlines::REAL)
+    }
+
+    pub(super) fn with_deadlines(settings: Settings, deadlines: Deadlines) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                settings,
+                deadlines,
+                limiter: Mutex::default(),
+            }),
+            connections: Arc::default(),
+        }
     }
 
     /// A second client to the same platform with connections of its own, for the heartbeat.
     #[must_use]
     pub fn separate(&self) -> Self {
-        todo!()
+        Self {
+            shared: Arc::clone(&self.shared),
+            connections: Arc::default(),
+        }
     }
 
     /// The platform's address.
     #[must_use]
     pub fn base(&self) -> &BaseUrl {
-        todo!()
+        &self.shared.settings.base
     }
 
-    /// The rate limiter as last seen on any answer, by this client or those made from it.
+    /// The rate limiter as last seen by this client or those made from it.
+    ///
+    /// Answers to calls without a credential count only when an organization is named: the platform would otherwise
+    /// count them in another bucket than the workspace's own.
     #[must_use]
     pub fn rate_limit(&self) -> RateLimit {
-        todo!()
+        *self.shared.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends one request once and reads the whole answer.
     ///
     /// # Errors
     /// See [`CallError`]; nothing is retried here.
-    pub async fn send(&self, _request: Request<'_>) -> Result<Answer, CallError> {
-        todo!()
+    pub async fn send(&self, request: Request<'_>) -> Result<Answer, CallError> {
+        let limit = request.limit;
+        let deadline = self.shared.deadlines.of(request.class);
+        let prepared = self.prepare(&request, "application/json").await?;
+        let exchange = async {
+            let response = self.exchange(prepared, request.bearer.as_ref()).await?;
+            Ok(Answer {
+                status: response.status().as_u16(),
+                date: verdict::date(response.headers()),
+                body: sending::whole_body(response, limit).await?,
+            })
+        };
+        within(deadline, exchange).await
+    }
+
+    /// Sends one request and hands back the answer with its body still to come. The deadline of the request's class
+    /// covers the answer's head only.
+    pub(super) async fn open(&self, request: Request<'_>, accept: &'static str) -> Result<Response, CallError> {
+        let deadline = self.shared.deadlines.of(request.class);
+        let prepared = self.prepare(&request, accept).await?;
+        within(deadline, self.exchange(prepared, request.bearer.as_ref())).await
+    }
+
+    /// Everything that can fail before a byte leaves.
+    async fn prepare(&self, request: &Request<'_>, accept: &'static str) -> Result<RequestBuilder, CallError> {
+        let settings = &self.shared.settings;
+        let url = address::build(&settings.base, request.path, &request.query)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(ORIGIN, sending::header("PLATFORM_URL", &settings.base.origin())?);
+        if let Some(org) = &settings.org_id {
+            headers.insert(ORG, sending::header("MOLECULE_ORG_ID", org)?);
+        }
+        if let Some(sender) = request.sender {
+            headers.insert(SENDER, sending::header("the workspace id", sender)?);
+        }
+        if let Some(token) = &request.bearer {
+            let mut bearer = sending::header("the token", &format!("Bearer {}", token.expose()))?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        let body = request.body.as_ref().map(sending::encode).transpose()?;
+        let connections = self
+            .connections
+            .get_or_try_init(|| connections::build(settings, self.shared.deadlines.connect))
+            .await?;
+        let mut prepared = connections.request(request.method.clone(), url);
+        if let Some(body) = body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            prepared = prepared.body(body);
+        }
+        Ok(prepared.headers(headers))
+    }
+
+    /// Up to the head of a 2xx answer; anything else is read as far as needed and judged.
+    async fn exchange(&self, prepared: RequestBuilder, bearer: Option<&Secret>) -> Result<Response, CallError> {
+        let response = prepared.send().await.map_err(|error| CallError::transport(&error))?;
+        if bearer.is_some() || self.shared.settings.org_id.is_some() {
+            self.remember_limit(response.headers());
+        }
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = sending::start_of_body(response, verdict::MAX_ERROR_BODY).await;
+        Err(verdict::on(status, &headers, &body, bearer))
+    }
+
+    /// An answer without limiter headers (from an edge, say) leaves the last known state alone.
+    fn remember_limit(&self, headers: &HeaderMap) {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let number = |name: &str| text(name).and_then(|value| value.trim().parse::<u64>().ok());
+        if text("x-ratelimit-limit").is_none() && text("x-ratelimit-remaining").is_none() {
+            return;
+        }
+        let seen = RateLimit {
+            limit: number("x-ratelimit-limit"),
+            remaining: number("x-ratelimit-remaining"),
+            reset: number("x-ratelimit-reset").map(Duration::from_secs),
+        };
+        *self.shared.limiter.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 }
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("bytes", &self.body.len())
+            .field("date", &self.date)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("settings", &self.shared.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+const ORG: HeaderName = HeaderName::from_static("x-molecule-org-id");
+const SENDER: HeaderName = HeaderName::from_static("x-workspace-id");
+
+/// Bounds a call that may have been sent by now: running out of time leaves its outcome unknown.
+async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    tokio::time::timeout(deadline, call).await.unwrap_or_else(|_| {
+        Err(CallError::Interrupted {
+            detail: format!("no complete answer within {} s", deadline.as_secs_f64().floor()),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

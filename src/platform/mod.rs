@@ -9,3 +9,10 @@ pub mod events;
 pub mod retry;
 pub mod wire;
 pub mod workspace;
+
+mod a2a;
+mod address;
+mod lookups;
+#[cfg(test)]
+mod testing;
+mod verdict;

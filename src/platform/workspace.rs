@@ -1,69 +1,107 @@
 //! The platform's API as one workspace may call it: every method is one route, named for what it does.
 
-use serde_json::Value;
+use reqwest::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
-use super::client::Client;
+use super::client::{Answer, Class, Client, Request};
 use super::error::CallError;
 use super::events::EventStream;
 use super::wire::{
     A2aAnswer, ActivityPage, ActivityQuery, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer, RegisterBody,
     Registered,
 };
+use super::{a2a, verdict};
 use crate::config::token::TokenSource;
-use crate::types::{PeerId, WorkspaceId};
+use crate::types::{PeerId, Secret, WorkspaceId};
 
-/// Largest request body that a platform of level B takes whole.
-pub const MAX_BODY: usize = 1_000_000;
+pub use super::client::MAX_BODY;
+
+/// Largest page of the activity log in bytes.
+pub const MAX_PAGE: usize = 32 * 1024 * 1024;
+
+/// Largest answer of a peer: the platform takes 10 MiB from it, and wraps nothing around.
+const MAX_REPLY: usize = 12 * 1024 * 1024;
+
+/// Largest list or row that may hold agent cards, which can be any JSON.
+const MAX_LIST: usize = 8 * 1024 * 1024;
+
+/// Largest answer that says little more than yes.
+const MAX_RECEIPT: usize = 1024 * 1024;
 
 /// A client with one workspace's credential. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct WorkspaceApi {}
+pub struct WorkspaceApi {
+    client: Client,
+    workspace: WorkspaceId,
+    token: TokenSource,
+}
 
 impl WorkspaceApi {
     /// Binds a client to a workspace. The token is read from `token` anew for every request.
     #[must_use]
-    pub fn new(_client: Client, _workspace: WorkspaceId, _token: TokenSource) -> Self {
-        todo!()
+    pub fn new(client: Client, workspace: WorkspaceId, token: TokenSource) -> Self {
+        Self {
+            client,
+            workspace,
+            token,
+        }
     }
 
     /// The same API over connections of its own.
     #[must_use]
     pub fn separate(&self) -> Self {
-        todo!()
+        Self {
+            client: self.client.separate(),
+            ..self.clone()
+        }
     }
 
     /// The workspace it speaks for.
     #[must_use]
     pub fn workspace(&self) -> &WorkspaceId {
-        todo!()
+        &self.workspace
     }
 
     /// The client below.
     #[must_use]
     pub fn client(&self) -> &Client {
-        todo!()
+        &self.client
     }
 
     /// Where the token comes from.
     #[must_use]
     pub fn token(&self) -> &TokenSource {
-        todo!()
+        &self.token
     }
 
     /// `POST /registry/register`.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn register(&self, _body: &RegisterBody) -> Result<Registered, CallError> {
-        todo!()
+    pub async fn register(&self, body: &RegisterBody) -> Result<Registered, CallError> {
+        let path = ["registry", "register"];
+        let answer = self.post(&path, written(body)?).await?;
+        let said: Map<String, Value> = parsed("a JSON object", &answer.body)?;
+        Ok(Registered {
+            auth_token: secret(&said, "auth_token"),
+            inbound_secret: secret(&said, "platform_inbound_secret"),
+        })
     }
 
-    /// `POST /registry/heartbeat`.
+    /// `POST /registry/heartbeat`. Any 2xx is a good beat, whatever its body.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn heartbeat(&self, _beat: &Beat) -> Result<BeatReply, CallError> {
-        todo!()
+    pub async fn heartbeat(&self, beat: &Beat) -> Result<BeatReply, CallError> {
+        let path = ["registry", "heartbeat"];
+        let answer = self.post(&path, written(beat)?).await?;
+        let said: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
+        Ok(BeatReply {
+            inbound_secret: secret(&said, "platform_inbound_secret"),
+        })
     }
 
     /// `GET /workspaces/:id` of this workspace, without a credential (the route is public).
@@ -71,78 +109,243 @@ impl WorkspaceApi {
     /// # Errors
     /// Anything but the three outcomes of [`Existence`].
     pub async fn existence(&self) -> Result<Existence, CallError> {
-        todo!()
+        existence(self.workspace.as_str(), self.public_row(self.workspace.as_str()).await)
     }
 
     /// `GET /workspaces/:id` of another workspace; also used to refuse delegations to removed targets.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn existence_of(&self, _peer: &PeerId) -> Result<Existence, CallError> {
-        todo!()
+    pub async fn existence_of(&self, peer: &PeerId) -> Result<Existence, CallError> {
+        existence(peer.as_str(), self.public_row(peer.as_str()).await)
     }
 
     /// `GET /workspaces/:id/activity`. The answer may be up to 32 MiB; [`CallError::TooLarge`] beyond.
     ///
     /// # Errors
     /// 410 arrives as [`CallError::Rejected`].
-    pub async fn activity(&self, _query: &ActivityQuery) -> Result<ActivityPage, CallError> {
-        todo!()
+    pub async fn activity(&self, query: &ActivityQuery) -> Result<ActivityPage, CallError> {
+        let mut pairs = Vec::new();
+        pairs.extend(query.kind.map(|kind| ("type", kind.to_owned())));
+        pairs.extend(query.since_id.as_ref().map(|id| ("since_id", id.to_string())));
+        pairs.extend(query.since_secs.map(|secs| ("since_secs", secs.to_string())));
+        pairs.extend(query.before_ts.map(|time| ("before_ts", time.to_rfc3339())));
+        pairs.push(("limit", query.limit.to_string()));
+        pairs.extend(query.peer_info.then(|| ("include", "peer_info".to_owned())));
+        self.activity_page(pairs).await
+    }
+
+    /// One page of the activity log by any query.
+    pub(super) async fn activity_page(&self, query: Vec<(&'static str, String)>) -> Result<ActivityPage, CallError> {
+        let path = ["workspaces", self.workspace.as_str(), "activity"];
+        let request = Request {
+            query,
+            class: Class::Long,
+            limit: MAX_PAGE,
+            ..self.request(Method::GET, &path)
+        };
+        let answer = self.client.send(request).await?;
+        Ok(ActivityPage {
+            rows: rows(&answer.body)?,
+            date: answer.date,
+        })
     }
 
     /// `POST /workspaces/:id/activity/ack` (level C). `Ok(false)`: the platform has no such route.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn acknowledge(&self, _seq: i64) -> Result<bool, CallError> {
-        todo!()
+    pub async fn acknowledge(&self, seq: i64) -> Result<bool, CallError> {
+        let path = ["workspaces", self.workspace.as_str(), "activity", "ack"];
+        match self.post(&path, json!({ "acked_seq": seq })).await {
+            Ok(_) => Ok(true),
+            Err(CallError::Rejected { status: 404 | 405, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// `POST /workspaces/:id/notify`: a message to the person.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn notify(&self, _message: &str) -> Result<(), CallError> {
-        todo!()
+    pub async fn notify(&self, message: &str) -> Result<(), CallError> {
+        let path = ["workspaces", self.workspace.as_str(), "notify"];
+        let answer = self.post(&path, json!({ "message": message })).await?;
+        // An edge may answer 200 with a web page; the message would then be lost in silence.
+        parsed::<Map<String, Value>>("a JSON object", &answer.body).map(drop)
     }
 
     /// `POST /workspaces/:target/a2a` with `X-Workspace-ID` of this workspace.
     ///
     /// # Errors
-    /// See [`CallError`]; a timeout is [`CallError::Interrupted`].
-    pub async fn a2a(&self, _target: &PeerId, _envelope: &Value) -> Result<A2aAnswer, CallError> {
-        todo!()
+    /// See [`CallError`]; a timeout is [`CallError::Interrupted`]. A peer that is busy, waking or restarting arrives as
+    /// [`CallError::Rejected`] with status 503 and that flag, see [`CallError::says`].
+    pub async fn a2a(&self, target: &PeerId, envelope: &Value) -> Result<A2aAnswer, CallError> {
+        let path = ["workspaces", target.as_str(), "a2a"];
+        let request = Request {
+            body: Some(envelope.clone()),
+            sender: Some(self.workspace.as_str()),
+            class: Class::Long,
+            limit: MAX_REPLY,
+            ..self.request(Method::POST, &path)
+        };
+        let token = request.bearer.clone();
+        let answer = self.client.send(request).await?;
+        Ok(match a2a::classify(&String::from_utf8_lossy(&answer.body)) {
+            A2aAnswer::Unclear { detail } => A2aAnswer::Unclear {
+                detail: verdict::without(token.as_ref(), &detail),
+            },
+            known => known,
+        })
     }
 
     /// `POST /workspaces/:id/delegate`.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn delegate(&self, _target: &PeerId, _task: &str, _key: &str) -> Result<Delegated, CallError> {
-        todo!()
+    pub async fn delegate(&self, target: &PeerId, task: &str, key: &str) -> Result<Delegated, CallError> {
+        let path = ["workspaces", self.workspace.as_str(), "delegate"];
+        let body = json!({ "target_id": target, "task": task, "idempotency_key": key });
+        let answer = self.post(&path, body).await?;
+        let said: Map<String, Value> = parsed("a JSON object", &answer.body)?;
+        match said.get("delegation_id").and_then(Value::as_str) {
+            Some(id) if !id.is_empty() => Ok(Delegated {
+                delegation_id: id.to_owned(),
+                idempotent_hit: said.get("idempotent_hit") == Some(&Value::Bool(true)),
+            }),
+            _ => Err(CallError::Malformed {
+                detail: "expected a delegation_id, got none".to_owned(),
+            }),
+        }
     }
 
-    /// `GET /workspaces/:id/delegations`: at most 50 rows, newest first.
+    /// `GET /workspaces/:id/delegations`: at most 50 rows, newest first. A row of another shape is left out.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn delegations(&self) -> Result<Vec<DelegationRow>, CallError> {
-        todo!()
+        let path = ["workspaces", self.workspace.as_str(), "delegations"];
+        self.list(self.request(Method::GET, &path)).await
     }
 
-    /// `GET /registry/:id/peers`.
+    /// `GET /registry/:id/peers`. A row of another shape is left out.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn peers(&self) -> Result<Vec<Peer>, CallError> {
-        todo!()
+        let path = ["registry", self.workspace.as_str(), "peers"];
+        let request = Request {
+            sender: Some(self.workspace.as_str()),
+            ..self.request(Method::GET, &path)
+        };
+        self.list(request).await
     }
 
-    /// Opens `GET /workspaces/:id/events/stream`.
+    /// Opens `GET /workspaces/:id/events/stream`. The deadline covers the answer's head only.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn events(&self) -> Result<EventStream, CallError> {
-        todo!()
+        let path = ["workspaces", self.workspace.as_str(), "events", "stream"];
+        let request = self.request(Method::GET, &path);
+        EventStream::over(self.client.open(request, "text/event-stream").await?)
+    }
+
+    /// A quick request with this workspace's credential of the moment.
+    fn request<'a>(&self, method: Method, path: &'a [&'a str]) -> Request<'a> {
+        Request {
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            bearer: self.token.current(),
+            sender: None,
+            class: Class::Quick,
+            limit: MAX_RECEIPT,
+        }
+    }
+
+    async fn post(&self, path: &[&str], body: Value) -> Result<Answer, CallError> {
+        let request = Request {
+            body: Some(body),
+            ..self.request(Method::POST, path)
+        };
+        self.client.send(request).await
+    }
+
+    async fn list<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Vec<T>, CallError> {
+        let answer = self
+            .client
+            .send(Request {
+                limit: MAX_LIST,
+                ..request
+            })
+            .await?;
+        let rows = rows(&answer.body)?;
+        Ok(rows
+            .iter()
+            .filter_map(|row| serde_json::from_str(row.get()).ok())
+            .collect())
+    }
+
+    /// `GET /workspaces/:id` without a credential.
+    pub(super) async fn public_row(&self, id: &str) -> Result<Value, CallError> {
+        let path = ["workspaces", id];
+        let request = Request {
+            bearer: None,
+            limit: MAX_LIST,
+            ..self.request(Method::GET, &path)
+        };
+        let answer = self.client.send(request).await?;
+        parsed::<Map<String, Value>>("a JSON object", &answer.body).map(Value::Object)
     }
 }
+
+/// What a look at a workspace's row proves. Nothing is concluded from an answer that may not be the platform's own.
+fn existence(id: &str, looked: Result<Value, CallError>) -> Result<Existence, CallError> {
+    match looked {
+        Ok(row) if row["status"] == "removed" => Ok(Existence::Removed(row)),
+        Ok(row) => Ok(Existence::Known(row)),
+        Err(CallError::Rejected {
+            status: 404,
+            body: Some(body),
+            ..
+        }) if body["error"] == "workspace not found" => Ok(Existence::Unknown),
+        Err(CallError::Rejected {
+            status: 410,
+            body: Some(body),
+            ..
+        }) if names(&body, id) => Ok(Existence::Removed(body)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a 410 speaks of this workspace: by its id or, where it names none, in the platform's own words.
+fn names(body: &Value, id: &str) -> bool {
+    match body["id"].as_str() {
+        Some(named) => named.eq_ignore_ascii_case(id),
+        None => body["error"] == "workspace removed",
+    }
+}
+
+/// Splits an array into raw rows. A byte that is no UTF-8 costs that character, not the page.
+fn rows(body: &[u8]) -> Result<Vec<Box<RawValue>>, CallError> {
+    let text = String::from_utf8_lossy(body);
+    serde_json::from_str(&text).map_err(|_| verdict::malformed("a JSON array", body))
+}
+
+fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {
+    serde_json::from_slice(body).map_err(|_| verdict::malformed(expected, body))
+}
+
+fn written(body: &impl Serialize) -> Result<Value, CallError> {
+    serde_json::to_value(body).map_err(|_| CallError::NotSent("the request could not be written as JSON".to_owned()))
+}
+
+/// A non-empty string that can be a credential.
+fn secret(said: &Map<String, Value>, key: &str) -> Option<Secret> {
+    Secret::parse(said.get(key)?.as_str()?).ok()
+}
+
+#[cfg(test)]
+mod tests;

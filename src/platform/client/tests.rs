@@ -1,0 +1,362 @@
+use std::io::Write;
+
+use serde_json::json;
+
+use super::super::testing::{PEER, Reply, Responder, TOKEN, deadlines};
+use super::*;
+use crate::types::PlainHttp;
+
+fn get<'a>(path: &'a [&'a str]) -> Request<'a> {
+    Request {
+        method: Method::GET,
+        path,
+        query: Vec::new(),
+        body: None,
+        bearer: Some(Secret::parse(TOKEN).unwrap()),
+        sender: None,
+        class: Class::Quick,
+        limit: 100,
+    }
+}
+
+/// Shows everything a person or a log could see of an error, after checking that no token is in it.
+fn shown(error: &CallError) -> String {
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains("0123456789"), "{shown}");
+    shown
+}
+
+#[tokio::test]
+async fn every_request_names_its_program_origin_and_credential() {
+    let responder = Responder::start(vec![Reply::json(200, "{}")]).await;
+    let mut settings = responder.settings();
+    settings.org_id = Some("org-1".to_owned());
+    let client = Client::with_deadlines(settings, deadlines());
+    let request = Request {
+        method: Method::POST,
+        query: vec![("q", "a b&c".to_owned())],
+        body: Some(json!({ "text": "x\0y" })),
+        sender: Some(PEER),
+        ..get(&["workspaces", "a/b", "a2a"])
+    };
+    client.send(request).await.unwrap();
+    client
+        .send(Request {
+            bearer: None,
+            ..get(&["health"])
+        })
+        .await
+        .unwrap();
+    let seen = responder.seen();
+    assert_eq!(seen[0].request_line(), "POST /workspaces/a%2Fb/a2a?q=a+b%26c HTTP/1.1");
+    for (name, value) in [
+        ("authorization", format!("Bearer {TOKEN}")),
+        ("user-agent", format!("molecule-mcp/{}", env!("CARGO_PKG_VERSION"))),
+        ("origin", responder.base.origin()),
+        ("x-molecule-org-id", "org-1".to_owned()),
+        ("x-workspace-id", PEER.to_owned()),
+        ("content-type", "application/json".to_owned()),
+    ] {
+        assert_eq!(seen[0].header(name), Some(value.as_str()), "{name}");
+    }
+    assert_eq!(seen[0].json(), json!({ "text": "x\u{fffd}y" }));
+    assert_eq!(seen[1].header("origin"), Some(responder.base.origin().as_str()));
+    for absent in ["authorization", "x-workspace-id", "content-type"] {
+        assert_eq!(seen[1].header(absent), None, "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn a_2xx_answer_comes_whole_with_the_platforms_clock() {
+    let responder = Responder::start(vec![Reply::new(
+        202,
+        &[("date", "Fri, 01 May 2026 10:00:00 GMT")],
+        "{\"a\":1}",
+    )])
+    .await;
+    let answer = responder.client().send(get(&["x"])).await.unwrap();
+    assert_eq!((answer.status, answer.body.as_slice()), (202, &b"{\"a\":1}"[..]));
+    assert_eq!(answer.date, Timestamp::parse("2026-05-01T10:00:00Z"));
+}
+
+#[tokio::test]
+async fn hostile_answers_become_errors() {
+    let echo = format!("{{\"error\":\"no\",\"you\":\"Bearer {TOKEN}\"}}");
+    for (reply, expected) in [
+        (Reply::raw(""), "Interrupted"),
+        (Reply::raw("nonsense\r\n\r\n"), "Interrupted"),
+        (
+            Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nshort"),
+            "Interrupted",
+        ),
+        (
+            Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\nshort"),
+            "Interrupted",
+        ),
+        (
+            Reply::raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\nshort"),
+            "Interrupted",
+        ),
+        (
+            Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n"),
+            "TooLarge { limit: 100 }",
+        ),
+        (Reply::new(200, &[], &"x".repeat(101)), "TooLarge { limit: 100 }"),
+        (
+            Reply::raw("HTTP/1.1 200 OK\r\n\r\n").then(&"x".repeat(5000)),
+            "TooLarge { limit: 100 }",
+        ),
+        (
+            Reply::new(302, &[("location", "http://elsewhere.example/")], ""),
+            "Rejected { status: 302",
+        ),
+        (Reply::json(400, &echo), "Rejected { status: 400"),
+        (Reply::json(401, &echo), "Refused { status: 401"),
+        (
+            Reply::raw("HTTP/1.1 401 X\r\ncontent-length: 500\r\n\r\n{\"err"),
+            "Refused { status: 401",
+        ),
+        (Reply::new(403, &[], ""), "Rejected { status: 403"),
+        (Reply::new(500, &[], &"x".repeat(1_000_000)), "Rejected { status: 500"),
+        (
+            Reply::new(429, &[("retry-after", "9")], ""),
+            "Throttled { status: 429, retry_after: Some(9s) }",
+        ),
+    ] {
+        let responder = Responder::start(vec![reply.clone()]).await;
+        let error = responder.client().send(get(&["x"])).await.unwrap_err();
+        assert!(shown(&error).contains(expected), "{reply:?}: {error:?}");
+        assert_eq!(responder.seen().len(), 1, "asked once, whatever the answer");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_the_limit_is_taken() {
+    let responder = Responder::start(vec![Reply::new(200, &[], &"x".repeat(100))]).await;
+    assert_eq!(responder.client().send(get(&["x"])).await.unwrap().body.len(), 100);
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_cut_at_the_deadline_of_its_class() {
+    let drip = |head: &str| {
+        (0..200).fold(Reply::raw(head), |reply, _| {
+            reply.pause(Duration::from_millis(20)).then("x")
+        })
+    };
+    for head in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nx-slow: ",
+        "HTTP/1.1 500 X\r\ncontent-length: 90\r\n\r\n",
+    ] {
+        let responder = Responder::start(vec![drip(head)]).await;
+        let short = Deadlines {
+            quick: Duration::from_millis(300),
+            ..deadlines()
+        };
+        let client = Client::with_deadlines(responder.settings(), short);
+        let start = std::time::Instant::now();
+        let error = client.send(get(&["x"])).await.unwrap_err();
+        assert!(matches!(error, CallError::Interrupted { .. }), "{head:?}: {error:?}");
+        assert!(start.elapsed() >= Duration::from_millis(300));
+        assert!(
+            start.elapsed() < Duration::from_secs(2),
+            "{head:?}: {:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn nothing_listening_means_that_nothing_was_sent() {
+    let responder = Responder::start(vec![Reply::json(200, "{}")]).await;
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let settings = Settings {
+        base: BaseUrl::parse(&format!("http://{closed}"), PlainHttp::Nearby).unwrap(),
+        ..responder.settings()
+    };
+    let error = Client::with_deadlines(settings, deadlines())
+        .send(get(&["x"]))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
+    assert!(shown(&error).contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn tls_that_fails_or_never_ends_means_that_nothing_was_sent() {
+    let mut authority = tempfile::NamedTempFile::new().unwrap();
+    authority.write_all(AUTHORITY.as_bytes()).unwrap();
+    for greeting in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, greeting)
+                .await
+                .unwrap();
+            let mut heard = Vec::new();
+            let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut heard).await;
+            heard
+        });
+        let settings = Settings {
+            base: BaseUrl::parse(&address, PlainHttp::Nearby).unwrap(),
+            org_id: None,
+            ca_file: Some(authority.path().to_owned()),
+        };
+        let short = Deadlines {
+            connect: Duration::from_millis(500),
+            ..deadlines()
+        };
+        let error = Client::with_deadlines(settings, short)
+            .send(get(&["x"]))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
+        shown(&error);
+        let heard = String::from_utf8_lossy(&server.await.unwrap()).into_owned();
+        assert!(!heard.contains(TOKEN) && !heard.contains("GET"), "{heard}");
+    }
+}
+
+#[test]
+fn a_connection_that_never_comes_up_is_told_before_the_whole_call_is_given_up() {
+    for class in [Class::Quick, Class::Long] {
+        assert!(Deadlines::REAL.connect < Deadlines::REAL.of(class), "{class:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_refused_before_anything_is() {
+    let responder = Responder::start(vec![Reply::json(200, "{}")]).await;
+    let client = responder.client();
+    for path in [&["workspaces", ".."][..], &["", "x"], &["."], &["a\nb"]] {
+        let error = client.send(get(path)).await.unwrap_err();
+        assert!(matches!(error, CallError::NotSent(_)), "{path:?}: {error:?}");
+    }
+    let large = Request {
+        body: Some(json!("x".repeat(MAX_BODY))),
+        ..get(&["x"])
+    };
+    assert!(matches!(client.send(large).await, Err(CallError::NotSent(_))));
+    let mut settings = responder.settings();
+    settings.org_id = Some("a\nb".to_owned());
+    let error = Client::new(settings).send(get(&["x"])).await.unwrap_err();
+    assert!(error.to_string().contains("MOLECULE_ORG_ID"), "{error}");
+    assert!(responder.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_unusable_authority_file_is_named_and_a_mended_one_is_picked_up() {
+    let responder = Responder::start(vec![Reply::json(200, "{}")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    let client = Client::new(Settings {
+        ca_file: Some(path.clone()),
+        ..responder.settings()
+    });
+    for (content, part) in [
+        (None, "not found"),
+        (Some(""), "no certificate"),
+        (
+            Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
+            "understood",
+        ),
+    ] {
+        if let Some(content) = content {
+            std::fs::write(&path, content).unwrap();
+        }
+        let error = client.send(get(&["x"])).await.unwrap_err();
+        assert!(matches!(error, CallError::NotSent(_)), "{error:?}");
+        for part in [part, "MOLECULE_CA_FILE", "ca.pem"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+    std::fs::write(&path, AUTHORITY).unwrap();
+    client.send(get(&["x"])).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_rate_limit_is_shared_and_survives_answers_without_it() {
+    let limited = |remaining| {
+        Reply::new(
+            404,
+            &[
+                ("x-ratelimit-limit", "600"),
+                ("x-ratelimit-remaining", remaining),
+                ("x-ratelimit-reset", "42"),
+            ],
+            "",
+        )
+    };
+    let responder = Responder::start(vec![
+        limited("119"),
+        Reply::json(200, "{}"),
+        limited("7"),
+        limited("118"),
+        Reply::new(200, &[("x-ratelimit-limit", "unlimited")], "{}"),
+    ])
+    .await;
+    let client = responder.client();
+    let other = client.separate();
+    assert_eq!(client.rate_limit(), RateLimit::default());
+    let expected = |remaining| RateLimit {
+        limit: Some(600),
+        remaining: Some(remaining),
+        reset: Some(Duration::from_secs(42)),
+    };
+    let _ = client.send(get(&["x"])).await;
+    assert_eq!(other.rate_limit(), expected(119));
+    let _ = other.send(get(&["x"])).await;
+    assert_eq!(client.rate_limit(), expected(119), "no headers, no change");
+    let public = Request {
+        bearer: None,
+        ..get(&["x"])
+    };
+    let _ = client.send(public).await;
+    assert_eq!(client.rate_limit(), expected(119), "another bucket");
+    let _ = client.clone().send(get(&["x"])).await;
+    assert_eq!(client.rate_limit(), expected(118));
+    let _ = client.send(get(&["x"])).await;
+    assert_eq!(client.rate_limit(), RateLimit::default(), "unlimited");
+}
+
+#[tokio::test]
+async fn clones_share_a_connection_and_a_separate_client_has_its_own() {
+    let responder = Responder::start(vec![Reply::json(200, "{}").keep_open()]).await;
+    let client = responder.client();
+    for one in [client.clone(), client.clone(), client.separate()] {
+        one.send(get(&["x"])).await.unwrap();
+        // The pool takes a connection back in a task of its own.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let connections: Vec<_> = responder.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [0, 0, 1]);
+}
+
+#[test]
+fn debug_output_of_a_request_and_a_client_holds_no_token() {
+    let client = Client::new(Settings {
+        base: BaseUrl::parse("https://x.example", PlainHttp::Nearby).unwrap(),
+        org_id: None,
+        ca_file: None,
+    });
+    assert!(!format!("{client:?} {:?}", get(&["x"])).contains("0123456789"));
+}
+
+/// A self-signed certificate made for these tests; its key was thrown away.
+const AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBojCCAUmgAwIBAgIUcRPgFtT9O3RnOCwSCVrEkCSM/b0wCgYIKoZIzj0EAwIw
+JjEkMCIGA1UEAwwbbW9sZWN1bGUtbWNwIHRlc3QgYXV0aG9yaXR5MCAXDTI2MTEy
+MTEwMTIyN1oYDzIxMjYxMDI4MTAxMjI3WjAmMSQwIgYDVQQDDBttb2xlY3VsZS1t
+Y3AgdGVzdCBhdXRob3JpdHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAS3z2Kh
+IenAp9ZOHB4eONHTbhI4zjpjYyAFucwk+aEdoWd5yn3SSiwPl4RnrGwXI433vqlW
+ydqX+NLWOJ3ctCamo1MwUTAdBgNVHQ4EFgQUTEkaevgsYNCD9iOdT1tEW94gxlUw
+HwYDVR0jBBgwFoAUTEkaevgsYNCD9iOdT1tEW94gxlUwDwYDVR0TAQH/BAUwAwEB
+/zAKBggqhkjOPQQDAgNHADBEAiBdYvJPgPHp0rXxETT5lmugaXattkEpFf+81inw
+gnEdRgIgUqhN1Zk2K9poXrKF+ARQFaIYOMPIV1BQmgqLQwIfpx0=
+-----END CERTIFICATE-----
+";
