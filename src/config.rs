@@ -7,22 +7,25 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::types::{BaseUrl, WorkspaceId};
+pub use dirs::Places;
+pub use problem::{Fault, Problem, explain};
 use token::TokenSource;
 
+mod ca;
+mod check;
 pub mod dirs;
 pub mod file;
+mod problem;
+mod reader;
 pub mod token;
+mod workspaces;
 
-/// One thing wrong with the configuration: which setting, which rule, what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The variable or file.
-    pub setting: String,
-    /// What is wrong and the rule it breaks; never the value.
-    pub what: String,
-    /// What to do about it.
-    pub remedy: String,
-}
+pub(crate) use check::{Checked, Existing, check};
+
+/// The variable that holds the workspace token.
+pub(crate) const TOKEN: &str = "MOLECULE_WORKSPACE_TOKEN";
+/// The variable that names a file with the workspace token.
+pub(crate) const TOKEN_FILE: &str = "MOLECULE_WORKSPACE_TOKEN_FILE";
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug)]
@@ -35,7 +38,8 @@ pub struct Config {
     pub token: TokenSource,
     /// The state folder, made and writable.
     pub state_dir: PathBuf,
-    /// `MOLECULE_ORG_ID`, alias `MOLECULE_ORGANIZATION_ID`.
+    /// `MOLECULE_ORG_ID`, alias `MOLECULE_ORGANIZATION_ID`; never set when an entry of `MOLECULE_WORKSPACES` brings a
+    /// platform of its own.
     pub org_id: Option<String>,
     /// `MOLECULE_CA_FILE`.
     pub ca_file: Option<PathBuf>,
@@ -47,17 +51,18 @@ pub struct Config {
     pub inbox: Switch,
     /// `MOLECULE_BOOTSTRAP=1`: register without a token and store the one returned.
     pub bootstrap: bool,
-    /// `MOLECULE_MCP_POLL_TIMEOUT_SECS`: the seconds quoted in the instructions; 0 = push only.
+    /// `MOLECULE_MCP_POLL_TIMEOUT_SECS`: the seconds quoted in the instructions, at most 60; 0 = push only. An unusable
+    /// value is 2, as in the original.
     pub poll_hint_secs: u64,
-    /// `DELEGATION_TIMEOUT`.
+    /// `DELEGATION_TIMEOUT`, seconds with or without a fraction, 1 to 86400; anything else is a problem.
     pub delegation_timeout: Duration,
-    /// `MOLECULE_LEASE_SECS`: how long a message belongs to the session it was shown to.
+    /// `MOLECULE_LEASE_SECS`, 10 to 86400: how long a message belongs to the session it was shown to.
     pub lease: Duration,
-    /// `MOLECULE_MCP_PROTOCOL`.
+    /// `MOLECULE_MCP_PROTOCOL`: `auto` (the default) and `legacy`, or `modern`.
     pub protocol: McpProtocol,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
-    /// All intervals; shortened by `MOLECULE_TEST_SPEED` in tests.
+    /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.
     pub timing: Timing,
     /// Things worth a warning in the log, complete sentences without values.
     pub warnings: Vec<String>,
@@ -72,6 +77,23 @@ pub struct Card {
     pub description: Option<String>,
     /// `MOLECULE_AGENT_SKILLS`, each `{"name": entry}` on the card.
     pub skills: Vec<String>,
+}
+
+impl Card {
+    /// The `agent_card` of a register body.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let skills: Vec<_> = self
+            .skills
+            .iter()
+            .map(|name| serde_json::json!({ "name": name }))
+            .collect();
+        let mut card = serde_json::json!({ "name": self.name, "skills": skills });
+        if let Some(description) = &self.description {
+            card["description"] = description.as_str().into();
+        }
+        card
+    }
 }
 
 /// On or off.
@@ -95,7 +117,7 @@ pub enum McpProtocol {
 /// The intervals of the background duties. One struct, so that a test can shorten all of them alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// How much faster than real time everything runs; 1 outside tests.
+    /// How much faster than real time everything runs: `MOLECULE_TEST_SPEED`, 1 to 1000, and 1 outside tests.
     pub speed: u32,
 }
 
@@ -113,9 +135,50 @@ impl Timing {
 impl Config {
     /// Reads, completes and checks the configuration; makes the state folder. Sends nothing.
     ///
+    /// A variable wins over `molecule.toml` in the state folder, and that over the default. The state folder is made
+    /// only when nothing else is wrong.
+    ///
     /// # Errors
-    /// Every problem found, in the order a person would mend them.
-    pub fn read(_var: impl Fn(&str) -> Option<OsString>) -> Result<Self, Vec<Problem>> {
-        todo!()
+    /// Every problem found, in the order a person would mend them; [`explain`] makes a text of them.
+    pub fn read(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, Vec<Problem>> {
+        Self::read_in(var, &Places::usual())
+    }
+
+    /// As [`Config::read`], on a computer with these places.
+    ///
+    /// # Errors
+    /// As for [`Config::read`].
+    pub fn read_in(var: impl Fn(&str) -> Option<OsString>, places: &Places) -> Result<Self, Vec<Problem>> {
+        check::check(&var, places, Existing::Used)?
+            .make()
+            .map_err(|problem| vec![problem])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_card_holds_a_description_only_when_there_is_one() {
+        let mut card = Card {
+            name: "me".into(),
+            ..Card::default()
+        };
+        assert_eq!(card.to_json(), json!({"name": "me", "skills": []}));
+        card.description = Some("about".into());
+        card.skills = vec!["a".into(), "b".into()];
+        let full = json!({"name": "me", "description": "about", "skills": [{"name": "a"}, {"name": "b"}]});
+        assert_eq!(card.to_json(), full);
+    }
+
+    #[test]
+    fn intervals_shrink_with_the_test_speed() {
+        let normal = Duration::from_secs(20);
+        assert_eq!(Timing::REAL.of(normal), normal);
+        assert_eq!(Timing { speed: 100 }.of(normal), Duration::from_millis(200));
+        assert_eq!(Timing { speed: 0 }.of(normal), normal);
     }
 }

@@ -1,0 +1,189 @@
+//! `MOLECULE_WORKSPACES`: workspaces as a JSON array of `{"id", "token"}`, each with an optional `platform_url`.
+
+use serde_json::Value;
+
+use super::problem::Problem;
+use crate::types::{BaseUrl, PlainHttp, Secret, WorkspaceId};
+
+/// The variable.
+pub(super) const NAME: &str = "MOLECULE_WORKSPACES";
+
+const SHAPE: &str = r#"write it as [{"id": "<workspace id>", "token": "<token>"}]"#;
+
+/// One workspace of the list.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) id: WorkspaceId,
+    pub(super) token: Secret,
+    /// Overrides `PLATFORM_URL` for this workspace.
+    pub(super) platform: Option<BaseUrl>,
+}
+
+/// Reads the list; everything that is wrong with any entry goes to `problems`. Several good entries are a problem too:
+/// one process serves one workspace.
+pub(super) fn parse(text: &str, plain: PlainHttp, problems: &mut Vec<Problem>) -> Option<Listed> {
+    let before = problems.len();
+    let list: Value = match serde_json::from_str(text) {
+        Ok(list) => list,
+        Err(error) => {
+            problems.push(wrong(format!(
+                "is not valid JSON (line {}, column {})",
+                error.line(),
+                error.column()
+            )));
+            return None;
+        }
+    };
+    let entries = list.as_array().map_or(&[][..], Vec::as_slice);
+    if entries.is_empty() {
+        problems.push(wrong("is not a non-empty JSON array"));
+        return None;
+    }
+    let mut seen: Vec<(WorkspaceId, usize)> = Vec::new();
+    let mut good = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let number = index + 1;
+        let Some(fields) = entry.as_object() else {
+            problems.push(wrong(format!("entry {number} is not an object")));
+            continue;
+        };
+        let field = |name: &str| {
+            fields
+                .get(name)
+                .and_then(Value::as_str)
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+        };
+        let mut read = |name: &str, outcome: Option<Result<(), String>>| match outcome {
+            None => problems.push(wrong(format!(
+                "entry {number} has no {name}; it must be a non-empty text"
+            ))),
+            Some(Err(rule)) => problems.push(wrong(format!("entry {number}: {name} {rule}"))),
+            Some(Ok(())) => {}
+        };
+        let id = field("id").map(|text| WorkspaceId::parse(text).map_err(|refused| refused.to_string()));
+        let token = field("token").map(|text| Secret::parse(text).map_err(|refused| refused.to_string()));
+        let platform = match fields.get("platform_url") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) if text.trim().is_empty() => None,
+            Some(Value::String(text)) => Some(BaseUrl::parse(text, plain).map_err(|refused| refused.to_string())),
+            Some(_) => Some(Err("must be a text".to_owned())),
+        };
+        read("id", id.as_ref().map(|id| id.as_ref().map(drop).map_err(Clone::clone)));
+        read(
+            "token",
+            token
+                .as_ref()
+                .map(|token| token.as_ref().map(drop).map_err(Clone::clone)),
+        );
+        if let Some(platform) = &platform {
+            read("platform_url", Some(platform.as_ref().map(drop).map_err(Clone::clone)));
+        }
+        let Some(Ok(id)) = id else { continue };
+        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == id) {
+            problems.push(wrong(format!("entries {first} and {number} have the same id")));
+            continue;
+        }
+        seen.push((id.clone(), number));
+        if let (Some(Ok(token)), Ok(platform)) = (token, platform.transpose()) {
+            good.push(Listed { id, token, platform });
+        }
+    }
+    if good.len() > 1 {
+        problems.push(Problem::wrong(
+            NAME,
+            "lists several workspaces, and one process does not serve several yet",
+            "start one process per workspace, each with its own CONFIGS_DIR and one entry",
+        ));
+    }
+    good.pop().filter(|_| problems.len() == before)
+}
+
+fn wrong(what: impl Into<String>) -> Problem {
+    Problem::wrong(NAME, what, SHAPE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Option<Listed>, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let listed = parse(text, PlainHttp::Nearby, &mut problems);
+        (listed, problems)
+    }
+
+    #[test]
+    fn one_entry_gives_id_token_and_perhaps_a_platform() {
+        let (listed, problems) = read(r#"[{"id":" ws-1 ","token":" t ","platform_url":null,"later":1}]"#);
+        let listed = listed.unwrap();
+        assert!(problems.is_empty());
+        assert_eq!((listed.id.as_str(), listed.token.expose()), ("ws-1", "t"));
+        assert!(listed.platform.is_none());
+        let (listed, _) = read(r#"[{"id":"ws-1","token":"t","platform_url":"https://x.example/"}]"#);
+        assert_eq!(listed.unwrap().platform.unwrap().to_string(), "https://x.example");
+    }
+
+    #[test]
+    fn everything_wrong_with_the_list_is_reported_at_once_and_nothing_is_quoted() {
+        let cases: [(&str, &[&str]); 11] = [
+            ("[{\n tok-secret", &["not valid JSON (line 2, column 2)"]),
+            ("{\"id\":\"tok-secret\"}", &["non-empty JSON array"]),
+            ("[]", &["non-empty JSON array"]),
+            ("\"tok-secret\"", &["non-empty JSON array"]),
+            (
+                "[\"tok-secret\", 3]",
+                &["entry 1 is not an object", "entry 2 is not an object"],
+            ),
+            ("[{}]", &["entry 1 has no id", "entry 1 has no token"]),
+            (
+                r#"[{"id":" ","token":7}]"#,
+                &["entry 1 has no id", "entry 1 has no token"],
+            ),
+            (
+                r#"[{"id":"A/tok-secret","token":"tok secret"}]"#,
+                &["entry 1: id must", "entry 1: token holds white"],
+            ),
+            (
+                r#"[{"id":"a","token":"t","platform_url":"tok-secret"}]"#,
+                &["entry 1: platform_url must"],
+            ),
+            (
+                r#"[{"id":"a","token":"t","platform_url":5}]"#,
+                &["entry 1: platform_url must be a text"],
+            ),
+            (
+                r#"[{"id":"a","token":"t"},{"id":"a","token":"tok-secret"}]"#,
+                &["entries 1 and 2 have the same id"],
+            ),
+        ];
+        for (text, expected) in cases {
+            let (listed, problems) = read(text);
+            assert!(listed.is_none(), "{text}");
+            assert_eq!(problems.len(), expected.len(), "{text}: {problems:?}");
+            for (problem, expected) in problems.iter().zip(expected) {
+                assert_eq!(problem.setting, NAME);
+                assert!(problem.what.contains(expected), "{text}: {problem:?}");
+            }
+            assert!(!format!("{problems:?}").contains("secret"), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn ids_are_compared_as_the_platform_knows_them() {
+        let id = "5f0c1d2e-0000-4000-8000-00000000000a";
+        let upper = id.to_ascii_uppercase();
+        let (_, problems) = read(&format!(
+            r#"[{{"id":"{id}","token":"t"}},{{"id":"{upper}","token":"u"}}]"#
+        ));
+        assert!(problems[0].what.contains("same id"), "{problems:?}");
+    }
+
+    #[test]
+    fn several_good_entries_are_one_problem() {
+        let (listed, problems) = read(r#"[{"id":"a","token":"t"},{"id":"b","token":"u"},{"id":"c","token":"v"}]"#);
+        assert!(listed.is_none());
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].remedy.contains("one process per workspace"));
+    }
+}
