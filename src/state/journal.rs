@@ -1,104 +1,62 @@
 //! The durable journal: messages, cursor, outbox. SQLite, WAL, full sync; shared by every process of a state folder.
+//!
+//! Every call runs on a thread for blocking work and, once begun, to its end: a future that is dropped half-way never
+//! leaves half a transaction, and a lease whose caller is gone is given back. Nothing here knows HTTP or MCP.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::message::{Entry, Message};
+use super::message::{Entry, State};
 use super::outbox::{Change, Enqueued, Item, Work};
 use crate::types::{ActivityId, PeerId, Timestamp, WorkspaceId};
+use ledger::Ledger;
+use shared::{Inner, Unclaimed, blocking, look_after};
 
-/// Why the journal could not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The disk is full, read-only, failing, or the folder is gone. Nothing was changed.
-    #[error("the journal could not be written: {0}")]
-    Disk(String),
-    /// Another process kept it locked for too long. Nothing was changed; worth retrying.
-    #[error("the journal is busy: {0}")]
-    Busy(String),
-    /// It was written by a newer version of this program.
-    #[error(
-        "the journal has schema {found}, and this version of molecule-mcp knows only up to {known}: update molecule-mcp, or use another CONFIGS_DIR"
-    )]
-    Newer {
-        /// The schema of the file.
-        found: i64,
-        /// The newest this program knows.
-        known: i64,
-    },
-    /// It is damaged.
-    #[error("the journal is damaged: {0}")]
-    Damaged(String),
+pub use error::JournalError;
+pub use shape::{Batch, Committed, Counts, Cursor, Popped, Settings};
+pub use shared::AnswerGuard;
+
+mod error;
+mod inbox;
+mod leases;
+mod ledger;
+mod open;
+mod outbox_row;
+mod outgoing;
+mod receive;
+mod retention;
+mod row;
+mod schema;
+mod scope;
+mod sessions;
+mod settle;
+mod shape;
+mod shared;
+mod wake;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
+
+/// One workspace's part of the journal, seen by one session (process). Cheap to clone; the session ends with the last clone.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
 }
 
-/// Where reading goes on after a restart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    /// The row.
-    pub id: ActivityId,
-    /// Its time.
-    pub at: Timestamp,
-    /// Its sequence number at level C.
-    pub seq: Option<i64>,
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("session", &self.inner.session)
+            .finish_non_exhaustive()
+    }
 }
-
-/// What one read brought, committed as a whole.
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
-    /// New messages in order of delivery. Rows already in the journal are dropped by id, repeats by digest.
-    pub messages: Vec<Message>,
-    /// Whether the messages are offered at once (`false`: stored as held by an unfinished recovery).
-    pub hold: bool,
-    /// Offer everything held so far.
-    pub release: bool,
-    /// Move the saved cursor.
-    pub cursor: Option<Cursor>,
-    /// Forget the saved cursor (the platform no longer knows it).
-    pub forget_cursor: bool,
-    /// Record this wall-clock instant as the last good poll.
-    pub polled: Option<Timestamp>,
-}
-
-/// What a commit did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Committed {
-    /// Messages that were new.
-    pub added: usize,
-    /// Messages dropped as repeats of one with another row id.
-    pub repeats: usize,
-}
-
-/// What a pop did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Popped {
-    /// Acknowledged now, durably.
-    Removed,
-    /// It had been acknowledged before.
-    AlreadyDone,
-    /// It is leased to another session.
-    LeasedElsewhere,
-    /// No such message.
-    Unknown,
-}
-
-/// How many messages are in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Waiting.
-    pub new: u64,
-    /// Shown and not acknowledged.
-    pub leased: u64,
-    /// Set aside.
-    pub aside: u64,
-    /// Time of the oldest message that is new or leased.
-    pub oldest: Option<Timestamp>,
-}
-
-/// One workspace's part of the journal, seen by one session (process). Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Journal {}
 
 impl Journal {
     /// Opens (or makes) `<dir>/molecule.db` and this session's lock. Keyed by platform origin and workspace.
@@ -106,24 +64,56 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`]. A damaged file is set aside under a dated name when no other process has it open.
     pub async fn open(
-        _dir: &Path,
-        _origin: &str,
-        _workspace: &WorkspaceId,
-        _lease: Duration,
+        dir: &Path,
+        origin: &str,
+        workspace: &WorkspaceId,
+        lease: Duration,
     ) -> Result<Self, JournalError> {
-        todo!()
+        Self::open_with(dir, origin, workspace, Settings::with_lease(lease)).await
+    }
+
+    /// The same with other clocks or intervals.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_with(
+        dir: &Path,
+        origin: &str,
+        workspace: &WorkspaceId,
+        settings: Settings,
+    ) -> Result<Self, JournalError> {
+        let look_every = settings.look_every;
+        let (dir, origin, workspace) = (dir.to_owned(), origin.to_owned(), workspace.clone());
+        let inner = blocking(move || Inner::open(&dir, &origin, &workspace, &settings)).await?;
+        tokio::spawn(look_after(Arc::downgrade(&inner), inner.woken.clone(), look_every));
+        Ok(Self { inner })
     }
 
     /// This process's session id, a UUID.
     #[must_use]
     pub fn session(&self) -> &str {
-        todo!()
+        &self.inner.session
+    }
+
+    /// Where the damaged journal was put that this one replaced when it was opened.
+    #[must_use]
+    pub fn replaced(&self) -> Option<&Path> {
+        self.inner.replaced.as_deref()
     }
 
     /// Changes whenever something in the journal may have changed, by this process or another (a hint, not a count).
+    /// Also when a session ended or a lease ran out.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.inner.changes.subscribe()
+    }
+
+    /// How many sessions of this workspace run on this state folder, this one included.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn sessions(&self) -> Result<usize, JournalError> {
+        self.read(|ledger| Ok(ledger.sessions.count())).await
     }
 
     // ---- receiving: the duty holder only ----
@@ -132,8 +122,8 @@ impl Journal {
     ///
     /// # Errors
     /// When nothing was committed.
-    pub async fn commit(&self, _batch: Batch) -> Result<Committed, JournalError> {
-        todo!()
+    pub async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
+        self.write(move |ledger| ledger.commit(&batch)).await
     }
 
     /// The saved cursor.
@@ -141,7 +131,8 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub async fn cursor(&self) -> Result<Option<Cursor>, JournalError> {
-        todo!()
+        self.read(|ledger| Ok(scope::progress(ledger.conn, ledger.scope)?.0))
+            .await
     }
 
     /// Wall-clock instant of the last good poll.
@@ -149,57 +140,116 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub async fn last_poll(&self) -> Result<Option<Timestamp>, JournalError> {
-        todo!()
+        self.read(|ledger| Ok(scope::progress(ledger.conn, ledger.scope)?.1))
+            .await
     }
 
-    /// Which of these ids the journal holds, in any state.
+    /// Which of these ids the journal holds, in any state. A message that was damaged on disk is not held: committing it
+    /// again mends it.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn known(&self, _ids: Vec<ActivityId>) -> Result<std::collections::HashSet<ActivityId>, JournalError> {
-        todo!()
+    pub async fn known(&self, ids: Vec<ActivityId>) -> Result<HashSet<ActivityId>, JournalError> {
+        self.read(move |ledger| ledger.known(ids)).await
+    }
+
+    /// Puts a message of this daemon itself into the inbox, as kind `system`, once for each `name`. `false`: said before.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn announce(&self, text: &str, name: &str) -> Result<bool, JournalError> {
+        let (text, name) = (text.to_owned(), name.to_owned());
+        self.write(move |ledger| ledger.announce(&text, &name)).await
+    }
+
+    /// Removes what was handled more than 30 days ago, in small steps; answers how many rows went. Call it now and then.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn prune(&self) -> Result<usize, JournalError> {
+        let mut removed = 0;
+        while self.read(|ledger| ledger.has_old_rows()).await? {
+            let step = self.write(|ledger| ledger.prune_step()).await?;
+            let inner = self.inner.clone();
+            blocking(move || inner.store().shrink(retention::SHRINK_PAGES)).await?;
+            removed += step;
+            if step < retention::STEP {
+                break;
+            }
+        }
+        Ok(removed)
     }
 
     // ---- reading: every process ----
 
-    /// Leases the oldest offered message to this session: expired and orphaned leases are freed first.
+    /// Leases the oldest offered message to this session: overdue and orphaned leases are freed first. Safe to cancel: a
+    /// message whose caller is gone is given back. Answers that [`Self::await_answer`] claims are passed over.
     ///
     /// # Errors
     /// See [`JournalError`].
     pub async fn lease_next(&self) -> Result<Option<Entry>, JournalError> {
-        todo!()
+        let inner = self.inner.clone();
+        let leased = blocking(move || {
+            if !inner.read(|ledger| ledger.may_offer())? {
+                return Ok(None);
+            }
+            let entry = inner.write(|ledger| ledger.lease_next())?;
+            Ok(entry.map(|entry| Unclaimed::new(entry, inner)))
+        })
+        .await?;
+        Ok(leased.and_then(Unclaimed::claim))
     }
 
     /// Gives a lease of this session back without counting it against the message.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn give_back(&self, _id: &ActivityId) -> Result<(), JournalError> {
-        todo!()
+    pub async fn give_back(&self, id: &ActivityId) -> Result<(), JournalError> {
+        let id = id.clone();
+        self.write(move |ledger| ledger.give_back(&id)).await
     }
 
     /// New and leased messages, oldest first; changes nothing.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn peek(&self, _limit: u32) -> Result<Vec<Entry>, JournalError> {
-        todo!()
+    pub async fn peek(&self, limit: u32) -> Result<Vec<Entry>, JournalError> {
+        self.read(move |ledger| ledger.peek(limit)).await
     }
 
-    /// One message in any state.
+    /// Messages in one state, or in any, newest first; changes nothing.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn find(&self, _id: &ActivityId) -> Result<Option<Entry>, JournalError> {
-        todo!()
+    pub async fn list(&self, state: Option<State>, limit: u32, offset: u32) -> Result<Vec<Entry>, JournalError> {
+        self.read(move |ledger| ledger.list(state, limit, offset)).await
     }
 
-    /// Acknowledges a message that is new, or leased by this session; answers after the commit.
+    /// One message in any state, by its id or by that of a row that repeats it.
+    ///
+    /// # Errors
+    /// See [`JournalError`]; `Damaged` when its text does not match its checksum.
+    pub async fn find(&self, id: &ActivityId) -> Result<Option<Entry>, JournalError> {
+        let id = id.clone();
+        self.read(move |ledger| ledger.find(&id)).await
+    }
+
+    /// Acknowledges a message that is new, set aside, recovered, or leased by this session; answers after the commit.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn pop(&self, _id: &ActivityId) -> Result<Popped, JournalError> {
-        todo!()
+    pub async fn pop(&self, id: &ActivityId) -> Result<Popped, JournalError> {
+        let id = id.clone();
+        self.write(move |ledger| ledger.pop(&id)).await
+    }
+
+    /// Offers a message again that was set aside or recovered. `false`: it is neither.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn requeue(&self, id: &ActivityId) -> Result<bool, JournalError> {
+        let id = id.clone();
+        self.write(move |ledger| ledger.requeue(&id)).await
     }
 
     /// How many messages wait.
@@ -207,7 +257,7 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub async fn counts(&self) -> Result<Counts, JournalError> {
-        todo!()
+        self.read(|ledger| ledger.counts()).await
     }
 
     // ---- outbox ----
@@ -218,71 +268,125 @@ impl Journal {
     /// See [`JournalError`].
     pub async fn enqueue(
         &self,
-        _work: Work,
-        _replies_to: Option<ActivityId>,
-        _request_id: Option<String>,
+        work: Work,
+        replies_to: Option<ActivityId>,
+        request_id: Option<String>,
     ) -> Result<Enqueued, JournalError> {
-        todo!()
+        self.write(move |ledger| ledger.enqueue(work, replies_to, request_id))
+            .await
     }
 
     /// Pending rows to attempt: this session's own; with `orphans` also those whose session has ended (which become ours).
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn claim_pending(&self, _orphans: bool) -> Result<Vec<Item>, JournalError> {
-        todo!()
+    pub async fn claim_pending(&self, orphans: bool) -> Result<Vec<Item>, JournalError> {
+        let inner = self.inner.clone();
+        blocking(move || {
+            if inner.read(|ledger| ledger.has_pending())? {
+                inner.write(|ledger| ledger.claim_pending(orphans))
+            } else {
+                Ok(Vec::new())
+            }
+        })
+        .await
     }
 
     /// Counts an attempt before it is made.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn begin_attempt(&self, _id: &str) -> Result<(), JournalError> {
-        todo!()
+    pub async fn begin_attempt(&self, id: &str) -> Result<(), JournalError> {
+        let id = id.to_owned();
+        self.write(move |ledger| ledger.begin_attempt(&id)).await
     }
 
-    /// Records what became of a row. A final progress is never changed again, except from unknown to answered or failed.
+    /// Records what became of a row. A final progress is never changed again, except from unknown to answered or failed,
+    /// and progress never goes back; a change that comes too late only adds a missing delegation id.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn record(&self, _id: &str, _change: Change) -> Result<(), JournalError> {
-        todo!()
+    pub async fn record(&self, id: &str, change: Change) -> Result<(), JournalError> {
+        let id = id.to_owned();
+        self.write(move |ledger| ledger.record(&id, change)).await
     }
 
     /// One row by its own id or by the platform's delegation id.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn outbox_item(&self, _id: &str) -> Result<Option<Item>, JournalError> {
-        todo!()
+    pub async fn outbox_item(&self, id: &str) -> Result<Option<Item>, JournalError> {
+        let id = id.to_owned();
+        self.read(move |ledger| ledger.outbox_item(&id)).await
     }
 
-    /// Delegations accepted by the platform and not final, younger than 24 h, of every session.
+    /// Delegations with a platform id that are not final, younger than 24 h, of every session.
     ///
     /// # Errors
     /// See [`JournalError`].
     pub async fn outstanding(&self) -> Result<Vec<Item>, JournalError> {
-        todo!()
+        self.read(|ledger| ledger.outstanding()).await
     }
 
     /// The newest delegations of this workspace, newest first.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn recent_delegations(&self, _limit: u32) -> Result<Vec<Item>, JournalError> {
-        todo!()
+    pub async fn recent_delegations(&self, limit: u32) -> Result<Vec<Item>, JournalError> {
+        self.read(move |ledger| ledger.recent_delegations(limit)).await
     }
 
     /// The oldest unacknowledged plain message that `target` sent since `since` and that may answer this delegation.
+    /// One that another session was shown is left to it.
     ///
     /// # Errors
     /// See [`JournalError`].
     pub async fn maybe_reply(
         &self,
-        _delegation_id: &str,
-        _target: &PeerId,
-        _since: Timestamp,
+        delegation_id: &str,
+        target: &PeerId,
+        since: Timestamp,
     ) -> Result<Option<Entry>, JournalError> {
-        todo!()
+        let (delegation_id, target) = (delegation_id.to_owned(), target.clone());
+        self.read(move |ledger| ledger.maybe_reply(&delegation_id, &target, since))
+            .await
+    }
+
+    /// Claims the answer of an outbox item for the caller, who is going to wait for it: until the guard is dropped, no
+    /// session is shown the message that answers it, or that may answer it.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn await_answer(&self, item_id: &str) -> Result<AnswerGuard, JournalError> {
+        let guard = AnswerGuard::begin(self.inner.clone(), item_id);
+        let id = item_id.to_owned();
+        self.write(move |ledger| ledger.await_answer(&id)).await?;
+        Ok(guard)
+    }
+
+    /// Acknowledges the message that answered (or may answer) an outbox item, now that its text was returned to the caller
+    /// of the delegation. `Unknown`: the message has nothing to do with that item.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn settle_answer(&self, item_id: &str, activity_id: &ActivityId) -> Result<Popped, JournalError> {
+        let (item, message) = (item_id.to_owned(), activity_id.clone());
+        self.write(move |ledger| ledger.settle_answer(&item, &message)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let inner = self.inner.clone();
+        blocking(move || inner.read(work)).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let inner = self.inner.clone();
+        blocking(move || inner.write(work)).await
     }
 }

@@ -117,6 +117,31 @@ pub enum State {
     Recovered,
 }
 
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 6] = [
+        Self::Held,
+        Self::New,
+        Self::Leased,
+        Self::Done,
+        Self::Aside,
+        Self::Recovered,
+    ];
+
+    /// The wire form.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::New => "new",
+            Self::Leased => "leased",
+            Self::Done => "done",
+            Self::Aside => "aside",
+            Self::Recovered => "recovered",
+        }
+    }
+}
+
 /// A message and its standing in the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {

@@ -57,6 +57,37 @@ pub enum Progress {
 }
 
 impl Progress {
+    /// Every step, in the order in which they are passed.
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Accepted,
+        Self::Delivered,
+        Self::Answered,
+        Self::Failed,
+        Self::DeliveredUnconfirmed,
+        Self::Unknown,
+    ];
+
+    /// The wire form.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::Delivered => "delivered",
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::DeliveredUnconfirmed => "delivered_unconfirmed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether no further attempt to send will be made. For a reply this is the end; a delegation may still be answered.
+    #[must_use]
+    pub fn is_done_sending(self) -> bool {
+        self != Self::Pending
+    }
+
     /// Whether nothing more will happen on its own.
     #[must_use]
     pub fn is_final(self) -> bool {

@@ -1,0 +1,206 @@
+//! The connection, and what every transaction on it knows: whose rows, which session, what time it is.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::JournalError;
+use super::open::Opened;
+use super::sessions::Sessions;
+use super::shape::Settings;
+use super::{open, scope};
+use crate::state::clock::{BootInstant, Clock};
+use crate::state::lock::scope_key;
+use crate::types::{Timestamp, WorkspaceId};
+
+/// Outbox items whose answer a call of this process waits for, and how many calls do.
+#[derive(Debug, Default)]
+pub(super) struct Awaited(Mutex<HashMap<String, usize>>);
+
+impl Awaited {
+    pub(super) fn begin(&self, item: &str) {
+        *self.lock().entry(item.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn end(&self, item: &str) {
+        let mut waiting = self.lock();
+        if let Some(calls) = waiting.get_mut(item) {
+            *calls -= 1;
+            if *calls == 0 {
+                waiting.remove(item);
+            }
+        }
+    }
+
+    pub(super) fn contains(&self, item: &str) -> bool {
+        self.lock().contains_key(item)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The database as one session sees it. Fields drop in order: the connection before the lock that protects its file.
+pub(super) struct Store {
+    conn: Connection,
+    sessions: Sessions,
+    _lock: File,
+    place: Place,
+    scope: i64,
+    lease: Duration,
+    clock: Clock,
+    seen_version: i64,
+}
+
+/// Rows of one workspace within one transaction.
+pub(super) struct Ledger<'a> {
+    pub(super) conn: &'a Connection,
+    pub(super) scope: i64,
+    pub(super) sessions: &'a Sessions,
+    pub(super) awaited: &'a Awaited,
+    pub(super) lease: Duration,
+    pub(super) wall: Timestamp,
+    pub(super) boot: BootInstant,
+}
+
+impl Store {
+    /// Opens the journal of a folder for one workspace; also answers where a damaged predecessor was put.
+    pub(super) fn open(
+        dir: &Path,
+        origin: &str,
+        workspace: &WorkspaceId,
+        settings: &Settings,
+    ) -> Result<(Self, Option<PathBuf>), JournalError> {
+        let Opened {
+            mut conn,
+            path,
+            replaced,
+            lock,
+        } = open::open(dir)?;
+        let place = Place::of(path);
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let scope = scope::find_or_make(&tx, origin, workspace)?;
+        tx.commit()?;
+        let store = Self {
+            seen_version: data_version(&conn)?,
+            conn,
+            sessions: Sessions::begin(dir, &scope_key(origin, workspace))?,
+            _lock: lock,
+            place,
+            scope,
+            lease: settings.lease,
+            clock: settings.clock.clone(),
+        };
+        Ok((store, replaced))
+    }
+
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.conn
+    }
+
+    /// Reads in one snapshot.
+    pub(super) fn read<T>(
+        &mut self,
+        awaited: &Awaited,
+        work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Deferred)?;
+        work(&Ledger {
+            conn: &tx,
+            scope: self.scope,
+            sessions: &self.sessions,
+            awaited,
+            lease: self.lease,
+            wall: self.clock.wall(),
+            boot: self.clock.boot(),
+        })
+    }
+
+    /// Writes in one transaction, which holds the write lock from its start, and answers whether any row changed.
+    /// An error of `work` undoes everything.
+    pub(super) fn write<T>(
+        &mut self,
+        awaited: &Awaited,
+        work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
+    ) -> Result<(T, bool), JournalError> {
+        if !self.place.is_there() {
+            return Err(JournalError::Disk(
+                "its file was removed or replaced while it was open; restart molecule-mcp".to_owned(),
+            ));
+        }
+        let before = self.conn.total_changes();
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let outcome = work(&Ledger {
+            conn: &tx,
+            scope: self.scope,
+            sessions: &self.sessions,
+            awaited,
+            lease: self.lease,
+            wall: self.clock.wall(),
+            boot: self.clock.boot(),
+        })?;
+        tx.commit()?;
+        Ok((outcome, self.conn.total_changes() != before))
+    }
+
+    /// Whether another connection has committed since the last call.
+    pub(super) fn others_committed(&mut self) -> Result<bool, JournalError> {
+        let version = data_version(&self.conn)?;
+        Ok(std::mem::replace(&mut self.seen_version, version) != version)
+    }
+
+    /// Gives up to `pages` free pages back to the file system.
+    pub(super) fn shrink(&self, pages: u32) -> Result<(), JournalError> {
+        let mut statement = self.conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(())
+    }
+}
+
+/// Changes when another connection commits; our own commits leave it alone.
+fn data_version(conn: &Connection) -> Result<i64, JournalError> {
+    Ok(conn
+        .prepare_cached("PRAGMA data_version")?
+        .query_row([], |row| row.get(0))?)
+}
+
+/// The database file's path and identity. SQLite goes on writing to a file whose folder was deleted; we must not.
+struct Place {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl Place {
+    fn of(path: PathBuf) -> Self {
+        let identity = identity(&path);
+        Self { path, identity }
+    }
+
+    fn is_there(&self) -> bool {
+        identity(&self.path) == self.identity
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::symlink_metadata(path)
+        .ok()
+        .map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.exists().then_some((0, 0))
+}

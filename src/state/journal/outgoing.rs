@@ -1,0 +1,276 @@
+//! The outbox: work is written down before its first attempt and owned by the session that wrote it.
+
+use rusqlite::params;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::error::JournalError;
+use super::ledger::Ledger;
+use super::outbox_row::OutboxRow;
+use super::receive::DAY_MICROS;
+use super::shape::Popped;
+use crate::state::outbox::{Change, Enqueued, Item, Progress, Work};
+use crate::types::{ActivityId, Timestamp};
+
+/// The same delegation within this time is the same request, whatever became of it.
+const FRESH_MICROS: i64 = 120_000_000;
+
+/// Kind, target and text of a piece of work.
+fn parts(work: &Work) -> (&'static str, &str, &str) {
+    match work {
+        Work::Delegate { target, task } => ("delegate", target.as_str(), task),
+        Work::ReplyToPeer { target, text, .. } => ("reply", target.as_str(), text),
+        Work::NotifyUser { text } => ("notify", "", text),
+    }
+}
+
+/// Equal for the same text to the same target by the same route.
+fn fingerprint(work: &Work) -> String {
+    let (kind, target, text) = parts(work);
+    let digest = Sha256::digest(format!("{kind}\n{target}\n{text}"));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a row's progress becomes; `None`: the change comes too late, and nothing of it but an id is kept.
+fn advance(current: Progress, wanted: Progress) -> Option<Progress> {
+    let rank = |progress| match progress {
+        Progress::Pending => 0,
+        Progress::Accepted => 1,
+        Progress::Delivered => 2,
+        _ => 3,
+    };
+    let allowed = if current.is_final() {
+        current == Progress::Unknown && matches!(wanted, Progress::Answered | Progress::Failed)
+    } else {
+        rank(wanted) >= rank(current)
+    };
+    allowed.then_some(wanted)
+}
+
+impl Ledger<'_> {
+    /// Writes work down, unless it is a repetition.
+    pub(super) fn enqueue(
+        &self,
+        work: Work,
+        replies_to: Option<ActivityId>,
+        request_id: Option<String>,
+    ) -> Result<Enqueued, JournalError> {
+        let fingerprint = fingerprint(&work);
+        let same = self.rows("fingerprint = ?2 ORDER BY n DESC", params![self.scope, fingerprint])?;
+        let repeats = |row: &OutboxRow| match (&request_id, &work) {
+            (Some(wanted), _) => row.item.request_id.as_ref() == Some(wanted) && row.item.replies_to == replies_to,
+            (None, Work::Delegate { .. }) => !row.item.progress.is_final() || self.is_fresh(row.item.created),
+            (None, _) => {
+                replies_to.is_some()
+                    && row.item.replies_to == replies_to
+                    && !matches!(row.item.progress, Progress::Failed | Progress::Unknown)
+            }
+        };
+        if let Some(existing) = same.sound.into_iter().find(repeats) {
+            return Ok(Enqueued::Existing(existing.item));
+        }
+        let row = OutboxRow {
+            n: 0,
+            work: serde_json::to_string(&work).map_err(|error| JournalError::Disk(error.to_string()))?,
+            session: self.sessions.id().to_owned(),
+            awaited_by: None,
+            item: Item {
+                id: Uuid::new_v4().to_string(),
+                work,
+                progress: Progress::Pending,
+                created: self.wall,
+                attempts: 0,
+                delegation_id: None,
+                answer: None,
+                answer_activity: None,
+                detail: None,
+                replies_to,
+                request_id,
+            },
+        };
+        let (kind, target, _) = parts(&row.item.work);
+        self.conn
+            .prepare_cached(
+                "INSERT INTO outbox (scope, id, session, kind, target, work, fingerprint, progress, created, updated,
+                    replies_to, request_id, crc)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11, ?12)",
+            )?
+            .execute(params![
+                self.scope,
+                row.item.id,
+                row.session,
+                kind,
+                target,
+                row.work,
+                fingerprint,
+                row.item.progress.as_str(),
+                row.item.created.0,
+                row.item.replies_to.as_ref().map(ActivityId::as_str),
+                row.item.request_id,
+                row.seal(),
+            ])?;
+        Ok(Enqueued::New(row.item))
+    }
+
+    /// A clock that was set back leaves rows in the future: those are not fresh for ever.
+    fn is_fresh(&self, created: Timestamp) -> bool {
+        self.wall.0.abs_diff(created.0) < FRESH_MICROS.unsigned_abs()
+    }
+
+    /// Whether [`Self::claim_pending`] would find anything. Only reads.
+    pub(super) fn has_pending(&self) -> Result<bool, JournalError> {
+        Ok(self
+            .conn
+            .prepare_cached("SELECT 1 FROM outbox WHERE scope = ?1 AND progress = 'pending' LIMIT 1")?
+            .exists([self.scope])?)
+    }
+
+    /// This session's pending rows, oldest first; with `orphans` those of ended sessions become this session's.
+    pub(super) fn claim_pending(&self, orphans: bool) -> Result<Vec<Item>, JournalError> {
+        let found = self.rows("progress = 'pending' ORDER BY n", params![self.scope])?;
+        for (n, id) in found.damaged {
+            self.give_up_damaged(n, &id)?;
+        }
+        let mut claimed = Vec::new();
+        for row in found.sound {
+            if row.session != self.sessions.id() {
+                if !orphans || self.sessions.is_alive(&row.session) {
+                    continue;
+                }
+                self.conn
+                    .prepare_cached("UPDATE outbox SET session = ?2 WHERE n = ?1")?
+                    .execute(params![row.n, self.sessions.id()])?;
+            }
+            claimed.push(row.item);
+        }
+        Ok(claimed)
+    }
+
+    /// What may have been altered is not sent; said once.
+    fn give_up_damaged(&self, n: i64, id: &str) -> Result<(), JournalError> {
+        tracing::error!(id, "an outgoing message does not match its checksum and is not sent");
+        self.conn
+            .prepare_cached("UPDATE outbox SET progress = 'damaged' WHERE n = ?1")?
+            .execute([n])?;
+        let text = format!(
+            "An outgoing delegation or reply ({id}) was damaged on this computer's disk. It is not sent any more, and \
+             whether it was sent before is unknown. Check the disk, and repeat what is missing."
+        );
+        self.announce(&text, &format!("damaged-outgoing:{n}"))?;
+        Ok(())
+    }
+
+    /// Counts an attempt.
+    pub(super) fn begin_attempt(&self, id: &str) -> Result<(), JournalError> {
+        self.conn
+            .prepare_cached("UPDATE outbox SET attempts = attempts + 1, updated = ?3 WHERE scope = ?1 AND id = ?2")?
+            .execute(params![self.scope, id, self.wall.0])?;
+        Ok(())
+    }
+
+    /// Applies a change, as far as it does not come too late.
+    pub(super) fn record(&self, id: &str, change: Change) -> Result<(), JournalError> {
+        let Some(mut row) = self.sound_row(id)? else {
+            return Ok(());
+        };
+        let learnt_id = row.item.delegation_id.is_none() && change.delegation_id.is_some();
+        if learnt_id {
+            row.item.delegation_id = change.delegation_id;
+        }
+        let wanted = change.progress.unwrap_or(row.item.progress);
+        let in_time = if row.item.progress == wanted {
+            !row.item.progress.is_final()
+        } else {
+            advance(row.item.progress, wanted).is_some()
+        };
+        if in_time {
+            row.item.progress = wanted;
+            row.item.answer = change.answer.or(row.item.answer);
+            row.item.detail = change.detail.or(row.item.detail);
+        }
+        self.save(&row)?;
+        if in_time
+            && change.settle_reply
+            && let Some(message) = &row.item.replies_to
+        {
+            self.acknowledge(message, &[&row.session])?;
+        }
+        if learnt_id {
+            self.look_back(&row.item.id)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn outbox_item(&self, id: &str) -> Result<Option<Item>, JournalError> {
+        Ok(self.sound_row(id)?.map(|row| row.item))
+    }
+
+    /// Delegations that the platform knows and that may still be answered.
+    pub(super) fn outstanding(&self) -> Result<Vec<Item>, JournalError> {
+        let found = self.rows(
+            "progress IN ('pending', 'accepted', 'delivered') AND kind = 'delegate' AND delegation_id IS NOT NULL
+                AND created > ?2 ORDER BY n",
+            params![self.scope, self.wall.plus_micros(-DAY_MICROS).0],
+        )?;
+        Ok(found.sound.into_iter().map(|row| row.item).collect())
+    }
+
+    /// The same, with one peer.
+    pub(super) fn outstanding_with(&self, target: &str) -> Result<Vec<OutboxRow>, JournalError> {
+        let found = self.rows(
+            "kind = 'delegate' AND target = ?2 AND progress IN ('pending', 'accepted', 'delivered')
+                AND delegation_id IS NOT NULL AND created > ?3 ORDER BY n",
+            params![self.scope, target, self.wall.plus_micros(-DAY_MICROS).0],
+        )?;
+        Ok(found.sound)
+    }
+
+    pub(super) fn recent_delegations(&self, limit: u32) -> Result<Vec<Item>, JournalError> {
+        let found = self.rows("kind = 'delegate' ORDER BY n DESC LIMIT ?2", params![self.scope, limit])?;
+        Ok(found.sound.into_iter().map(|row| row.item).collect())
+    }
+
+    /// Acknowledges a message that was returned as an item's answer; no other message.
+    pub(super) fn settle_answer(&self, id: &str, message: &ActivityId) -> Result<Popped, JournalError> {
+        let Some(row) = self.item_row(id)? else {
+            return Ok(Popped::Unknown);
+        };
+        let may_answer = || -> Result<bool, JournalError> {
+            let delegation = self.find(message)?.and_then(|entry| entry.maybe_reply_to);
+            Ok(delegation.is_some() && delegation == row.item.delegation_id)
+        };
+        if row.item.answer_activity.as_ref() == Some(message) || may_answer()? {
+            self.pop(message)
+        } else {
+            Ok(Popped::Unknown)
+        }
+    }
+
+    /// Claims the answer of an item for calls of this session, unless another living session waits for it already.
+    pub(super) fn await_answer(&self, id: &str) -> Result<(), JournalError> {
+        // The call may have ended before this was written.
+        if !self.awaited.contains(id) {
+            return Ok(());
+        }
+        let Some(row) = self.item_row(id)? else { return Ok(()) };
+        let taken = row
+            .awaited_by
+            .is_some_and(|session| session != self.sessions.id() && self.sessions.is_alive(&session));
+        if !taken {
+            self.conn
+                .prepare_cached("UPDATE outbox SET awaited_by = ?2 WHERE n = ?1")?
+                .execute(params![row.n, self.sessions.id()])?;
+        }
+        Ok(())
+    }
+
+    /// Drops the claim once no call of this process waits any more.
+    pub(super) fn answer_not_awaited(&self, id: &str) -> Result<(), JournalError> {
+        if !self.awaited.contains(id) {
+            self.conn
+                .prepare_cached("UPDATE outbox SET awaited_by = NULL WHERE scope = ?1 AND id = ?2 AND awaited_by = ?3")?
+                .execute(params![self.scope, id, self.sessions.id()])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! What goes into the journal and what comes out, beside messages and outbox rows.
+
+use std::time::Duration;
+
+use crate::state::clock::Clock;
+use crate::state::message::Message;
+use crate::types::{ActivityId, Timestamp};
+
+/// Where reading goes on after a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The row.
+    pub id: ActivityId,
+    /// Its time.
+    pub at: Timestamp,
+    /// Its sequence number at level C.
+    pub seq: Option<i64>,
+}
+
+/// What one read brought, committed as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// New messages in order of delivery. Rows already in the journal are dropped by id, repeats by digest.
+    pub messages: Vec<Message>,
+    /// Whether the messages are kept back until a later batch releases them (pages of an unfinished recovery).
+    pub hold: bool,
+    /// Offer everything held so far.
+    pub release: bool,
+    /// Store the messages only to be listed (older ones after a damaged journal was replaced): not offered, settling nothing.
+    pub recovered: bool,
+    /// Move the saved cursor.
+    pub cursor: Option<Cursor>,
+    /// Forget the saved cursor (the platform no longer knows it). A new one in the same batch wins.
+    pub forget_cursor: bool,
+    /// Record this wall-clock instant as the last good poll.
+    pub polled: Option<Timestamp>,
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Messages that were new.
+    pub added: usize,
+    /// Messages dropped as repeats of one with another row id.
+    pub repeats: usize,
+}
+
+/// What a pop did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Popped {
+    /// Acknowledged now, durably.
+    Removed,
+    /// It had been acknowledged before.
+    AlreadyDone,
+    /// It is leased to another session.
+    LeasedElsewhere,
+    /// No such message, or one that is not offered yet.
+    Unknown,
+}
+
+/// How many messages are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Waiting.
+    pub new: u64,
+    /// Shown and not acknowledged.
+    pub leased: u64,
+    /// Set aside.
+    pub aside: u64,
+    /// Kept back by an unfinished recovery.
+    pub held: u64,
+    /// Listed after a damaged journal was replaced.
+    pub recovered: u64,
+    /// Their stored text does not match its checksum; never shown.
+    pub damaged: u64,
+    /// Time of the oldest message that is new or leased.
+    pub oldest: Option<Timestamp>,
+}
+
+/// How a journal measures time.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a message belongs to the session it was shown to.
+    pub lease: Duration,
+    /// How often other processes' changes, ended sessions and leases that ran out are looked for when nothing wakes us.
+    pub look_every: Duration,
+    /// The clocks.
+    pub clock: Clock,
+}
+
+impl Settings {
+    /// Real clocks and a look every second.
+    #[must_use]
+    pub fn with_lease(lease: Duration) -> Self {
+        Self {
+            lease,
+            look_every: Duration::from_secs(1),
+            clock: Clock::system(),
+        }
+    }
+}

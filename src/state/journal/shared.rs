@@ -1,0 +1,214 @@
+//! What the clones of one journal share: the store, its wake-up calls, and claims that end when their holder does.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::task;
+
+use super::error::JournalError;
+use super::ledger::{Awaited, Ledger, Store};
+use super::shape::Settings;
+use super::wake::Wake;
+use crate::state::message::Entry;
+use crate::types::WorkspaceId;
+
+/// What the clones share.
+pub(super) struct Inner {
+    store: Mutex<Store>,
+    pub(super) session: String,
+    pub(super) awaited: Awaited,
+    pub(super) changes: watch::Sender<u64>,
+    wake: Wake,
+    pub(super) woken: Arc<Notify>,
+    pub(super) replaced: Option<PathBuf>,
+}
+
+impl Inner {
+    /// Opens the store, watches for others, and tells of a damaged predecessor.
+    pub(super) fn open(
+        dir: &Path,
+        origin: &str,
+        workspace: &WorkspaceId,
+        settings: &Settings,
+    ) -> Result<Arc<Self>, JournalError> {
+        let (store, replaced) = Store::open(dir, origin, workspace, settings)?;
+        let woken = Arc::new(Notify::new());
+        let inner = Self {
+            session: store.sessions().id().to_owned(),
+            store: Mutex::new(store),
+            awaited: Awaited::default(),
+            changes: watch::Sender::new(0),
+            wake: Wake::new(dir, &woken),
+            woken,
+            replaced,
+        };
+        // The caller learns of it from `replaced` in any case: a full disk must not cost the journal as well.
+        if let Some(kept) = &inner.replaced
+            && let Err(error) = inner.write(|ledger| announce_replacement(ledger, kept))
+        {
+            tracing::warn!(%error, "the inbox could not be told that the journal was replaced");
+        }
+        Ok(Arc::new(inner))
+    }
+
+    /// A panic inside a transaction rolled it back: the store is as sound as before.
+    pub(super) fn store(&self) -> std::sync::MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>) -> Result<T, JournalError> {
+        self.store().read(&self.awaited, work)
+    }
+
+    /// Tells everyone when a row was changed.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        let (outcome, changed) = self.store().write(&self.awaited, work)?;
+        if changed {
+            self.changes.send_modify(|count| *count += 1);
+            self.wake.touch();
+        }
+        Ok(outcome)
+    }
+
+    /// Notices commits of others, sessions that ended and leases that ran out.
+    fn look(&self) -> Result<(), JournalError> {
+        let others = self.store().others_committed()?;
+        if others {
+            self.changes.send_modify(|count| *count += 1);
+        }
+        if self.read(|ledger| ledger.has_overdue())? {
+            self.write(|ledger| ledger.free_overdue())?;
+        }
+        Ok(())
+    }
+
+    /// For destructors: in the background where there is one, here where not.
+    fn write_detached(self: &Arc<Self>, work: impl FnOnce(&Ledger<'_>) -> Result<(), JournalError> + Send + 'static) {
+        let inner = self.clone();
+        let write = move || {
+            if let Err(error) = inner.write(work) {
+                tracing::warn!(%error, "a claim could not be given back; it ends with its time");
+            }
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(write)),
+            Err(_) => write(),
+        }
+    }
+}
+
+impl Drop for Inner {
+    /// Ends the background look at once.
+    fn drop(&mut self) {
+        self.woken.notify_one();
+    }
+}
+
+/// A lease on its way to the caller. Dropped on the way, it is given back.
+pub(super) struct Unclaimed {
+    entry: Option<Entry>,
+    inner: Arc<Inner>,
+}
+
+impl Unclaimed {
+    pub(super) fn new(entry: Entry, inner: Arc<Inner>) -> Self {
+        Self {
+            entry: Some(entry),
+            inner,
+        }
+    }
+
+    pub(super) fn claim(mut self) -> Option<Entry> {
+        self.entry.take()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.inner
+                .write_detached(move |ledger| ledger.give_back(&entry.message.activity_id));
+        }
+    }
+}
+
+/// While it lives, the answer of one outbox item is its holder's alone.
+#[must_use = "the claim ends when this is dropped"]
+pub struct AnswerGuard {
+    inner: Arc<Inner>,
+    item: String,
+}
+
+impl AnswerGuard {
+    /// Begins the claim within this process; others learn of it from the journal.
+    pub(super) fn begin(inner: Arc<Inner>, item: &str) -> Self {
+        inner.awaited.begin(item);
+        Self {
+            inner,
+            item: item.to_owned(),
+        }
+    }
+}
+
+impl fmt::Debug for AnswerGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerGuard")
+            .field("item", &self.item)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for AnswerGuard {
+    fn drop(&mut self) {
+        self.inner.awaited.end(&self.item);
+        let item = std::mem::take(&mut self.item);
+        self.inner
+            .write_detached(move |ledger| ledger.answer_not_awaited(&item));
+    }
+}
+
+/// Runs on a thread for blocking work, to its end even if nobody waits for it any more.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    match task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(ended) if ended.is_cancelled() => Err(JournalError::Busy("the program is ending".to_owned())),
+        Err(_) => Err(JournalError::Disk("an internal error; nothing was changed".to_owned())),
+    }
+}
+
+/// Looks when woken and every `look_every`, until the journal is gone. It does not keep the journal alive.
+pub(super) async fn look_after(inner: Weak<Inner>, woken: Arc<Notify>, look_every: Duration) {
+    let mut told = false;
+    loop {
+        let _ = tokio::time::timeout(look_every, woken.notified()).await;
+        let Some(inner) = inner.upgrade() else { return };
+        match blocking(move || inner.look()).await {
+            Ok(()) => told = false,
+            Err(error) if !told => {
+                tracing::warn!(%error, "the journal cannot be looked at");
+                told = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn announce_replacement(ledger: &Ledger<'_>, kept: &Path) -> Result<(), JournalError> {
+    let name = kept.file_name().unwrap_or_default().to_string_lossy();
+    let text = format!(
+        "The journal of this daemon was damaged and was replaced by a new one. The damaged file is kept as {name}. \
+         Messages from the last saved position on are offered again, so some may have been answered already; \
+         delegations and replies that were under way are no longer known here. Check the disk."
+    );
+    ledger.announce(&text, &format!("replaced:{name}"))?;
+    Ok(())
+}

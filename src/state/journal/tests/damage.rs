@@ -1,0 +1,274 @@
+use std::collections::HashMap;
+use std::fs;
+
+use crate::state::journal::fixture::{Folder, batch, delegate, end, id, lease_name, message};
+use crate::state::journal::{Journal, JournalError, Popped};
+use crate::state::message::{Kind, State};
+
+const MESSAGES: i64 = 12;
+
+/// A closed journal with messages in several states.
+async fn filled() -> (Folder, Vec<u8>) {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    journal
+        .commit(batch((0..MESSAGES).map(|n| message(&format!("m-{n}"), n))))
+        .await
+        .unwrap();
+    for n in 0..3 {
+        journal.pop(&id(&format!("m-{n}"))).await.unwrap();
+    }
+    delegate(&journal, "a task").await;
+    end(journal).await;
+    let bytes = fs::read(folder.path().join("molecule.db")).unwrap();
+    (folder, bytes)
+}
+
+/// What a session is shown of a file, checked: no text is altered, nothing acknowledged is shown, and what is missing is
+/// said to be.
+async fn inspect(what: &str, bytes: &[u8]) {
+    let folder = Folder::new();
+    drop(folder.open().await);
+    let path = folder.path().join("molecule.db");
+    for old in ["molecule.db-wal", "molecule.db-shm"] {
+        let _ = fs::remove_file(folder.path().join(old));
+    }
+    fs::write(&path, bytes).unwrap();
+    let Ok(journal) = folder.try_open("w", std::time::Duration::from_secs(3600)).await else {
+        return; // Refused: said.
+    };
+    let mut shown = HashMap::new();
+    let mut told = journal.replaced().is_some();
+    loop {
+        match journal.lease_next().await {
+            Ok(Some(entry)) if entry.message.kind == Kind::System => told = true,
+            Ok(Some(entry)) => {
+                shown.insert(entry.message.activity_id.as_str().to_owned(), entry.message);
+            }
+            Ok(None) => break,
+            Err(_) => {
+                told = true;
+                break;
+            }
+        }
+    }
+    for (name, found) in &shown {
+        let n: i64 = name.strip_prefix("m-").unwrap().parse().unwrap();
+        assert_eq!(*found, message(name, n), "{what}");
+        assert!(n >= 3, "{what}: {name} was acknowledged");
+    }
+    let all = shown.len() == usize::try_from(MESSAGES - 3).unwrap();
+    assert!(all || told, "{what}: only {} messages, and nothing said", shown.len());
+    for item in journal.recent_delegations(10).await.unwrap_or_default() {
+        assert!(format!("{:?}", item.work).contains("a task"), "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_anywhere_alters_no_text_and_hides_nothing_silently() {
+    let (_folder, sound) = filled().await;
+    inspect("untouched", &sound).await;
+    // A prime step and changing bits reach every page, header and column over time.
+    for (round, at) in (0..sound.len()).step_by(487).enumerate() {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1 << (round % 8);
+        inspect(&format!("bit {} of byte {at}", round % 8), &bytes).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_in_a_message_alters_nothing() {
+    let (_folder, sound) = filled().await;
+    let needle = b"text of m-7";
+    let start = sound.windows(needle.len()).position(|part| part == needle).unwrap();
+    for at in (start - 400..start + 60).step_by(5) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1 << (at % 8);
+        inspect(
+            &format!("byte {at}, {} after the text's start", at as i64 - start as i64),
+            &bytes,
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_cut_at_any_page_is_replaced_or_refused() {
+    let (_folder, sound) = filled().await;
+    for pages in 0..sound.len() / 4096 {
+        inspect(&format!("cut after {pages} pages"), &sound[..pages * 4096]).await;
+        inspect(&format!("cut within page {pages}"), &sound[..pages * 4096 + 100]).await;
+    }
+}
+
+/// The files of a journal that is still open: what a kill or power cut at this moment leaves.
+fn left_by_a_kill(folder: &Folder) -> Vec<(&'static str, Vec<u8>)> {
+    ["molecule.db", "molecule.db-wal"]
+        .map(|name| (name, fs::read(folder.path().join(name)).unwrap()))
+        .to_vec()
+}
+
+async fn restored(files: &[(&'static str, Vec<u8>)]) -> (Folder, Result<Journal, JournalError>) {
+    let folder = Folder::new();
+    for (name, bytes) in files {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let journal = folder.try_open("w", std::time::Duration::from_secs(3600)).await;
+    (folder, journal)
+}
+
+#[tokio::test]
+async fn a_kill_after_any_commit_keeps_all_that_was_committed() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    for n in 0..MESSAGES {
+        journal.commit(batch([message(&format!("m-{n}"), n)])).await.unwrap();
+        if n >= 1 {
+            assert_eq!(
+                journal.pop(&id(&format!("m-{}", n - 1))).await.unwrap(),
+                Popped::Removed
+            );
+        }
+        let (_folder, after) = restored(&left_by_a_kill(&folder)).await;
+        let after = after.unwrap();
+        assert!(after.replaced().is_none());
+        assert_eq!(lease_name(&after).await, Some(format!("m-{n}")));
+        assert_eq!(lease_name(&after).await, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_in_the_write_ahead_log_alters_no_text() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    for n in 0..MESSAGES {
+        journal.commit(batch([message(&format!("m-{n}"), n)])).await.unwrap();
+    }
+    let sound = left_by_a_kill(&folder);
+    for (round, at) in (0..sound[1].1.len()).step_by(7919).enumerate() {
+        let mut files = sound.clone();
+        files[1].1[at] ^= 1 << (round % 8);
+        let (_folder, Ok(journal)) = restored(&files).await else {
+            continue;
+        };
+        while let Ok(Some(entry)) = journal.lease_next().await {
+            if entry.message.kind != Kind::System {
+                let name = entry.message.activity_id.as_str();
+                let n: i64 = name.strip_prefix("m-").unwrap().parse().unwrap();
+                assert_eq!(entry.message, message(name, n), "byte {at}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_journal_says_so_once_and_works() {
+    let (folder, _) = filled().await;
+    fs::write(folder.path().join("molecule.db"), "garbage").unwrap();
+    let journal = folder.open().await;
+    let kept = journal.replaced().unwrap().to_owned();
+    assert_eq!(fs::read(&kept).unwrap(), b"garbage");
+    let told = journal.lease_next().await.unwrap().unwrap();
+    assert!(told.message.text.contains(kept.file_name().unwrap().to_str().unwrap()));
+    assert_eq!(journal.cursor().await.unwrap(), None);
+    journal.commit(batch([message("a", 0)])).await.unwrap();
+    assert_eq!(lease_name(&journal).await.as_deref(), Some("a"));
+    journal.pop(&told.message.activity_id).await.unwrap();
+    end(journal).await;
+    let journal = folder.open().await;
+    assert!(journal.replaced().is_none());
+    assert_eq!(lease_name(&journal).await.as_deref(), Some("a"));
+    assert_eq!(lease_name(&journal).await, None);
+}
+
+/// Changes stored values behind the journal's back, as a failing disk would while it is open.
+fn alter(journal: &Journal, sql: &str) {
+    journal.inner.store().connection().execute_batch(sql).unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_message_is_passed_over_told_once_and_mended_by_reading_it_again() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    journal.commit(batch([message("a", 0), message("b", 1)])).await.unwrap();
+    alter(
+        &journal,
+        "UPDATE message SET body = replace(body, 'text of a', 'TEXT of a')",
+    );
+    assert!(matches!(journal.find(&id("a")).await, Err(JournalError::Damaged(_))));
+    assert_eq!(
+        lease_name(&journal).await.as_deref(),
+        Some("b"),
+        "it stops nothing behind it"
+    );
+    let told = journal.lease_next().await.unwrap().unwrap();
+    assert!(
+        told.message.text.contains("Message a was damaged"),
+        "{}",
+        told.message.text
+    );
+    assert_eq!(lease_name(&journal).await, None);
+    assert_eq!(journal.counts().await.unwrap().damaged, 1);
+    assert!(journal.known(vec![id("a")]).await.unwrap().is_empty());
+    assert_eq!(journal.commit(batch([message("a", 0)])).await.unwrap().added, 1);
+    assert_eq!(journal.lease_next().await.unwrap().unwrap().message, message("a", 0));
+    assert_eq!(journal.counts().await.unwrap().damaged, 0);
+}
+
+#[tokio::test]
+async fn columns_of_the_wrong_type_stop_nothing() {
+    for change in [
+        "UPDATE message SET lease_session = x'ff00', lease_until = 'soon' WHERE activity_id = 'a'",
+        "UPDATE message SET delivery_count = 'many' WHERE activity_id = 'a'",
+        "UPDATE message SET body = x'00ff' WHERE activity_id = 'a'",
+        "UPDATE message SET crc = 'none' WHERE activity_id = 'a'",
+        "UPDATE message SET activity_id = x'ff' WHERE activity_id = 'a'",
+    ] {
+        let folder = Folder::new();
+        let journal = folder.open().await;
+        journal.commit(batch([message("a", 0), message("b", 1)])).await.unwrap();
+        lease_name(&journal).await.unwrap();
+        alter(&journal, change);
+        let listed = journal.peek(10).await.unwrap();
+        assert!(listed.iter().any(|entry| entry.message == message("b", 1)), "{change}");
+        let mut names = Vec::new();
+        while let Some(name) = lease_name(&journal).await {
+            names.push(name);
+        }
+        assert!(names.contains(&"b".to_owned()), "{change}: {names:?}");
+        journal.counts().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn damaged_work_is_not_sent_and_told_once() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let (bad, good) = (delegate(&journal, "a task").await, delegate(&journal, "another").await);
+    alter(&journal, "UPDATE outbox SET work = replace(work, 'a task', 'a tusk')");
+    assert!(matches!(
+        journal.outbox_item(&bad.id).await,
+        Err(JournalError::Damaged(_))
+    ));
+    for _ in 0..2 {
+        let pending = journal.claim_pending(true).await.unwrap();
+        assert_eq!(pending.iter().map(|item| &item.id).collect::<Vec<_>>(), [&good.id]);
+    }
+    let told = journal.lease_next().await.unwrap().unwrap();
+    assert!(told.message.text.contains(&bad.id));
+    assert_eq!(lease_name(&journal).await, None);
+}
+
+#[tokio::test]
+async fn a_damaged_message_can_still_be_acknowledged() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    journal.commit(batch([message("a", 0)])).await.unwrap();
+    alter(&journal, "UPDATE message SET crc = crc + 1");
+    lease_name(&journal).await.unwrap();
+    assert_eq!(journal.pop(&id("a")).await.unwrap(), Popped::Removed);
+    assert!(
+        journal.list(Some(State::Done), 5, 0).await.unwrap().is_empty(),
+        "its text stays hidden"
+    );
+}

@@ -1,0 +1,8 @@
+//! Behaviour of the journal as its callers see it.
+
+mod conversation;
+mod damage;
+mod leasing;
+mod outbox;
+mod processes;
+mod receiving;

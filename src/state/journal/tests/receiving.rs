@@ -1,0 +1,239 @@
+use std::time::Duration;
+
+use crate::state::journal::fixture::{Folder, START, batch, end, id, lease_name, message};
+use crate::state::journal::{Batch, Committed, Cursor, Popped};
+use crate::state::message::{Message, State};
+use crate::types::Timestamp;
+
+const DAY: i64 = 24 * 3600;
+
+fn identified(name: &str, after_secs: i64, message_id: &str, digest: &str) -> Message {
+    let mut message = message(name, after_secs);
+    message.message_id = Some(message_id.to_owned());
+    message.digest = Some(digest.to_owned());
+    message
+}
+
+async fn lease_all(journal: &crate::state::journal::Journal) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Some(name) = lease_name(journal).await {
+        names.push(name);
+    }
+    names
+}
+
+#[tokio::test]
+async fn messages_come_oldest_first_and_equal_times_in_the_order_of_reading() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let rows = [("late", 9), ("tie-2", 5), ("tie-1", 5), ("early", 1)].map(|(name, at)| message(name, at));
+    let committed = journal.commit(batch(rows.clone())).await.unwrap();
+    assert_eq!(committed, Committed { added: 4, repeats: 0 });
+    assert_eq!(journal.commit(batch(rows)).await.unwrap(), Committed::default());
+    assert_eq!(lease_all(&journal).await, ["early", "tie-2", "tie-1", "late"]);
+}
+
+#[tokio::test]
+async fn a_message_comes_back_exactly_as_it_was() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let mut full = identified("full", 3, "m-1", "d-1");
+    full.text = "line\nbreak \u{202e} \"quotes\" \u{fffd} 🦀".to_owned();
+    full.seq = Some(i64::MAX);
+    full.reply_expected = Some(true);
+    full.attachments = vec![serde_json::json!({"kind": "file", "name": "a.txt"})];
+    full.status = Some("error".to_owned());
+    journal.commit(batch([full.clone()])).await.unwrap();
+    end(journal).await;
+    let journal = folder.open().await;
+    assert_eq!(journal.lease_next().await.unwrap().unwrap().message, full);
+}
+
+#[tokio::test]
+async fn a_repeat_needs_sender_id_content_and_a_day() {
+    let other_peer = |mut message: Message| {
+        message.peer_id = "5f0c1d2e-0000-4000-8000-000000000002".to_owned();
+        message
+    };
+    for (what, second, stored) in [
+        ("all equal", identified("b", 10, "m", "d"), false),
+        ("a day later", identified("b", DAY, "m", "d"), false),
+        ("over a day later", identified("b", DAY + 1, "m", "d"), true),
+        ("a day earlier", identified("b", -DAY, "m", "d"), false),
+        ("other content", identified("b", 10, "m", "e"), true),
+        ("other id", identified("b", 10, "n", "d"), true),
+        ("other sender", other_peer(identified("b", 10, "m", "d")), true),
+        ("no id", message("b", 10), true),
+    ] {
+        let folder = Folder::new();
+        let journal = folder.open().await;
+        journal.commit(batch([identified("a", 0, "m", "d")])).await.unwrap();
+        let committed = journal.commit(batch([second])).await.unwrap();
+        let expected = Committed {
+            added: usize::from(stored),
+            repeats: usize::from(!stored),
+        };
+        assert_eq!(committed, expected, "{what}");
+        let known = journal.known(vec![id("a"), id("b"), id("c")]).await.unwrap();
+        assert_eq!(known, [id("a"), id("b")].into(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_within_one_batch_is_dropped_and_its_id_stands_for_the_original() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let rows = [identified("a", 0, "m", "d"), identified("b", 0, "m", "d")];
+    assert_eq!(
+        journal.commit(batch(rows)).await.unwrap(),
+        Committed { added: 1, repeats: 1 }
+    );
+    assert_eq!(
+        journal.find(&id("b")).await.unwrap().unwrap().message.activity_id,
+        id("a")
+    );
+    assert_eq!(journal.pop(&id("b")).await.unwrap(), Popped::Removed);
+    assert_eq!(journal.pop(&id("a")).await.unwrap(), Popped::AlreadyDone);
+}
+
+#[tokio::test]
+async fn held_messages_are_offered_only_when_released_and_then_oldest_first() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    for (name, at) in [("newest", 30), ("middle", 20)] {
+        let page = Batch {
+            hold: true,
+            ..batch([message(name, at)])
+        };
+        journal.commit(page).await.unwrap();
+    }
+    assert_eq!(lease_name(&journal).await, None);
+    assert!(journal.peek(10).await.unwrap().is_empty());
+    assert_eq!(journal.pop(&id("middle")).await.unwrap(), Popped::Unknown);
+    assert_eq!(journal.counts().await.unwrap().held, 2);
+    end(journal).await;
+    let journal = folder.open().await;
+    let last = Batch {
+        hold: true,
+        release: true,
+        ..batch([message("oldest", 10), message("middle", 20)])
+    };
+    assert_eq!(journal.commit(last).await.unwrap().added, 1);
+    assert_eq!(lease_all(&journal).await, ["oldest", "middle", "newest"]);
+}
+
+#[tokio::test]
+async fn cursor_and_poll_time_survive_and_move_with_the_messages() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    assert_eq!(journal.cursor().await.unwrap(), None);
+    assert_eq!(journal.last_poll().await.unwrap(), None);
+    let cursor = Cursor {
+        id: id("a"),
+        at: START,
+        seq: Some(4),
+    };
+    let first = Batch {
+        cursor: Some(cursor.clone()),
+        polled: Some(Timestamp(77)),
+        ..batch([message("a", 0)])
+    };
+    journal.commit(first).await.unwrap();
+    end(journal).await;
+    let journal = folder.open().await;
+    assert_eq!(journal.cursor().await.unwrap(), Some(cursor));
+    assert_eq!(journal.last_poll().await.unwrap(), Some(Timestamp(77)));
+    let forget = Batch {
+        forget_cursor: true,
+        ..Batch::default()
+    };
+    journal.commit(forget).await.unwrap();
+    assert_eq!(journal.cursor().await.unwrap(), None);
+    assert_eq!(journal.last_poll().await.unwrap(), Some(Timestamp(77)));
+}
+
+#[tokio::test]
+async fn workspaces_and_platforms_share_a_file_but_nothing_in_it() {
+    let folder = Folder::new();
+    let (one, two) = (folder.open_for("one").await, folder.open_for("two").await);
+    one.commit(batch([message("a", 0)])).await.unwrap();
+    assert_eq!(lease_name(&two).await, None);
+    assert!(two.known(vec![id("a")]).await.unwrap().is_empty());
+    two.commit(batch([message("a", 0)])).await.unwrap();
+    assert_eq!(two.pop(&id("a")).await.unwrap(), Popped::Removed);
+    assert_eq!(lease_name(&one).await.as_deref(), Some("a"));
+}
+
+#[tokio::test]
+async fn recovered_messages_are_listed_and_not_offered_until_requeued() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let older = Batch {
+        recovered: true,
+        ..batch([message("a", 0), message("b", 1)])
+    };
+    journal.commit(older).await.unwrap();
+    assert_eq!(lease_name(&journal).await, None);
+    let listed = journal.list(Some(State::Recovered), 10, 0).await.unwrap();
+    let names: Vec<_> = listed.iter().map(|entry| entry.message.activity_id.as_str()).collect();
+    assert_eq!(names, ["b", "a"], "newest first");
+    assert_eq!(journal.list(None, 1, 1).await.unwrap().len(), 1);
+    assert!(journal.requeue(&id("a")).await.unwrap());
+    assert!(!journal.requeue(&id("a")).await.unwrap());
+    assert_eq!(lease_name(&journal).await.as_deref(), Some("a"));
+}
+
+#[tokio::test]
+async fn an_announcement_is_made_once_for_each_name() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    assert!(journal.announce("gone", "removed").await.unwrap());
+    assert!(!journal.announce("gone", "removed").await.unwrap());
+    assert!(journal.announce("gone", "removed again").await.unwrap());
+    let entry = journal.lease_next().await.unwrap().unwrap();
+    assert_eq!(entry.message.kind, crate::state::message::Kind::System);
+    assert!(entry.message.activity_id.as_str().starts_with("local:"));
+    assert_eq!(entry.message.text, "gone");
+}
+
+#[tokio::test]
+async fn handled_things_are_forgotten_after_thirty_days_and_the_file_shrinks() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let mut rows: Vec<Message> = (0..1200).map(|n| message(&format!("m-{n}"), n)).collect();
+    for row in &mut rows {
+        row.text = "x".repeat(2000);
+    }
+    journal.commit(batch(rows)).await.unwrap();
+    for n in 0..1199 {
+        assert_eq!(journal.pop(&id(&format!("m-{n}"))).await.unwrap(), Popped::Removed);
+    }
+    folder.time.advance(Duration::from_secs(29 * 24 * 3600));
+    assert_eq!(journal.prune().await.unwrap(), 0);
+    folder.time.advance(Duration::from_secs(2 * 24 * 3600));
+    assert_eq!(journal.prune().await.unwrap(), 1199);
+    assert_eq!(
+        lease_name(&journal).await.as_deref(),
+        Some("m-1199"),
+        "what is not handled stays"
+    );
+    end(journal).await;
+    let size = std::fs::metadata(folder.path().join("molecule.db")).unwrap().len();
+    assert!(size < 1_000_000, "{size}");
+}
+
+#[tokio::test]
+async fn ten_thousand_messages_are_in_within_seconds() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let begun = std::time::Instant::now();
+    for page in 0..20 {
+        let rows = (0..500).map(|n| {
+            let name = format!("m-{page}-{n}");
+            identified(&name, page * 500 + n, &name, "d")
+        });
+        assert_eq!(journal.commit(batch(rows)).await.unwrap().added, 500);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(journal.counts().await.unwrap().new, 10_000);
+}
