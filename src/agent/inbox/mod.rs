@@ -1,1 +1,5 @@
-//! (being written)
+//! Receiving: what to read from the platform and when, and the loop that reads it into the journal.
+
+pub mod poller;
+pub mod reader;
+mod trouble;

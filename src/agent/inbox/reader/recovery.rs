@@ -1,0 +1,146 @@
+//! The window that is read backwards when there is no row to read on from.
+
+use std::time::Duration;
+
+use super::paging::Backward;
+use crate::types::Timestamp;
+
+/// What every window reaches back beyond the last good poll, and the whole of it on a first start.
+const MARGIN_SECS: u64 = 600;
+/// The platform refuses nothing beyond, but caps here.
+const MOST_SECS: u64 = 2_592_000;
+/// A poll this fresh needs no more than the margin.
+const FRESH: Duration = Duration::from_secs(60);
+/// How far the platform's clocks (of its rows and of its answers) may differ before an old row is taken for one in the window.
+const SLACK_MICROS: i64 = 60_000_000;
+
+/// Why a window is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing was ever read here.
+    FirstStart,
+    /// There is a last good poll, but no cursor.
+    Restart,
+    /// The platform no longer knows the row that was asked from.
+    Gone,
+    /// There was never a row that could become the cursor: the ordinary read of an empty inbox.
+    Still,
+}
+
+/// The last good poll, by both clocks: the monotonic one does not count the time a computer sleeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastGood {
+    pub(super) wall: Timestamp,
+    pub(super) monotonic: Option<Duration>,
+}
+
+impl LastGood {
+    fn age(self, now: Duration, wall: Timestamp) -> Duration {
+        let monotonic = self.monotonic.map_or(Duration::ZERO, |then| now.saturating_sub(then));
+        monotonic.max(self.wall.until(wall))
+    }
+}
+
+/// One recovery. Its pages are held back until the oldest is in.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    pub(super) reason: Reason,
+    pub(super) paging: Backward,
+    /// Whether pages were committed that are not offered yet.
+    pub(super) held: bool,
+    /// Where the window begins on the platform's clock; known from the first answer with a date.
+    pub(super) lower: Option<Timestamp>,
+    /// The last good poll before it, by the wall clock.
+    pub(super) since: Option<Timestamp>,
+    secs: u64,
+    began: Duration,
+}
+
+impl Window {
+    /// `backlog`: how long ago the oldest unsettled row was seen; sweeps that failed for long make the window longer.
+    pub(super) fn new(
+        reason: Reason,
+        now: Duration,
+        wall: Timestamp,
+        last: Option<LastGood>,
+        backlog: Option<Duration>,
+    ) -> Self {
+        let stuck = backlog
+            .filter(|age| age.as_secs() > MARGIN_SECS / 2)
+            .unwrap_or_default();
+        let age = last.map_or(Duration::ZERO, |last| last.age(now, wall)).max(stuck);
+        let missed = if age < FRESH { 0 } else { age.as_secs() + 1 };
+        Self {
+            reason,
+            paging: Backward::default(),
+            held: false,
+            lower: None,
+            since: last.map(|last| last.wall),
+            secs: (missed + MARGIN_SECS).min(MOST_SECS),
+            began: now,
+        }
+    }
+
+    /// The `since_secs` to ask with now: it grows while pages are read, so that the window's beginning stays where it was.
+    pub(super) fn since_secs(&self, now: Duration) -> u64 {
+        (self.secs + now.saturating_sub(self.began).as_secs()).min(MOST_SECS)
+    }
+
+    /// Notes the platform's clock of the first answer.
+    pub(super) fn dated(&mut self, date: Option<Timestamp>) {
+        if let (None, Some(date)) = (self.lower, date) {
+            let back = i64::try_from(self.secs).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+            self.lower = Some(date.plus_micros(-back).plus_micros(-SLACK_MICROS));
+        }
+    }
+
+    /// Whether a row belongs to the window; a platform that ignores the question sends older ones too.
+    pub(super) fn holds(&self, at: Timestamp) -> bool {
+        self.lower.is_none_or(|lower| at >= lower)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn window(last: Option<(i64, Option<u64>)>, backlog: Option<u64>) -> u64 {
+        let last = last.map(|(wall, monotonic)| LastGood {
+            wall: Timestamp(wall * 1_000_000),
+            monotonic: monotonic.map(secs),
+        });
+        let (now, wall) = (secs(10_000), Timestamp(5_000_000 * 1_000_000));
+        Window::new(Reason::Gone, now, wall, last, backlog.map(secs)).since_secs(now)
+    }
+
+    #[test]
+    fn the_window_reaches_ten_minutes_beyond_the_last_good_poll() {
+        for (last, backlog, expected) in [
+            (None, None, 600),
+            (Some((4_999_990, Some(9_990))), None, 600),
+            (Some((4_999_941, Some(9_941))), None, 600),
+            (Some((4_999_900, Some(9_900))), None, 701),
+            (Some((4_999_000, None)), None, 1601),
+            (Some((5_100_000, Some(9_000))), None, 1601),
+            (Some((4_900_000, Some(9_999))), None, 100_601),
+            (Some((1, None)), None, 2_592_000),
+            (Some((4_999_999, Some(9_999))), Some(90), 600),
+            (Some((4_999_999, Some(9_999))), Some(1000), 1601),
+        ] {
+            assert_eq!(window(last, backlog), expected, "{last:?} {backlog:?}");
+        }
+    }
+
+    #[test]
+    fn its_beginning_stays_while_pages_are_read() {
+        let mut window = Window::new(Reason::FirstStart, secs(50), Timestamp(0), None, None);
+        assert_eq!((window.since_secs(secs(50)), window.since_secs(secs(63))), (600, 613));
+        window.dated(Some(Timestamp(1_000_000_000)));
+        window.dated(Some(Timestamp(9_000_000_000)));
+        assert!(window.holds(Timestamp(340_000_000)) && !window.holds(Timestamp(339_999_999)));
+    }
+}

@@ -1,0 +1,310 @@
+//! Single decisions of the reader, one at a time.
+
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::agent::envelope::read_row;
+use crate::types::WorkspaceId;
+
+const SECOND: i64 = 1_000_000;
+const NOW: i64 = 1_800_000_000 * SECOND;
+
+fn id(n: u32) -> ActivityId {
+    ActivityId::parse(&format!("00000000-0000-4000-8000-{n:012}")).unwrap()
+}
+
+/// A row from the person, so many seconds from [`NOW`].
+fn row(n: u32, seconds: i64) -> Row {
+    let json = format!(
+        r#"{{"id":"{}","summary":"S","created_at":"{}"}}"#,
+        id(n),
+        Timestamp(NOW + seconds * SECOND).to_rfc3339()
+    );
+    let raw = RawValue::from_string(json).unwrap();
+    read_row(&raw, &WorkspaceId::parse("own").unwrap(), Timestamp(0))
+}
+
+fn page(rows: Vec<Row>) -> Page {
+    Page {
+        rows,
+        date: Some(Timestamp(NOW)),
+        known: HashSet::new(),
+    }
+}
+
+fn cursor(n: u32, seconds: i64) -> Cursor {
+    Cursor {
+        id: id(n),
+        at: Timestamp(NOW + seconds * SECOND),
+        seq: None,
+    }
+}
+
+fn from_cursor(n: u32, seconds: i64) -> Start {
+    Start {
+        cursor: Some(cursor(n, seconds)),
+        last_poll: Some(Timestamp(NOW - 10 * SECOND)),
+        ..Start::default()
+    }
+}
+
+/// A reader and its clock; both clocks tick together.
+struct Desk {
+    reader: Reader,
+    now: Duration,
+}
+
+impl Desk {
+    fn new(start: Start) -> Self {
+        Self {
+            reader: Reader::new(start, Timing::REAL, Duration::ZERO),
+            now: Duration::ZERO,
+        }
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp(NOW).plus_micros(i64::try_from(self.now.as_micros()).unwrap())
+    }
+
+    /// The next request, however long it takes to become due.
+    fn ask(&mut self) -> Plan {
+        loop {
+            match self.reader.next(self.now, self.wall()) {
+                Next::Ask(plan) => return plan,
+                Next::Wait(wait) => self.now += wait,
+            }
+        }
+    }
+
+    fn give(&mut self, page: Page) -> Step {
+        let step = self.reader.answer(self.now, self.wall(), Ok(page));
+        self.reader.committed();
+        step
+    }
+
+    fn fail(&mut self, failure: Failure, pause: Duration) {
+        let failure = ReadFailure { failure, pause };
+        let step = self.reader.answer(self.now, self.wall(), Err(failure));
+        assert!(step.batch.is_none());
+        self.reader.committed();
+    }
+}
+
+fn ids(step: &Step) -> Vec<ActivityId> {
+    let batch = step.batch.iter();
+    batch
+        .flat_map(|batch| batch.messages.iter().map(|message| message.activity_id.clone()))
+        .collect()
+}
+
+#[test]
+fn a_first_start_reads_ten_minutes_back_and_delivers_oldest_first() {
+    let mut desk = Desk::new(Start::default());
+    let plan = desk.ask();
+    assert_eq!(
+        (plan.since, plan.since_secs, plan.before, plan.limit),
+        (None, Some(600), None, 500)
+    );
+    let step = desk.give(page(vec![row(3, -1), row(2, -90), row(1, -100)]));
+    assert_eq!(ids(&step), [id(1), id(2), id(3)]);
+    let batch = step.batch.unwrap();
+    assert!(!batch.hold && batch.release && batch.polled.is_some());
+    assert_eq!(batch.cursor, Some(cursor(2, -90)), "the newest row that is 60 s old");
+}
+
+#[test]
+fn pages_of_a_recovery_are_held_until_the_oldest_is_in() {
+    let mut desk = Desk::new(from_cursor(900, -5000));
+    assert_eq!(desk.ask().since, Some(id(900)));
+    desk.fail(Failure::Gone, Duration::from_secs(9));
+    let plan = desk.ask();
+    assert_eq!(
+        (plan.since, plan.since_secs),
+        (None, Some(600)),
+        "the last good poll was 10 s ago"
+    );
+    assert_eq!(desk.now, Duration::ZERO, "a recovery begins at once");
+
+    let full: Vec<Row> = (0..500).map(|n| row(1000 - n, -100 - i64::from(n) / 2)).collect();
+    let step = desk.give(page(full));
+    let batch = step.batch.unwrap();
+    assert!(batch.hold && !batch.release && batch.cursor.is_none() && batch.polled.is_none());
+    assert!(!batch.forget_cursor && step.recovered.is_none() && step.recovering);
+
+    let plan = desk.ask();
+    assert_eq!(plan.before, Some(Timestamp(NOW - 349 * SECOND).plus_micros(1)));
+    let step = desk.give(page(vec![row(502, -349), row(501, -349), row(7, -400)]));
+    assert_eq!(ids(&step), [id(7)]);
+    let batch = step.batch.unwrap();
+    assert!(!batch.hold && batch.release && batch.polled.is_some());
+    assert_eq!(batch.cursor, Some(cursor(1000, -100)));
+    let since = Some(Timestamp(NOW - 10 * SECOND));
+    let reason = Reason::Gone;
+    assert_eq!(step.recovered, Some(Recovered { reason, since }));
+}
+
+#[test]
+fn a_forgotten_cursor_without_a_successor_is_forgotten_here_too() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.ask();
+    desk.fail(Failure::Gone, Duration::ZERO);
+    desk.ask();
+    let step = desk.give(page(vec![]));
+    assert!(step.batch.unwrap().forget_cursor);
+    assert_eq!(
+        desk.ask().since_secs,
+        Some(600),
+        "an inbox without any row is read as a window"
+    );
+    assert!(
+        desk.give(page(vec![])).batch.is_none(),
+        "nothing is written while nothing comes"
+    );
+}
+
+#[test]
+fn nothing_advances_until_the_journal_has_it() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    let plan = desk.ask();
+    for _ in 0..3 {
+        let step = desk
+            .reader
+            .answer(desk.now, desk.wall(), Ok(page(vec![row(2, -200), row(3, -1)])));
+        assert_eq!(ids(&step), [id(2), id(3)]);
+        assert_eq!(step.batch.unwrap().cursor, Some(cursor(2, -200)));
+        desk.reader.not_committed();
+        assert_eq!(desk.ask(), plan);
+    }
+    desk.give(page(vec![row(2, -200), row(3, -1)]));
+    desk.reader.hint();
+    assert_eq!(desk.ask().since, Some(id(3)));
+}
+
+#[test]
+fn known_rows_are_dropped_and_late_ones_are_found_by_the_near_sweep() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.ask();
+    desk.give(page(vec![row(3, -1)]));
+    let plan = desk.ask();
+    assert_eq!(
+        (plan.since, desk.now.as_millis()),
+        (Some(id(1)), 200),
+        "a near sweep, from the cursor for want of an older row"
+    );
+    let step = desk.give(page(vec![row(2, -2), row(3, -1)]));
+    assert_eq!(ids(&step), [id(2)]);
+    assert_eq!(step.batch.unwrap().cursor, None, "only a full sweep moves the cursor");
+}
+
+#[test]
+fn the_saved_cursor_follows_45_s_behind() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.reader.stream_live(true);
+    desk.ask();
+    desk.give(page(vec![row(2, -1)]));
+    let moved = loop {
+        let plan = desk.ask();
+        let rows = if plan.since == Some(id(1)) {
+            vec![row(2, -1)]
+        } else {
+            vec![]
+        };
+        let step = desk.give(page(rows));
+        if let Some(cursor) = step.batch.and_then(|batch| batch.cursor) {
+            break cursor;
+        }
+    };
+    assert_eq!((moved, desk.now), (cursor(2, -1), Duration::from_secs(45)));
+}
+
+#[test]
+fn big_answers_are_asked_for_in_smaller_ones() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    for limit in [500, 50, 5, 1] {
+        assert_eq!(desk.ask().limit, limit);
+        desk.fail(Failure::TooLarge, Duration::from_secs(7));
+    }
+    assert_eq!(desk.ask().limit, 1);
+    assert_eq!(desk.now, Duration::from_secs(7), "only the smallest is paused after");
+    for n in 2..6 {
+        desk.give(page(vec![row(n, -300 + i64::from(n))]));
+        assert_eq!(desk.ask().since, Some(id(n)));
+    }
+    assert_eq!(desk.ask().limit, 5, "after four good pages a larger one is tried");
+}
+
+#[test]
+fn level_a_is_recognised_and_read_newest_first() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.ask();
+    let step = desk.give(page(vec![row(3, -1), row(2, -2), row(1, -5000), row(9, -6000)]));
+    assert!(step.batch.is_none());
+    let plan = desk.ask();
+    assert!(plan.compare && plan.since.is_none() && plan.since_secs.is_none() && plan.limit == 500);
+    let rows = vec![row(3, -1), row(2, -2), row(1, -5000), row(9, -6000)];
+    assert_eq!(desk.reader.unknown(&rows), [id(3), id(2), id(9)]);
+    let step = desk.give(page(rows));
+    assert_eq!(ids(&step), [id(2), id(3)], "rows from before our history are not ours");
+    assert_eq!(step.notes, []);
+
+    let page_without_known: Vec<Row> = (0..500).map(|n| row(2000 - n, 500 - i64::from(n) / 2)).collect();
+    desk.ask();
+    let step = desk.give(page(page_without_known));
+    assert_eq!(step.notes, [Note::Gap]);
+    assert_eq!(ids(&step).len(), 500);
+}
+
+#[test]
+fn a_comparison_finds_what_appeared_behind_the_cursor_and_trusts_the_journal() {
+    let start = Start {
+        takeover: true,
+        ..from_cursor(5, -100)
+    };
+    let mut desk = Desk::new(start);
+    assert_eq!(desk.ask().since, Some(id(5)));
+    desk.give(page(vec![]));
+    assert!(desk.ask().compare);
+    let step = desk.give(Page {
+        known: HashSet::from([id(2), id(4)]),
+        ..page(vec![
+            row(5, -100),
+            row(4, -110),
+            row(3, -120),
+            row(2, -130),
+            row(1, -140),
+        ])
+    });
+    assert_eq!(ids(&step), [id(3)], "older than our oldest row is not ours");
+    assert_eq!(step.notes, [Note::Late(1)]);
+}
+
+#[test]
+fn an_imported_cursor_wins_over_the_journals() {
+    let start = Start {
+        imported: Some(id(7)),
+        ..from_cursor(5, -100)
+    };
+    let mut desk = Desk::new(start);
+    assert_eq!(desk.ask().since, Some(id(7)));
+    let step = desk.give(page(vec![row(8, -90), row(9, -1)]));
+    assert_eq!(ids(&step), [id(8), id(9)]);
+    assert_eq!(step.batch.unwrap().cursor, Some(cursor(8, -90)));
+}
+
+#[test]
+fn a_row_without_an_id_is_counted_and_holds_nothing_up() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.ask();
+    let step = desk.give(page(vec![Row::Garbage, row(2, -2), Row::Garbage, row(2, -2)]));
+    assert_eq!(ids(&step), [id(2)]);
+    assert_eq!(step.notes, [Note::Garbage(2)]);
+}
+
+#[test]
+fn a_failed_read_is_repeated_after_its_pause() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    let plan = desk.ask();
+    desk.fail(Failure::Other, Duration::from_secs(42));
+    assert_eq!(desk.ask(), plan);
+    assert_eq!(desk.now, Duration::from_secs(42));
+}

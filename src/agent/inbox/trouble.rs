@@ -1,0 +1,97 @@
+//! What is said about the inbox when it cannot be read or kept.
+
+use crate::platform::error::CallError;
+use crate::state::health::Trouble;
+use crate::state::journal::JournalError;
+
+/// The code of a journal that could not be written.
+pub(super) const JOURNAL: &str = "JOURNAL_ERROR";
+
+/// The inbox cannot be read. `token`: where the token comes from; `can_change`: whether a new one can appear there.
+pub(super) fn unread(error: &CallError, token: &str, can_change: bool) -> Trouble {
+    let remedy = match error {
+        CallError::Refused { .. } if can_change => {
+            format!("put a valid token into {token}: it is read again at every attempt (canvas, Tokens tab)")
+        }
+        CallError::Refused { .. } => {
+            format!("set a valid token in {token} (canvas, Tokens tab) and restart molecule-mcp")
+        }
+        CallError::Unreachable { .. } | CallError::Interrupted { .. } => {
+            "check PLATFORM_URL and the network; reading goes on by itself".to_owned()
+        }
+        _ => "reading goes on by itself; if this stays, the platform needs attention".to_owned(),
+    };
+    Trouble {
+        code: error.code().to_owned(),
+        what: format!("new messages cannot be read: {error}"),
+        remedy,
+    }
+}
+
+/// The journal did not take a batch.
+pub(super) fn unwritten(error: &JournalError) -> Trouble {
+    Trouble {
+        code: JOURNAL.to_owned(),
+        what: format!("received messages cannot be stored, so none are fetched: {error}"),
+        remedy: "free disk space or make the state folder writable; nothing is lost, and reading goes on by itself"
+            .to_owned(),
+    }
+}
+
+/// The state folder was deleted or replaced under the running process.
+pub(super) fn folder_gone() -> Trouble {
+    Trouble {
+        code: "STATE_DIR_GONE".to_owned(),
+        what: "the state folder was deleted or replaced while molecule-mcp ran, so it no longer polls".to_owned(),
+        remedy:
+            "restart molecule-mcp; its state folder is CONFIGS_DIR, or the default that `molecule-mcp status` names"
+                .to_owned(),
+    }
+}
+
+/// Another program moved the cursor file while this one held the duty.
+pub(super) fn other_poller() -> Trouble {
+    Trouble {
+        code: "OTHER_POLLER".to_owned(),
+        what: "another program polls for the same workspace: it changed .mcp_inbox_cursor while molecule-mcp ran".to_owned(),
+        remedy: "stop the other program (an older molecule-mcp, for example), or each of them gets only some of the messages"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_names_its_code_and_a_remedy_that_fits() {
+        let refused = CallError::Refused {
+            status: 401,
+            detail: "invalid workspace auth token".to_owned(),
+        };
+        let cases = [
+            (
+                unread(&refused, "MOLECULE_WORKSPACE_TOKEN", false),
+                "AUTH_ERROR",
+                "restart",
+            ),
+            (unread(&refused, "/s/.auth_token", true), "AUTH_ERROR", "/s/.auth_token"),
+            (
+                unread(&CallError::Unreachable { detail: String::new() }, "", false),
+                "PLATFORM_UNREACHABLE",
+                "PLATFORM_URL",
+            ),
+            (
+                unwritten(&JournalError::Disk("disk full".to_owned())),
+                "JOURNAL_ERROR",
+                "disk space",
+            ),
+            (folder_gone(), "STATE_DIR_GONE", "restart"),
+            (other_poller(), "OTHER_POLLER", "stop"),
+        ];
+        for (trouble, code, remedy) in cases {
+            assert_eq!(trouble.code, code);
+            assert!(trouble.remedy.contains(remedy), "{}", trouble.remedy);
+        }
+    }
+}
