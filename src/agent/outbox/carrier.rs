@@ -1,0 +1,361 @@
+//! The way of one row: attempts, look-ups and pauses until its outcome is in the journal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::body;
+use super::decide::{self, Answer, Arrival, Moment, Verdict};
+use super::ports::{Book, Platform};
+use crate::config::Timing;
+use crate::platform::error::CallError;
+use crate::platform::retry::Backoff;
+use crate::state::outbox::{Change, Item, Work};
+use crate::types::Timestamp;
+
+/// How many calls of a kind are under way at once.
+const ABREAST: usize = 16;
+/// Nothing is repeated once it is this old.
+const WINDOW: Duration = Duration::from_secs(600);
+/// How long a peer may take to answer a reply.
+const PEER_PATIENCE: Duration = Duration::from_secs(30);
+/// The echo row of a message to the person may become visible this late.
+const SETTLING: Duration = Duration::from_secs(2);
+/// How far the platform's clock may be behind ours.
+const CLOCK_SLACK_MICROS: i64 = 60_000_000;
+
+/// Carries one row at a time from its first attempt to its recorded outcome.
+pub(super) struct Carrier<P, B> {
+    platform: P,
+    book: B,
+    timing: Timing,
+    quick: Semaphore,
+    /// Replies have their own: each may hold its place for as long as a peer is silent.
+    slow: Semaphore,
+}
+
+impl<P: Platform, B: Book> Carrier<P, B> {
+    pub(super) fn new(platform: P, book: B, timing: Timing) -> Self {
+        let (quick, slow) = (Semaphore::new(ABREAST), Semaphore::new(ABREAST));
+        Self {
+            platform,
+            book,
+            timing,
+            quick,
+            slow,
+        }
+    }
+
+    /// Ends early, with the row still pending, when stopped between calls.
+    pub(super) async fn carry(self: Arc<Self>, item: Item, stop: CancellationToken) {
+        let clock = Age::of(&item);
+        let second = Duration::from_secs(1);
+        let mut backoff = Backoff::new(self.timing.of(second), self.timing.of(60 * second));
+        let mut arrival = if item.attempts == 0 {
+            Arrival::Never
+        } else {
+            Arrival::Maybe
+        };
+        let moment = |pause| Moment {
+            age: clock.now(),
+            pause,
+            window: self.timing.of(WINDOW),
+            settling: self.timing.of(SETTLING),
+        };
+        let mut verdict = decide::first(&item, &moment(Duration::ZERO));
+        loop {
+            verdict = match verdict {
+                Verdict::Record(change) => return self.record(&item, change).await,
+                Verdict::Attempt { after } => {
+                    if !rest(after, &stop).await {
+                        return;
+                    }
+                    let permits = if matches!(item.work, Work::ReplyToPeer { .. }) {
+                        &self.slow
+                    } else {
+                        &self.quick
+                    };
+                    let permit = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        permit = permits.acquire() => permit,
+                    };
+                    if let Err(error) = self.book.begin_attempt(&item.id).await {
+                        tracing::warn!(id = item.id, %error, "an attempt could not be written down, so it is not made");
+                        drop(permit);
+                        decide::again(&item.work, arrival, &error.to_string(), &moment(backoff.next_delay()))
+                    } else {
+                        let outcome = self.attempt(&item).await;
+                        drop(permit);
+                        let pause = pause_after(&outcome, &mut backoff);
+                        let verdict = decide::after_attempt(&item.work, &outcome, arrival, &moment(pause));
+                        arrival = arrival.max(left_by(&item.work, &outcome));
+                        verdict
+                    }
+                }
+                Verdict::LookUp { after } => {
+                    if !rest(after, &stop).await {
+                        return;
+                    }
+                    let found = self.look_up(&item).await;
+                    let pause = pause_after(&found, &mut backoff);
+                    decide::after_look_up(&item.work, &found, &moment(pause))
+                }
+            };
+        }
+    }
+
+    async fn attempt(&self, item: &Item) -> Result<Answer, CallError> {
+        let outcome = match &item.work {
+            Work::Delegate { target, task } => self
+                .platform
+                .delegate(target, &body::safe(task), &item.id)
+                .await
+                .map(Answer::Delegated),
+            Work::NotifyUser { text } => self.platform.notify(&body::safe(text)).await.map(|()| Answer::Told),
+            Work::ReplyToPeer {
+                target,
+                text,
+                in_reply_to,
+                delegation_id,
+                context_id,
+            } => {
+                let reply = body::Reply {
+                    id: &item.id,
+                    text,
+                    in_reply_to,
+                    delegation_id: delegation_id.as_deref(),
+                    context_id: context_id.as_deref(),
+                };
+                let patience = self.timing.of(PEER_PATIENCE);
+                let begun = Instant::now();
+                match timeout(patience, self.platform.a2a(target, &reply.envelope())).await {
+                    Ok(Ok(answer)) => Ok(Answer::Peer(answer)),
+                    // The client's own deadline is as long and may fire a moment earlier.
+                    Ok(Err(CallError::Interrupted { .. })) if begun.elapsed() + patience / 15 >= patience => {
+                        Ok(Answer::Silence)
+                    }
+                    Ok(Err(error)) => Err(error),
+                    Err(_) => Ok(Answer::Silence),
+                }
+            }
+        };
+        if let Err(error) = &outcome {
+            tracing::info!(
+                id = item.id,
+                work = name(&item.work),
+                code = error.code(),
+                "an attempt failed"
+            );
+        }
+        outcome
+    }
+
+    async fn look_up(&self, item: &Item) -> Result<bool, CallError> {
+        match &item.work {
+            Work::NotifyUser { text } => {
+                let since = item.created.plus_micros(-CLOCK_SLACK_MICROS);
+                self.platform.echo_exists(&body::safe(text), since).await
+            }
+            Work::ReplyToPeer { target, .. } | Work::Delegate { target, .. } => {
+                self.platform.is_pushed_to(target).await
+            }
+        }
+    }
+
+    /// An answer that arrived is kept in hand until the journal takes it.
+    async fn record(&self, item: &Item, change: Change) {
+        let mut trouble = journal_backoff(self.timing);
+        while let Err(error) = self.book.record(&item.id, change.clone()).await {
+            tracing::warn!(id = item.id, %error, "an outcome could not be written down yet");
+            sleep(trouble.next_delay()).await;
+        }
+        tracing::info!(id = item.id, work = name(&item.work), progress = ?change.progress, "settled");
+    }
+}
+
+/// Delays after the journal refused.
+pub(super) fn journal_backoff(timing: Timing) -> Backoff {
+    Backoff::new(
+        timing.of(Duration::from_millis(200)),
+        timing.of(Duration::from_secs(10)),
+    )
+}
+
+fn pause_after<T>(outcome: &Result<T, CallError>, backoff: &mut Backoff) -> Duration {
+    match outcome {
+        Ok(_) => backoff.next_delay(),
+        Err(error) => backoff.after(error),
+    }
+}
+
+/// What an attempt leaves behind for the decisions after it.
+fn left_by(work: &Work, outcome: &Result<Answer, CallError>) -> Arrival {
+    match outcome {
+        Ok(_) => Arrival::Maybe,
+        Err(error) => decide::arrival(work, error),
+    }
+}
+
+/// For the log, which never shows a text.
+fn name(work: &Work) -> &'static str {
+    match work {
+        Work::Delegate { .. } => "delegate",
+        Work::ReplyToPeer { .. } => "reply",
+        Work::NotifyUser { .. } => "notify",
+    }
+}
+
+/// `false` when stopped.
+async fn rest(pause: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => false,
+        () = sleep(pause) => true,
+    }
+}
+
+/// How old a row is. A wall clock that is set back must not lengthen the time in which a message is repeated.
+struct Age {
+    created: Timestamp,
+    when_claimed: Duration,
+    claimed: Instant,
+}
+
+impl Age {
+    fn of(item: &Item) -> Self {
+        Self {
+            created: item.created,
+            when_claimed: item.created.until(Timestamp::now()),
+            claimed: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.created
+            .until(Timestamp::now())
+            .max(self.when_claimed + self.claimed.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stand_in::{self, Desk, Post, interrupted, journal_error, refused, rejected, unreachable};
+    use super::*;
+    use crate::state::outbox::Progress;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Carries the only row of `desk` until it is settled, and tells how long that took.
+    async fn carry(post: &Post, desk: &Desk) -> Duration {
+        let carrier = Carrier::new(post.clone(), desk.clone(), Timing::REAL);
+        let begun = Instant::now();
+        let [item] = desk.items().try_into().unwrap();
+        Arc::new(carrier).carry(item, CancellationToken::new()).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delegation_is_repeated_under_the_same_key_until_it_is_taken() {
+        let post = Post::default();
+        post.next([Err(unreachable()), Err(interrupted()), Err(rejected(500))]);
+        let desk = Desk::holding([stand_in::item("key-1", stand_in::delegate("t"))]);
+        carry(&post, &desk).await;
+        assert_eq!(post.calls(), ["delegate key-1 t"; 4]);
+        let item = desk.item("key-1");
+        assert_eq!((item.progress, item.attempts), (Progress::Accepted, 4));
+        assert_eq!(item.delegation_id.as_deref(), Some("d-key-1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_minutes_without_an_outcome_end_as_unknown_or_failed() {
+        for (error, expected) in [(unreachable(), Progress::Failed), (interrupted(), Progress::Unknown)] {
+            let post = Post::default();
+            post.next((0..9999).map(|_| Err(error.clone())));
+            let desk = Desk::holding([stand_in::item("1", stand_in::delegate("t"))]);
+            let took = carry(&post, &desk).await;
+            assert_eq!(desk.item("1").progress, expected);
+            assert!(took <= 10 * MINUTE + Duration::from_secs(1), "{took:?}");
+            assert!(post.calls().len() > 5);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_final_at_once() {
+        let post = Post::default();
+        post.next([Err(refused())]);
+        let desk = Desk::holding([stand_in::item("1", stand_in::delegate("t"))]);
+        carry(&post, &desk).await;
+        assert_eq!((desk.item("1").progress, post.calls().len()), (Progress::Failed, 1));
+        assert!(desk.item("1").detail.unwrap().contains("403"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_to_the_person_is_looked_up_before_it_is_sent_again() {
+        for (stored, expected) in [
+            (true, vec!["notify t", "echo t"]),
+            (false, vec!["notify t", "echo t", "notify t"]),
+        ] {
+            let post = Post::default();
+            post.next([Err(interrupted())]);
+            post.store_echo(stored);
+            let desk = Desk::holding([stand_in::item("1", stand_in::notify("t"))]);
+            carry(&post, &desk).await;
+            assert_eq!(post.calls(), expected);
+            assert_eq!(desk.item("1").progress, Progress::Accepted);
+            assert!(desk.was_settled("1"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_peer_that_is_called_can_be_silent() {
+        let post = Post::default();
+        post.stay_silent(1);
+        post.call_peers(true);
+        let desk = Desk::holding([stand_in::item("1", stand_in::reply("t"))]);
+        let took = carry(&post, &desk).await;
+        assert_eq!(desk.item("1").progress, Progress::DeliveredUnconfirmed);
+        assert!(desk.was_settled("1") && took >= Duration::from_secs(30));
+
+        let post = Post::default();
+        post.stay_silent(1);
+        post.call_peers(false);
+        let desk = Desk::holding([stand_in::item("1", stand_in::reply("t"))]);
+        carry(&post, &desk).await;
+        assert_eq!(desk.item("1").progress, Progress::Accepted);
+        let sent: Vec<_> = post
+            .calls()
+            .into_iter()
+            .filter(|call| call.starts_with("a2a"))
+            .collect();
+        assert!(sent.len() == 2 && sent[0] == sent[1], "{sent:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_kept_in_hand_until_the_journal_takes_it() {
+        let (post, desk) = (
+            Post::default(),
+            Desk::holding([stand_in::item("1", stand_in::delegate("t"))]),
+        );
+        desk.refuse_records(5);
+        carry(&post, &desk).await;
+        assert_eq!((desk.item("1").progress, post.calls().len()), (Progress::Accepted, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_sent_that_could_not_be_written_down_first() {
+        let (post, desk) = (
+            Post::default(),
+            Desk::holding([stand_in::item("1", stand_in::delegate("t"))]),
+        );
+        desk.refuse_attempts(9999);
+        carry(&post, &desk).await;
+        assert!(post.calls().is_empty());
+        let item = desk.item("1");
+        assert_eq!(item.progress, Progress::Failed);
+        assert!(item.detail.unwrap().contains(&journal_error().to_string()));
+    }
+}

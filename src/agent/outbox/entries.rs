@@ -1,0 +1,85 @@
+//! What is written down about the end of an attempt: for the tools, which show it to the agent.
+
+use super::decide::Arrival;
+use crate::platform::wire::A2aAnswer;
+use crate::state::outbox::{Change, Progress, Work};
+
+pub(super) fn taken_by_peer(answer: &A2aAnswer) -> Change {
+    match answer {
+        A2aAnswer::QueuedForPoll => accepted(),
+        A2aAnswer::QueuedBusy { .. } => Change {
+            detail: Some("the peer is busy; the platform delivers it later".to_owned()),
+            ..accepted()
+        },
+        A2aAnswer::Answered { text } => Change {
+            answer: Some(text.clone()),
+            ..accepted()
+        },
+        A2aAnswer::Failed { detail } => failed(format!("the peer answered with an error: {detail}")),
+        A2aAnswer::Unclear { detail } => Change {
+            progress: Some(Progress::DeliveredUnconfirmed),
+            detail: Some(format!(
+                "it was taken, with an answer that could not be understood: {detail}"
+            )),
+            ..accepted()
+        },
+    }
+}
+
+pub(super) fn accepted() -> Change {
+    Change {
+        progress: Some(Progress::Accepted),
+        settle_reply: true,
+        ..Change::default()
+    }
+}
+
+pub(super) fn failed(detail: String) -> Change {
+    Change {
+        progress: Some(Progress::Failed),
+        detail: Some(detail),
+        ..Change::default()
+    }
+}
+
+pub(super) fn given_up(work: &Work, arrival: Arrival, reason: &str) -> Change {
+    if arrival == Arrival::Never {
+        return failed(format!(
+            "could not be sent within 10 minutes: {reason}; nothing arrived, so it is safe to send it again"
+        ));
+    }
+    let remedy = match work {
+        Work::Delegate { .. } => {
+            "it may be under way: look for its answer with wait_for_message and check_task_status, and delegate again \
+             with a new request_id only if doing it twice is harmless"
+        }
+        Work::ReplyToPeer { .. } => {
+            "the peer may have it; the message it answers stays in the inbox: reply again if reading it twice is harmless, \
+             or acknowledge it with inbox_pop"
+        }
+        Work::NotifyUser { .. } => {
+            "the person may have it; send it again with a new request_id if reading it twice is harmless"
+        }
+    };
+    Change {
+        progress: Some(Progress::Unknown),
+        detail: Some(format!("it is not known whether this arrived ({reason}); {remedy}")),
+        ..Change::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stand_in;
+    use super::*;
+
+    #[test]
+    fn what_is_unknown_is_said_with_what_to_do() {
+        let works = [stand_in::delegate("t"), stand_in::reply("t"), stand_in::notify("t")];
+        for (work, remedy) in works.into_iter().zip(["check_task_status", "inbox_pop", "request_id"]) {
+            let change = given_up(&work, Arrival::Maybe, "x");
+            assert_eq!(change.progress, Some(Progress::Unknown));
+            assert!(change.detail.unwrap().contains(remedy));
+        }
+    }
+}
