@@ -1,1 +1,256 @@
-//! (being written)
+//! The heartbeat: keeps the workspace online, notices a refused token, and collects the inbound secret.
+//!
+//! It has a task and connections of its own, and waits for nothing else in the process: not the journal, not the disk.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::management_presence::{self, BAKED_SERVER, PLUGIN_SETTINGS};
+use super::register::keep_inbound_secret;
+use super::standing::{Advice, BeatOutcome, Standing};
+use super::stream::Stream;
+use crate::config::Timing;
+use crate::platform::client::RateLimit;
+use crate::platform::error::CallError;
+use crate::platform::wire::Beat;
+use crate::platform::workspace::WorkspaceApi;
+use crate::state::health::{HealthBoard, Trouble};
+use crate::state::journal::Journal;
+use crate::state::message::State;
+use crate::types::{Secret, Timestamp, WorkspaceId};
+
+/// From the start of one beat to the start of the next.
+pub const INTERVAL: Duration = Duration::from_secs(20);
+/// The longest interval under a tight rate limit; the platform calls a workspace gone after 90 s (level B).
+const LONGEST: Duration = Duration::from_secs(60);
+/// How long a beat waits for the journal's count of leased messages.
+const PATIENCE_WITH_JOURNAL: Duration = Duration::from_millis(200);
+
+/// The last sign of life that the platform accepted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pulse {
+    /// When the last good beat was answered.
+    pub last_good: Option<Instant>,
+    /// Refusals in a row.
+    pub refusals: u32,
+}
+
+/// Everything a heartbeat needs.
+#[derive(Debug)]
+pub struct Heartbeat {
+    /// The platform, over connections that nothing else uses.
+    pub api: WorkspaceApi,
+    /// Asked for the number of leased messages.
+    pub journal: Journal,
+    /// Where the inbound secret is kept.
+    pub state_dir: PathBuf,
+    /// Where to say how it goes.
+    pub health: HealthBoard,
+    /// Told of every good beat, because its echo proves the stream alive.
+    pub stream: Stream,
+    /// Told of every beat.
+    pub pulse: watch::Sender<Pulse>,
+    /// The intervals.
+    pub timing: Timing,
+    /// When this process started.
+    pub started: Instant,
+}
+
+impl Heartbeat {
+    /// Beats until `stop`. While the workspace is known to be removed it only waits.
+    pub async fn run(self, stop: CancellationToken) {
+        let (secrets, to_keep) = watch::channel(None);
+        let keeper = tokio::spawn(keep_secrets(self.state_dir.clone(), to_keep));
+        let _ = stop.run_until_cancelled(self.beat_forever(secrets)).await;
+        // The sender is gone, so the keeper ends by itself; a disk that hangs must not hold up the exit.
+        keeper.abort();
+    }
+
+    async fn beat_forever(&self, secrets: watch::Sender<Option<Secret>>) {
+        let mut standing = Standing::Fine;
+        let mut last_load = (0, None);
+        loop {
+            let begun = Instant::now();
+            if !self.health.now().removed {
+                if let Ok(load) = timeout(PATIENCE_WITH_JOURNAL, load(&self.journal)).await {
+                    last_load = load;
+                }
+                let beat = self.beat(&last_load);
+                let result = self.api.heartbeat(&beat).await;
+                standing = self.judge(standing, &result);
+                match &result {
+                    Ok(reply) => {
+                        self.stream.note_beat(beat.uptime_seconds);
+                        if let Some(secret) = &reply.inbound_secret {
+                            // Sent with every beat, so that a deleted file returns with the next one.
+                            secrets.send_replace(Some(secret.clone()));
+                        }
+                    }
+                    Err(error) => self.tell(error),
+                }
+            }
+            let pause = interval(self.api.client().rate_limit(), self.timing);
+            sleep_until(begun + pause).await;
+        }
+    }
+
+    fn beat(&self, (active_tasks, current_task): &(u32, Option<String>)) -> Beat {
+        Beat {
+            workspace_id: self.api.workspace().to_string(),
+            error_rate: 0.0,
+            sample_error: String::new(),
+            active_tasks: *active_tasks,
+            current_task: current_task.clone(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            mcp_server_present: management_presence::detect(Path::new(BAKED_SERVER), Path::new(PLUGIN_SETTINGS)),
+        }
+    }
+
+    /// Takes the outcome into the standing, the pulse, the health record and the log.
+    fn judge<T>(&self, standing: Standing, result: &Result<T, CallError>) -> Standing {
+        if matches!(result, Err(CallError::Refused { .. })) && self.api.token().reread() {
+            info!("the token source holds a new token; using it from now on");
+            return Standing::Fine;
+        }
+        let outcome = BeatOutcome::of(result);
+        let (next, advice) = standing.after(outcome);
+        self.pulse.send_modify(|pulse| {
+            pulse.refusals = next.streak();
+            if outcome == BeatOutcome::Accepted {
+                pulse.last_good = Some(Instant::now());
+            }
+        });
+        if outcome == BeatOutcome::Accepted {
+            self.health.update(|health| {
+                health.beaten = Some(Timestamp::now());
+                health.beat_trouble = None;
+            });
+        }
+        let status = result.as_ref().err().and_then(CallError::status).unwrap_or(0);
+        match advice {
+            Advice::Carry => {}
+            Advice::Warn { nth } => warn!("heartbeat refused with {status}: the token may be revoked ({nth}/3)"),
+            Advice::Loud { streak } => error!("{}", revoked(self.api.workspace(), streak, status)),
+            Advice::Recovered { streak } => info!("heartbeat accepted again after {streak} refusals"),
+        }
+        next
+    }
+
+    fn tell(&self, error: &CallError) {
+        if !matches!(error, CallError::Refused { .. }) {
+            warn!("heartbeat failed: {error}");
+        }
+        let remedy = match error {
+            CallError::Refused { .. } => {
+                "make a new token in the canvas, Tokens tab, update the MCP configuration, restart"
+            }
+            _ => "none needed: beats go on; check PLATFORM_URL and the network if it lasts",
+        };
+        self.health.update(|health| {
+            health.beat_trouble = Some(Trouble {
+                code: error.code().to_owned(),
+                what: format!("heartbeat failed: {error}"),
+                remedy: remedy.to_owned(),
+            });
+        });
+    }
+}
+
+/// Number of leased messages, and what kinds of sender they are from; never their text.
+async fn load(journal: &Journal) -> (u32, Option<String>) {
+    let leased = journal.counts().await.map(|counts| counts.leased).unwrap_or(0);
+    if leased == 0 {
+        return (0, None);
+    }
+    let mut kinds: Vec<&'static str> = journal
+        .peek(50)
+        .await
+        .unwrap_or_default()
+        .iter()
+        .filter(|entry| entry.state == State::Leased)
+        .map(|entry| entry.message.kind.as_str())
+        .collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    (
+        u32::try_from(leased).unwrap_or(u32::MAX),
+        Some(format!("{leased} message(s) from {}", kinds.join(", "))),
+    )
+}
+
+/// Writes each secret that arrives; a disk that hangs holds up only this task.
+async fn keep_secrets(state_dir: PathBuf, mut secrets: watch::Receiver<Option<Secret>>) {
+    while secrets.changed().await.is_ok() {
+        let Some(secret) = secrets.borrow_and_update().clone() else {
+            continue;
+        };
+        let folder = state_dir.clone();
+        let _ = tokio::task::spawn_blocking(move || keep_inbound_secret(&folder, &secret)).await;
+    }
+}
+
+/// 20 s, unless the rate limiter has nothing left for so long that a beat would only be refused; 60 s at most.
+fn interval(rate: RateLimit, timing: Timing) -> Duration {
+    let normal = timing.of(INTERVAL);
+    match (rate.remaining, rate.reset) {
+        (Some(0), Some(reset)) => timing.of(reset.clamp(INTERVAL, LONGEST)),
+        _ => normal,
+    }
+}
+
+/// The text of the loud advice: everything a person needs to mend it.
+fn revoked(workspace: &WorkspaceId, streak: u32, status: u16) -> String {
+    format!(
+        "heartbeat refused {streak} times in a row with {status}: the token of workspace {workspace} is revoked, probably \
+         because the workspace was deleted. This server keeps running, but every platform call fails. Create a new workspace \
+         and token in the canvas (Tokens tab), update WORKSPACE_ID and MOLECULE_WORKSPACE_TOKEN in the MCP configuration, and \
+         restart the client"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_grows_only_when_the_limiter_is_empty_and_never_past_60_s() {
+        let rate = |remaining, reset| RateLimit {
+            limit: Some(600),
+            remaining,
+            reset: Some(Duration::from_secs(reset)),
+        };
+        for (given, seconds) in [
+            (RateLimit::default(), 20),
+            (rate(Some(600), 60), 20),
+            (rate(Some(1), 60), 20),
+            (rate(Some(0), 5), 20),
+            (rate(Some(0), 45), 45),
+            (rate(Some(0), 500), 60),
+        ] {
+            assert_eq!(interval(given, Timing::REAL), Duration::from_secs(seconds), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn the_loud_text_says_count_status_workspace_and_remedy() {
+        let id = WorkspaceId::parse("5f0c1d2e-0000-4000-8000-000000000001").unwrap();
+        let text = revoked(&id, 23, 401);
+        for part in [
+            "23",
+            "401",
+            id.as_str(),
+            "revoked",
+            "deleted",
+            "keeps running",
+            "Tokens tab",
+            "restart",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}

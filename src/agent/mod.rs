@@ -1,10 +1,13 @@
-//! The background duties: one file per duty, each a loop that a supervisor starts and stops.
+//! The background duties: one file per duty, each a loop that the supervisor starts and stops.
 
+pub mod duty;
 pub mod envelope;
 pub mod heartbeat;
 pub mod inbox;
+pub mod management_presence;
 pub mod outbox;
 pub mod register;
+pub mod removal;
 pub mod standing;
 pub mod stream;
 pub mod supervisor;

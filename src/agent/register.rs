@@ -1,1 +1,286 @@
-//! (being written)
+//! Registering: says that this workspace is served here, and collects what the platform hands out for it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+
+use super::heartbeat::Pulse;
+use super::management_presence::{self, BAKED_SERVER, PLUGIN_SETTINGS};
+use crate::config::{Card, Timing};
+use crate::platform::error::CallError;
+use crate::platform::retry::Backoff;
+use crate::platform::wire::{Existence, RegisterBody, Registered};
+use crate::platform::workspace::WorkspaceApi;
+use crate::state::health::{HealthBoard, Trouble};
+use crate::state::secret;
+use crate::types::{Timestamp, WorkspaceId};
+
+/// After a refusal that only a person can mend: asked again this often.
+const PATIENT: Duration = Duration::from_secs(300);
+/// Without a good beat for this long, the platform may have forgotten that we are here.
+const LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// Everything a register needs.
+#[derive(Clone, Debug)]
+pub struct Registrar {
+    /// The platform, as this workspace.
+    pub api: WorkspaceApi,
+    /// What to say about the agent.
+    pub card: Card,
+    /// Where the inbound secret and a bootstrapped token are kept.
+    pub state_dir: PathBuf,
+    /// Whether to register without a token and keep the one returned.
+    pub bootstrap: bool,
+    /// Where to say how it went.
+    pub health: HealthBoard,
+    /// The intervals.
+    pub timing: Timing,
+}
+
+/// How the first register of a process that won the duty at its start differs from later ones.
+#[derive(Debug)]
+pub struct FirstRegister {
+    /// Whether a refusal ends the process: only while a person is still looking at its start.
+    pub refusal_is_fatal: bool,
+    /// Set after the first attempt, whatever came of it: beats and reads wait for it, so that they never reach a
+    /// workspace that registering would have shown to be unknown.
+    pub attempted: watch::Sender<bool>,
+}
+
+/// The platform refused this workspace at the start; the text says why and what to do.
+#[derive(Debug)]
+pub struct RefusedAtStart(pub String);
+
+/// What one attempt came to.
+#[derive(Debug)]
+pub enum Attempt {
+    /// The platform knows that we are here.
+    Registered,
+    /// 401 or 403, or the workspace is unknown or removed: only a person can mend it. The text says how.
+    Refused(String),
+    /// Another 4xx; the workspace may still work through its beats.
+    Declined(CallError),
+    /// Worth another attempt soon.
+    Later(CallError),
+}
+
+impl Registrar {
+    /// Looks whether the workspace exists (registering an unknown one would create a ghost), then registers it.
+    pub async fn attempt(&self) -> Attempt {
+        match self.api.existence().await {
+            Ok(Existence::Unknown) => return self.refused(unknown(self.api.workspace())),
+            Ok(Existence::Removed(_)) => {
+                self.health.update(|health| health.removed = true);
+                return self.refused(removed(self.api.workspace()));
+            }
+            Ok(Existence::Known(_)) | Err(_) => {}
+        }
+        match self.api.register(&self.body()).await {
+            Ok(registered) => {
+                self.keep(registered);
+                self.health.update(|health| {
+                    health.registered = Some(Timestamp::now());
+                    health.register_trouble = None;
+                });
+                info!("registered workspace {}", self.api.workspace());
+                Attempt::Registered
+            }
+            Err(CallError::Refused { status, detail }) => {
+                let text = refused(self.api.workspace(), &self.api.token().describe(), status, &detail);
+                self.refused(text)
+            }
+            Err(error) => {
+                self.trouble(
+                    error.code(),
+                    format!("registering failed: {error}"),
+                    later_remedy(&error),
+                );
+                if error.is_transient() {
+                    Attempt::Later(error)
+                } else {
+                    Attempt::Declined(error)
+                }
+            }
+        }
+    }
+
+    fn refused(&self, text: String) -> Attempt {
+        self.trouble(
+            "AUTH_ERROR",
+            text.clone(),
+            "create a workspace token in the canvas, Tokens tab, and restart",
+        );
+        Attempt::Refused(text)
+    }
+
+    fn trouble(&self, code: &str, what: String, remedy: &str) {
+        let trouble = Trouble {
+            code: code.to_owned(),
+            what,
+            remedy: remedy.to_owned(),
+        };
+        self.health.update(|health| health.register_trouble = Some(trouble));
+    }
+
+    fn body(&self) -> RegisterBody {
+        RegisterBody {
+            id: self.api.workspace().to_string(),
+            url: String::new(),
+            agent_card: self.card.to_json(),
+            delivery_mode: "poll",
+            mcp_server_present: management_presence::detect(Path::new(BAKED_SERVER), Path::new(PLUGIN_SETTINGS)),
+        }
+    }
+
+    /// Keeps the inbound secret always, and a returned token only while bootstrapping: level C issues a second token
+    /// beside a perfectly good configured one.
+    fn keep(&self, registered: Registered) {
+        if let Some(secret) = registered.inbound_secret {
+            keep_inbound_secret(&self.state_dir, &secret);
+        }
+        if let Some(token) = registered.auth_token
+            && self.bootstrap
+            && self.api.token().current().is_none()
+        {
+            match self.api.token().store(token) {
+                Ok(()) => info!("stored the workspace token that the platform issued"),
+                Err(error) => warn!("the issued workspace token works for this run but could not be stored: {error}"),
+            }
+        }
+    }
+}
+
+/// Writes the inbound secret; a failure is a warning, because the next beat brings it again and liveness matters more.
+pub fn keep_inbound_secret(state_dir: &Path, inbound: &crate::types::Secret) {
+    if let Err(error) = secret::write_if_different(state_dir, secret::INBOUND_SECRET, inbound) {
+        warn!(
+            "could not write {} ({error}); the next beat tries again",
+            secret::INBOUND_SECRET
+        );
+    }
+}
+
+/// Keeps the workspace registered: `first` right away, and again whenever the platform may have forgotten us.
+///
+/// A process that took over from another leaves `first` false: its beats keep the workspace online, and it registers
+/// only after a minute without a good one.
+///
+/// Ends only when the workspace was refused at the `first` register, with the text for the operator.
+pub async fn keep_registered(
+    registrar: Registrar,
+    first: Option<FirstRegister>,
+    mut pulse: watch::Receiver<Pulse>,
+) -> RefusedAtStart {
+    let lost_after = registrar.timing.of(LOST_AFTER);
+    if let Some(first) = first
+        && let Err(refused) = until_registered(&registrar, Some(first)).await
+    {
+        return refused;
+    }
+    let mut last_sign = Instant::now();
+    loop {
+        tokio::select! {
+            changed = pulse.changed() => {
+                if changed.is_err() {
+                    // The heartbeat has ended, so the process is ending.
+                    return std::future::pending().await;
+                }
+                let Some(beat) = pulse.borrow_and_update().last_good else { continue };
+                let gap = beat.saturating_duration_since(last_sign);
+                last_sign = last_sign.max(beat);
+                if gap < lost_after {
+                    continue;
+                }
+            }
+            () = sleep_until(last_sign + lost_after) => last_sign = Instant::now(),
+        }
+        if !registrar.health.now().removed {
+            let _ = until_registered(&registrar, None).await;
+        }
+    }
+}
+
+/// Attempts until it is registered: soon after transient failures, every five minutes after others.
+async fn until_registered(registrar: &Registrar, first: Option<FirstRegister>) -> Result<(), RefusedAtStart> {
+    let timing = registrar.timing;
+    let mut backoff = Backoff::new(timing.of(Duration::from_secs(1)), timing.of(Duration::from_secs(60)));
+    let mut fatal = first.as_ref().is_some_and(|first| first.refusal_is_fatal);
+    loop {
+        let attempt = registrar.attempt().await;
+        if let Some(first) = &first {
+            first.attempted.send_replace(true);
+        }
+        let pause = match attempt {
+            Attempt::Registered => return Ok(()),
+            Attempt::Refused(text) if fatal => return Err(RefusedAtStart(text)),
+            Attempt::Refused(text) => {
+                warn!("{text}");
+                registrar.api.token().reread();
+                timing.of(PATIENT)
+            }
+            Attempt::Declined(error) => {
+                fatal = false;
+                warn!("registering failed: {error}; asking again every five minutes, beats go on");
+                timing.of(PATIENT)
+            }
+            Attempt::Later(error) => {
+                let pause = backoff.after(&error);
+                warn!("registering failed: {error}; next attempt in {} s", pause.as_secs());
+                pause
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+fn refused(workspace: &WorkspaceId, source: &str, status: u16, detail: &str) -> String {
+    format!(
+        "the platform refused to register workspace {workspace} with {status}: {detail}. The token from {source} is revoked, \
+         mistyped, or belongs to another workspace. Make a new token for this workspace in the canvas, Tokens tab, put it into \
+         MOLECULE_WORKSPACE_TOKEN (or the token file), and restart"
+    )
+}
+
+fn unknown(workspace: &WorkspaceId) -> String {
+    format!(
+        "the platform knows no workspace {workspace}; registering it would create an empty one. Check WORKSPACE_ID and \
+         PLATFORM_URL against the canvas (Tokens tab), and restart"
+    )
+}
+
+/// What is said about a deleted workspace, at start and later alike.
+#[must_use]
+pub fn removed(workspace: &WorkspaceId) -> String {
+    format!(
+        "workspace {workspace} was deleted on the platform, and its tokens were revoked with it. Create a new workspace and \
+         token in the canvas (Tokens tab), update WORKSPACE_ID and MOLECULE_WORKSPACE_TOKEN in the MCP configuration, and \
+         restart the client"
+    )
+}
+
+fn later_remedy(error: &CallError) -> &'static str {
+    if error.is_transient() {
+        "none needed: it is retried until it works; check PLATFORM_URL and the network if it lasts"
+    } else {
+        "see the platform's reason; it is asked again every five minutes"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_status_variable_workspace_and_tokens_tab() {
+        let id = WorkspaceId::parse("5f0c1d2e-0000-4000-8000-000000000001").unwrap();
+        for text in [refused(&id, "MOLECULE_WORKSPACE_TOKEN", 403, "x"), removed(&id)] {
+            for part in ["MOLECULE_WORKSPACE_TOKEN", id.as_str(), "Tokens tab"] {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+        }
+        assert!(refused(&id, "MOLECULE_WORKSPACE_TOKEN", 403, "x").contains("403"));
+    }
+}

@@ -1,0 +1,79 @@
+//! The self-report `mcp_server_present`: is the platform's management MCP server available in this container?
+//!
+//! A liveness hint of workspaces that are platform agents, not an authorisation; ordinary workspaces send `false`.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+/// Where the management server is baked into a platform agent's image.
+pub const BAKED_SERVER: &str = "/opt/molecule-mcp-server";
+/// Where a plugin registers it instead.
+pub const PLUGIN_SETTINGS: &str = "/configs/.claude/settings.json";
+/// Its name among the plugin's MCP servers.
+const SERVER_NAME: &str = "molecule-platform";
+
+/// Whether the server is baked in, or named in the plugin settings. False on every degenerate input.
+#[must_use]
+pub fn detect(baked_server: &Path, plugin_settings: &Path) -> bool {
+    baked_server.exists() || names_server(plugin_settings).unwrap_or(false)
+}
+
+/// Whether the settings are a JSON object whose `mcpServers` is an object with the server's name as a key.
+fn names_server(settings: &Path) -> Option<bool> {
+    let text = std::fs::read_to_string(settings).ok()?;
+    let settings: Value = serde_json::from_str(&text).ok()?;
+    Some(settings.get("mcpServers")?.as_object()?.contains_key(SERVER_NAME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_follows_its_table() {
+        let cases: &[(&str, bool, Option<&str>, bool)] = &[
+            ("baked in only", true, None, true),
+            (
+                "plugin only",
+                false,
+                Some(r#"{"mcpServers":{"molecule-platform":{}}}"#),
+                true,
+            ),
+            (
+                "another server only",
+                false,
+                Some(r#"{"mcpServers":{"other":{}}}"#),
+                false,
+            ),
+            ("nothing", false, None, false),
+            ("malformed", false, Some(r#"{"mcpServers":"#), false),
+            ("not an object", false, Some("[1]"), false),
+            (
+                "servers not an object",
+                false,
+                Some(r#"{"mcpServers":["molecule-platform"]}"#),
+                false,
+            ),
+            ("no servers", false, Some("{}"), false),
+            ("baked in, settings broken", true, Some("no json"), true),
+        ];
+        for (name, baked, settings, expected) in cases {
+            let root = tempfile::tempdir().unwrap();
+            let server = root.path().join("server");
+            let file = root.path().join("settings.json");
+            if *baked {
+                std::fs::create_dir(&server).unwrap();
+            }
+            if let Some(text) = settings {
+                std::fs::write(&file, text).unwrap();
+            }
+            assert_eq!(detect(&server, &file), *expected, "{name}");
+        }
+        let root = tempfile::tempdir().unwrap();
+        assert!(
+            !detect(&root.path().join("none"), root.path()),
+            "a folder in the file's place"
+        );
+    }
+}
