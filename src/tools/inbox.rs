@@ -1,1 +1,373 @@
-//! (being written)
+//! The inbox: what people and peers sent, until it is acknowledged.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Number, Value};
+
+use super::context::Context;
+use super::message::MessageView;
+use super::paging::{LIST_LIMIT, TEXT_LIMIT, size};
+use super::waiting::{Wait, Waited};
+use crate::config::Switch;
+use crate::mcp::answer::ToolError;
+use crate::mcp::call::Call;
+use crate::mcp::toolset::{Effect, Registry, Tool};
+use crate::state::health::Trouble;
+use crate::state::journal::{Counts, Popped};
+use crate::state::message::Entry;
+use crate::types::ActivityId;
+
+/// Adds the tools of this file.
+pub(super) fn register(tools: &mut Registry<Context>) {
+    tools.add::<WaitForMessage>().add::<InboxPeek>().add::<InboxPop>();
+}
+
+/// What the inbox tools answer when there is no inbox; a person switched it off, so it is no failure.
+const DISABLED: &str = "(inbox not enabled) MOLECULE_MCP_DISABLE_INBOX is set: nothing is received. Unset it and restart to receive messages.";
+
+/// Wait for the next message and take it: it is yours for some minutes. Answer it with reply_to_message, or acknowledge
+/// it with inbox_pop when it is handled; otherwise it is handed out again.
+#[derive(Deserialize, JsonSchema)]
+struct WaitForMessage {
+    /// How long to wait, 0 to 300 seconds; 45 when left out.
+    #[serde(default, deserialize_with = "lenient")]
+    #[schemars(with = "Option<f64>")]
+    timeout_secs: Option<f64>,
+}
+
+#[derive(Default, Serialize, JsonSchema)]
+struct NextMessage {
+    #[serde(flatten)]
+    message: Option<MessageView>,
+    /// True: there was no message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<bool>,
+    /// How long was waited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<f64>")]
+    timeout_secs: Option<Number>,
+    /// Why messages may be missed right now, and what to do about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    health: Vec<Trouble>,
+    /// Said when there is no inbox.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+}
+
+/// A number, also when it came as text; anything else is as good as nothing.
+fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    })
+}
+
+impl WaitForMessage {
+    const DEFAULT_SECS: f64 = 45.0;
+    const MAX_SECS: f64 = 300.0;
+
+    fn secs(&self) -> f64 {
+        let asked = self.timeout_secs.filter(|secs| !secs.is_nan());
+        asked.unwrap_or(Self::DEFAULT_SECS).clamp(0.0, Self::MAX_SECS)
+    }
+}
+
+impl Tool<Context> for WaitForMessage {
+    const NAME: &'static str = "wait_for_message";
+    const EFFECT: Effect = Effect::WRITE.local();
+    type Output = NextMessage;
+
+    async fn call(self, context: &Context, call: &Call) -> Result<NextMessage, ToolError> {
+        if context.inbox == Switch::Off {
+            return Ok(NextMessage {
+                note: Some(DISABLED),
+                ..NextMessage::default()
+            });
+        }
+        let secs = self.secs();
+        let wait = Wait::new(context, call, Duration::from_secs_f64(secs), "waiting for a message");
+        match wait.until(|| async { Ok(context.journal.lease_next().await?) }).await? {
+            Waited::Ready(entry) if call.has_ended() => {
+                context.journal.give_back(&entry.message.activity_id).await?;
+                Err(context.ended())
+            }
+            Waited::Ready(entry) => Ok(NextMessage {
+                message: Some(MessageView::whole(&entry)),
+                ..NextMessage::default()
+            }),
+            Waited::Ended => Err(context.ended()),
+            Waited::TimedOut => Ok(NextMessage {
+                timeout: Some(true),
+                timeout_secs: Some(whole_if_possible(secs)),
+                health: context.deafness().await,
+                ..NextMessage::default()
+            }),
+        }
+    }
+}
+
+fn whole_if_possible(secs: f64) -> Number {
+    match Number::from_f64(secs) {
+        Some(number) if secs.fract() != 0.0 => number,
+        // Clamped to 300 before, so nothing is cut.
+        _ => Number::from(secs as u64),
+    }
+}
+
+/// Look at the messages that are not acknowledged yet, oldest first, without taking any: waiting ones and those being
+/// worked on, marked by state. With activity_id: one message, and with offset the further text of a long one.
+#[derive(Deserialize, JsonSchema)]
+struct InboxPeek {
+    /// At most so many messages; 10 when left out.
+    limit: Option<i64>,
+    /// Only this message, whatever its state.
+    activity_id: Option<ActivityId>,
+    /// With activity_id: where its text goes on, the next_offset of the result before.
+    offset: Option<u64>,
+}
+
+#[derive(Default, Serialize, JsonSchema)]
+struct Inbox {
+    /// Oldest first.
+    messages: Vec<MessageView>,
+    /// How many of those asked for did not fit into this result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted: Option<usize>,
+    /// How many messages there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<CountsView>,
+    /// Why messages may be missed right now, and what to do about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    health: Vec<Trouble>,
+    /// Said when there is no inbox.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct CountsView {
+    /// Waiting.
+    new: u64,
+    /// Shown to a session and not acknowledged.
+    leased: u64,
+    /// Handed out again and again without being acknowledged; kept, but no longer offered.
+    aside: u64,
+}
+
+impl From<Counts> for CountsView {
+    fn from(counts: Counts) -> Self {
+        Self {
+            new: counts.new,
+            leased: counts.leased,
+            aside: counts.aside,
+        }
+    }
+}
+
+impl Tool<Context> for InboxPeek {
+    const NAME: &'static str = "inbox_peek";
+    const EFFECT: Effect = Effect::READ.local();
+    type Output = Inbox;
+
+    async fn call(self, context: &Context, _: &Call) -> Result<Inbox, ToolError> {
+        if context.inbox == Switch::Off {
+            return Ok(Inbox {
+                note: Some(DISABLED),
+                ..Inbox::default()
+            });
+        }
+        if let Some(id) = &self.activity_id {
+            let Some(entry) = context.journal.find(id).await? else {
+                return Err(ToolError::failed(
+                    "NOT_FOUND",
+                    "there is no message with this activity_id",
+                    "call inbox_peek without it to see the messages there are",
+                ));
+            };
+            let offset = usize::try_from(self.offset.unwrap_or(0)).unwrap_or(usize::MAX);
+            return Ok(Inbox {
+                messages: vec![MessageView::new(&entry, offset, TEXT_LIMIT)],
+                ..Inbox::default()
+            });
+        }
+        if self.offset.is_some() {
+            return Err(ToolError::argument(
+                "offset",
+                "needs activity_id: it pages the text of one message",
+            ));
+        }
+        let entries = context.journal.peek(limit(self.limit)).await?;
+        let (messages, omitted) = listing(&entries, LIST_LIMIT);
+        Ok(Inbox {
+            messages,
+            omitted: (omitted > 0).then_some(omitted),
+            counts: Some(context.journal.counts().await?.into()),
+            health: context.deafness().await,
+            note: None,
+        })
+    }
+}
+
+/// As asked, but at least one; the contract takes nonsense for 10.
+fn limit(asked: Option<i64>) -> u32 {
+    match asked {
+        Some(limit @ 1..) => u32::try_from(limit).unwrap_or(u32::MAX).min(200),
+        _ => 10,
+    }
+}
+
+/// As many messages as fit. A long one is shortened rather than left out, so that it does not hide those behind it.
+fn listing(entries: &[Entry], room: usize) -> (Vec<MessageView>, usize) {
+    const SHORT: usize = 500;
+    let mut left = room;
+    let mut shown = Vec::new();
+    for entry in entries {
+        let whole = MessageView::whole(entry);
+        let view = if size(&whole) <= left {
+            whole
+        } else {
+            MessageView::new(entry, 0, SHORT)
+        };
+        let Some(rest) = left.checked_sub(size(&view)) else {
+            break;
+        };
+        left = rest;
+        shown.push(view);
+    }
+    let omitted = entries.len() - shown.len();
+    (shown, omitted)
+}
+
+/// Acknowledge a message, so that it is never offered again. Only when it is handled and, if it wanted an answer, after
+/// the answer was accepted. reply_to_message does this by itself.
+#[derive(Deserialize, JsonSchema)]
+struct InboxPop {
+    /// The message to acknowledge.
+    activity_id: ActivityId,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct PopResult {
+    /// Whether this call acknowledged it.
+    removed: bool,
+    /// The message.
+    activity_id: ActivityId,
+    /// Why it was not removed now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+impl Tool<Context> for InboxPop {
+    const NAME: &'static str = "inbox_pop";
+    const EFFECT: Effect = Effect::DESTROY.idempotent().local();
+    type Output = PopResult;
+
+    async fn call(self, context: &Context, _: &Call) -> Result<PopResult, ToolError> {
+        let popped = match context.inbox {
+            Switch::On => Some(context.journal.pop(&self.activity_id).await?),
+            Switch::Off => None,
+        };
+        let reason = match popped {
+            Some(Popped::Removed) => None,
+            Some(Popped::AlreadyDone) => Some("it was acknowledged before"),
+            Some(Popped::LeasedElsewhere) => Some("another session of this workspace is working on it"),
+            Some(Popped::Unknown) => Some("there is no message with this activity_id"),
+            None => Some(DISABLED),
+        };
+        Ok(PopResult {
+            removed: reason.is_none(),
+            activity_id: self.activity_id,
+            reason,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::answer::RESULT_LIMIT;
+    use crate::state::message::Kind;
+    use crate::tools::message::sample;
+    use serde_json::json;
+
+    #[test]
+    fn any_timeout_becomes_one_between_0_and_300() {
+        for (given, secs) in [
+            (json!({}), 45.0),
+            (json!({ "timeout_secs": 0 }), 0.0),
+            (json!({ "timeout_secs": 1.5 }), 1.5),
+            (json!({ "timeout_secs": -3 }), 0.0),
+            (json!({ "timeout_secs": 1e300 }), 300.0),
+            (json!({ "timeout_secs": "20" }), 20.0),
+            (json!({ "timeout_secs": "soon" }), 45.0),
+            (json!({ "timeout_secs": "NaN" }), 45.0),
+            (json!({ "timeout_secs": [1] }), 45.0),
+        ] {
+            let tool: WaitForMessage = serde_json::from_value(given.clone()).unwrap();
+            assert!((tool.secs() - secs).abs() < f64::EPSILON, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_looks_as_it_always_did() {
+        let result = |secs| NextMessage {
+            timeout: Some(true),
+            timeout_secs: Some(whole_if_possible(secs)),
+            ..NextMessage::default()
+        };
+        assert_eq!(
+            serde_json::to_value(result(45.0)).unwrap(),
+            json!({ "timeout": true, "timeout_secs": 45 })
+        );
+        assert_eq!(
+            serde_json::to_value(result(0.5)).unwrap(),
+            json!({ "timeout": true, "timeout_secs": 0.5 })
+        );
+    }
+
+    #[test]
+    fn a_message_is_the_result_itself() {
+        let result = NextMessage {
+            message: Some(MessageView::whole(&sample(Kind::CanvasUser, "hello"))),
+            ..NextMessage::default()
+        };
+        let shown = serde_json::to_value(result).unwrap();
+        assert_eq!(
+            (&shown["activity_id"], &shown["text"], &shown["kind"]),
+            (&json!("a-1"), &json!("hello"), &json!("canvas_user"))
+        );
+        assert!(shown.get("timeout").is_none());
+    }
+
+    #[test]
+    fn nonsense_limits_are_ten() {
+        for (asked, expected) in [
+            (None, 10),
+            (Some(0), 10),
+            (Some(-1), 10),
+            (Some(1), 1),
+            (Some(i64::MAX), 200),
+        ] {
+            assert_eq!(limit(asked), expected);
+        }
+    }
+
+    #[test]
+    fn long_messages_are_shortened_and_hide_none_behind_them() {
+        let long = sample(Kind::PeerAgent, &"x".repeat(100_000));
+        let short = sample(Kind::PeerAgent, "short");
+        let entries = [long.clone(), long, short.clone()];
+        let (shown, omitted) = listing(&entries, LIST_LIMIT);
+        assert_eq!((shown.len(), omitted), (3, 0));
+        assert_eq!(serde_json::to_value(&shown[2]).unwrap()["text"], "short");
+        assert_eq!(serde_json::to_value(&shown[1]).unwrap()["text_truncated"], true);
+        assert!(serde_json::to_string(&shown).unwrap().len() < RESULT_LIMIT);
+
+        let many = vec![short; 200];
+        let (shown, omitted) = listing(&many, LIST_LIMIT);
+        assert!(omitted > 0 && shown.len() + omitted == 200);
+    }
+}

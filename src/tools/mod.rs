@@ -1,6 +1,17 @@
 //! The tools, one file per group; a tool is one struct.
+//!
+//! A tool sees its arguments, the [`context::Context`] of its workspace and the call it serves. What goes out is
+//! written into the journal's outbox, which the background duty empties; what came in is read from the journal.
 
+pub mod agent;
+pub mod context;
 pub mod delegation;
 pub mod inbox;
 pub mod peers;
+pub mod reply;
 pub mod user;
+
+mod message;
+mod outgoing;
+mod paging;
+mod waiting;

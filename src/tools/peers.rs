@@ -1,1 +1,240 @@
-//! (being written)
+//! Who is around: the workspaces this one may talk to, and what the platform says about this one.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::context::Context;
+use super::paging::{LIST_LIMIT, clip, fit};
+use crate::mcp::answer::ToolError;
+use crate::mcp::call::Call;
+use crate::mcp::toolset::{Effect, Registry, Tool};
+use crate::platform::wire::{Existence, Peer};
+use crate::types::WorkspaceId;
+
+/// Adds the tools of this file.
+pub(super) fn register(tools: &mut Registry<Context>) {
+    tools.add::<ListPeers>().add::<GetWorkspaceInfo>();
+}
+
+/// List the workspaces you may talk and delegate to, each with its id, name, status, role, description and skills.
+/// Those words are the peers' own.
+#[derive(Deserialize, JsonSchema)]
+struct ListPeers {
+    /// Left out, or this daemon's own workspace.
+    source_workspace_id: Option<WorkspaceId>,
+    /// Skip so many peers: next_offset of the result before.
+    offset: Option<u32>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Peers {
+    /// Whom you may talk to.
+    peers: Vec<PeerView>,
+    /// How many there are in all.
+    count: usize,
+    /// There are more: call again with this offset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_offset: Option<usize>,
+    /// Said when there is nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+}
+
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
+struct PeerView {
+    /// The workspace_id for delegate_task.
+    id: String,
+    /// Display name.
+    name: String,
+    /// online, offline, awaiting_agent, ... Messages to a peer that is not online wait for it.
+    status: String,
+    /// What it says its role is.
+    role: String,
+    /// What it says about itself.
+    description: String,
+    /// What it says it can do.
+    skills: Vec<String>,
+}
+
+impl Tool<Context> for ListPeers {
+    const NAME: &'static str = "list_peers";
+    const EFFECT: Effect = Effect::READ;
+    type Output = Peers;
+
+    async fn call(self, context: &Context, _: &Call) -> Result<Peers, ToolError> {
+        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+        let peers = context.api.peers().await?;
+        Ok(listing(&peers, self.offset.unwrap_or(0) as usize))
+    }
+}
+
+fn listing(peers: &[Peer], offset: usize) -> Peers {
+    let (shown, next) = fit(peers.iter().skip(offset).map(PeerView::of), LIST_LIMIT);
+    Peers {
+        peers: shown,
+        count: peers.len(),
+        next_offset: next.map(|count| offset + count),
+        note: peers
+            .is_empty()
+            .then_some("the registry knows no peers of this workspace: it has no parent, children or siblings yet"),
+    }
+}
+
+impl PeerView {
+    const WORD_LIMIT: usize = 256;
+    const SENTENCE_LIMIT: usize = 2_000;
+    const SKILLS_LIMIT: usize = 50;
+
+    fn of(peer: &Peer) -> Self {
+        // Some writers store the card as JSON inside a string.
+        let parsed = match &peer.agent_card {
+            Some(Value::String(text)) => serde_json::from_str(text).ok(),
+            other => other.clone(),
+        };
+        let card = parsed.unwrap_or_default();
+        let word = |text: &Option<String>| clip(text.as_deref().unwrap_or_default(), Self::WORD_LIMIT);
+        let skills = card["skills"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Self {
+            id: clip(&peer.id, Self::WORD_LIMIT),
+            name: word(&peer.name),
+            status: word(&peer.status),
+            role: word(&peer.role),
+            description: clip(card["description"].as_str().unwrap_or_default(), Self::SENTENCE_LIMIT),
+            skills: skills
+                .iter()
+                .filter_map(|skill| {
+                    [skill, &skill["name"], &skill["id"]]
+                        .into_iter()
+                        .find_map(Value::as_str)
+                })
+                .filter(|name| !name.is_empty())
+                .take(Self::SKILLS_LIMIT)
+                .map(|name| clip(name, Self::WORD_LIMIT))
+                .collect(),
+        }
+    }
+}
+
+/// What the platform knows about your own workspace: its name, status, role, place in the hierarchy and more.
+#[derive(Deserialize, JsonSchema)]
+struct GetWorkspaceInfo {
+    /// Left out, or this daemon's own workspace.
+    source_workspace_id: Option<WorkspaceId>,
+}
+
+/// The workspace as the platform describes it.
+#[derive(Serialize, JsonSchema)]
+#[serde(transparent)]
+struct WorkspaceInfo(Map<String, Value>);
+
+impl Tool<Context> for GetWorkspaceInfo {
+    const NAME: &'static str = "get_workspace_info";
+    const EFFECT: Effect = Effect::READ;
+    type Output = WorkspaceInfo;
+
+    async fn call(self, context: &Context, _: &Call) -> Result<WorkspaceInfo, ToolError> {
+        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+        description(context.api.existence().await?, &context.own)
+    }
+}
+
+fn description(existence: Existence, own: &WorkspaceId) -> Result<WorkspaceInfo, ToolError> {
+    match existence {
+        Existence::Known(Value::Object(row)) => Ok(WorkspaceInfo(row)),
+        Existence::Known(_) => Err(ToolError::failed(
+            "PLATFORM_ERROR",
+            "the platform described this workspace in a form that could not be read",
+            "PLATFORM_URL may name something else than a platform",
+        )),
+        Existence::Unknown => Err(ToolError::failed(
+            "NOT_FOUND",
+            "the platform does not know this workspace",
+            "check WORKSPACE_ID and PLATFORM_URL",
+        )),
+        Existence::Removed(body) => {
+            let said = |key: &str| body[key].as_str().map(|text| clip(text, 300));
+            let hint = "create a new workspace on the canvas and configure its id and token (Tokens tab)";
+            Err(ToolError::failed(
+                "removed",
+                "this workspace was deleted on the platform",
+                said("hint").unwrap_or_else(|| hint.to_owned()),
+            )
+            .with("id", own.as_str())
+            .with("removed_at", said("removed_at")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::answer::{RESULT_LIMIT, shape};
+    use serde_json::json;
+
+    fn peer(card: Value) -> Peer {
+        serde_json::from_value(json!({ "id": "p", "name": "n", "status": "online", "role": null, "agent_card": card }))
+            .unwrap()
+    }
+
+    #[test]
+    fn description_and_skills_come_from_any_card() {
+        let skills = json!({ "description": "builds", "skills": [{ "name": "rust" }, "go", { "id": "sql" }, 7, {}] });
+        let cases = [
+            (skills.clone(), "builds", vec!["rust", "go", "sql"]),
+            (json!(skills.to_string()), "builds", vec!["rust", "go", "sql"]),
+            (json!({ "skills": "rust" }), "", vec![]),
+            (json!(null), "", vec![]),
+            (json!("no card"), "", vec![]),
+            (json!([1]), "", vec![]),
+        ];
+        for (card, description, skills) in cases {
+            let view = PeerView::of(&peer(card.clone()));
+            assert_eq!(
+                (view.description.as_str(), &view.skills),
+                (description, &skills.iter().map(ToString::to_string).collect()),
+                "{card}"
+            );
+            assert_eq!(
+                (view.id.as_str(), view.name.as_str(), view.role.as_str()),
+                ("p", "n", "")
+            );
+        }
+    }
+
+    #[test]
+    fn many_talkative_peers_come_in_pages() {
+        let card = json!({ "description": "d".repeat(9_000), "skills": vec!["s".repeat(300); 99] });
+        let peers = vec![peer(card); 20];
+        let (mut seen, mut offset) = (0, Some(0));
+        while let Some(at) = offset {
+            let page = listing(&peers, at);
+            assert!(serde_json::to_string(&page).unwrap().len() < RESULT_LIMIT);
+            seen += page.peers.len();
+            offset = page.next_offset;
+        }
+        assert_eq!(seen, 20);
+        assert!(listing(&[], 0).note.is_some());
+    }
+
+    #[test]
+    fn a_removed_workspace_is_a_failure_of_the_known_shape() {
+        let own = WorkspaceId::parse("w-1").unwrap();
+        let body = json!({ "error": "workspace removed", "id": "w-1", "removed_at": "2026-05-01T00:00:00Z", "hint": "make a new one" });
+        let outcome = description(Existence::Removed(body), &own).map(|_| Value::Null);
+        let shown = shape(outcome).structured_content.unwrap();
+        for (key, expected) in [
+            ("error", "removed"),
+            ("id", "w-1"),
+            ("removed_at", "2026-05-01T00:00:00Z"),
+            ("hint", "make a new one"),
+        ] {
+            assert_eq!(shown[key], expected);
+        }
+        assert_eq!(description(Existence::Unknown, &own).err().unwrap().code(), "NOT_FOUND");
+        assert_eq!(
+            description(Existence::Known(json!({ "a": 1 })), &own).ok().unwrap().0["a"],
+            1
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! Answering a message: one tool for every sender, which acknowledges only what was really answered.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::message;
+use super::outgoing::{self, SendStatus, Sending};
+use super::paging::check_text;
+use crate::mcp::answer::ToolError;
+use crate::mcp::call::Call;
+use crate::mcp::toolset::{Effect, Registry, Tool};
+use crate::state::message::{Entry, Kind, State};
+use crate::state::outbox::Work;
+use crate::types::{ActivityId, PeerId};
+
+/// Adds the tool of this file.
+pub(super) fn register(tools: &mut Registry<Context>) {
+    tools.add::<ReplyToMessage>();
+}
+
+/// Answer a message, whoever sent it: the person or a peer. The message is acknowledged once the reply was accepted;
+/// when it was not, the message stays in the inbox.
+#[derive(Deserialize, JsonSchema)]
+struct ReplyToMessage {
+    /// The message to answer.
+    activity_id: ActivityId,
+    /// The answer.
+    text: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Replied {
+    /// The message that was answered.
+    activity_id: ActivityId,
+    /// Whether it is acknowledged, so that it will not be shown again.
+    acknowledged: bool,
+    #[serde(flatten)]
+    sending: Sending,
+}
+
+impl Tool<Context> for ReplyToMessage {
+    const NAME: &'static str = "reply_to_message";
+    const EFFECT: Effect = Effect::WRITE;
+    type Output = Replied;
+
+    async fn call(self, context: &Context, call: &Call) -> Result<Replied, ToolError> {
+        check_text("text", &self.text)?;
+        let entry = context.journal.find(&self.activity_id).await?;
+        let work = route(entry.as_ref(), self.text)?;
+        let sending = outgoing::send(context, call, work, Some(self.activity_id.clone())).await?;
+        // Read back, because the acknowledgement is another part's work.
+        let acknowledged = match sending.status {
+            SendStatus::Pending => false,
+            _ => {
+                let entry = context.journal.find(&self.activity_id).await?;
+                entry.is_none_or(|entry| entry.state == State::Done)
+            }
+        };
+        Ok(Replied {
+            activity_id: self.activity_id,
+            acknowledged,
+            sending,
+        })
+    }
+}
+
+/// The way back to the sender.
+fn route(entry: Option<&Entry>, text: String) -> Result<Work, ToolError> {
+    let Some(Entry {
+        message, state, mine, ..
+    }) = entry
+    else {
+        return Err(ToolError::failed(
+            "NOT_FOUND",
+            "there is no message with this activity_id",
+            "inbox_peek lists the messages there are",
+        ));
+    };
+    if *state == State::Leased && !mine {
+        return Err(ToolError::failed(
+            "LEASED_ELSEWHERE",
+            "another session of this workspace is working on this message",
+            "leave it to that session; should it go away, the message is offered again",
+        ));
+    }
+    let not_replyable = |detail: &'static str| {
+        let hint = "when it is handled, acknowledge it with inbox_pop(activity_id)";
+        Err(ToolError::failed("NOT_REPLYABLE", detail, hint).with("reply", message::reply(message)))
+    };
+    match message.kind {
+        Kind::CanvasUser => Ok(Work::NotifyUser { text }),
+        Kind::PeerAgent => match PeerId::parse(&message.peer_id) {
+            Ok(target) => Ok(Work::ReplyToPeer {
+                target,
+                text,
+                in_reply_to: message
+                    .message_id
+                    .clone()
+                    .unwrap_or_else(|| message.activity_id.to_string()),
+                delegation_id: message.delegation_id.clone(),
+                context_id: message.context_id.clone(),
+            }),
+            Err(_) => not_replyable("the message does not say which workspace sent it"),
+        },
+        Kind::DelegationResult => not_replyable("this is the record of a delegation of ours; nobody waits for a reply"),
+        Kind::Upload => not_replyable("this announces a file; nobody waits for a reply"),
+        Kind::System => not_replyable("this is a note of the platform; nobody waits for a reply"),
+        Kind::Broadcast => not_replyable("this went to everyone; to talk to its sender use delegate_task"),
+        Kind::Request => not_replyable("a request is not answered by a message"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_person_and_peers_are_answered_by_their_own_route() {
+        let person = message::sample(Kind::CanvasUser, "?");
+        assert_eq!(
+            route(Some(&person), "!".to_owned()).unwrap(),
+            Work::NotifyUser { text: "!".to_owned() }
+        );
+
+        let mut peer = message::sample(Kind::PeerAgent, "?");
+        let work = |in_reply_to: &str| Work::ReplyToPeer {
+            target: PeerId::parse("5f0c1d2e-0000-4000-8000-000000000001").unwrap(),
+            text: "!".to_owned(),
+            in_reply_to: in_reply_to.to_owned(),
+            delegation_id: Some("d-1".to_owned()),
+            context_id: Some("c-1".to_owned()),
+        };
+        assert_eq!(route(Some(&peer), "!".to_owned()).unwrap(), work("m-1"));
+        peer.message.message_id = None;
+        assert_eq!(route(Some(&peer), "!".to_owned()).unwrap(), work("a-1"));
+    }
+
+    #[test]
+    fn what_cannot_be_answered_says_what_to_do_instead() {
+        let code = |entry: Option<&Entry>| route(entry, "!".to_owned()).unwrap_err().code().to_owned();
+        for kind in [
+            Kind::DelegationResult,
+            Kind::Upload,
+            Kind::System,
+            Kind::Broadcast,
+            Kind::Request,
+        ] {
+            assert_eq!(code(Some(&message::sample(kind, "?"))), "NOT_REPLYABLE", "{kind:?}");
+        }
+        let mut anonymous = message::sample(Kind::PeerAgent, "?");
+        anonymous.message.peer_id.clear();
+        assert_eq!(code(Some(&anonymous)), "NOT_REPLYABLE");
+        assert_eq!(code(None), "NOT_FOUND");
+        let mut elsewhere = message::sample(Kind::CanvasUser, "?");
+        elsewhere.mine = false;
+        assert_eq!(code(Some(&elsewhere)), "LEASED_ELSEWHERE");
+        elsewhere.state = State::New;
+        assert!(route(Some(&elsewhere), "!".to_owned()).is_ok());
+    }
+}
