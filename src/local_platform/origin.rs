@@ -1,0 +1,84 @@
+//! The cross-origin layer, which acts on every caller that sends `Origin`, not only on browsers.
+
+use axum::http::{HeaderMap, Method};
+
+use super::call::{Answer, header_text};
+
+const ALLOWED: [&str; 2] = ["http://localhost:3000", "http://localhost:3001"];
+
+/// What the layer says about a request.
+pub(crate) enum Verdict {
+    /// No `Origin`, or the platform's own: the layer does nothing.
+    Silent,
+    /// An allowed foreign origin; the answer must carry these headers.
+    Allowed([(&'static str, String); 3]),
+    /// Answered here, before any handler.
+    Answered(Answer),
+}
+
+/// Judges `Origin`: scheme plus exactly the `Host` value is same-origin under either scheme; a path or a trailing
+/// slash makes it foreign; foreign values outside the allowed list get 403 with an empty body.
+pub(crate) fn judge(method: &Method, headers: &HeaderMap) -> Verdict {
+    let Some(origin) = header_text(headers, "origin") else {
+        return Verdict::Silent;
+    };
+    let host = header_text(headers, "host").unwrap_or_default();
+    if [format!("http://{host}"), format!("https://{host}")]
+        .iter()
+        .any(|own| own == origin)
+    {
+        return Verdict::Silent;
+    }
+    if !ALLOWED.contains(&origin) {
+        return Verdict::Answered(Answer::empty(403));
+    }
+    let allowed = [
+        ("access-control-allow-origin", origin.to_owned()),
+        ("access-control-allow-credentials", "true".to_owned()),
+        ("vary", "Origin".to_owned()),
+    ];
+    if method == Method::OPTIONS {
+        let preflight = allowed
+            .into_iter()
+            .fold(Answer::empty(204), |answer, (name, value)| answer.with(name, value));
+        return Verdict::Answered(
+            preflight
+                .with("access-control-allow-methods", "GET,POST,PUT,PATCH,DELETE,OPTIONS")
+                .with(
+                    "access-control-allow-headers",
+                    "Origin,Content-Type,X-Workspace-ID,Authorization",
+                ),
+        );
+    }
+    Verdict::Allowed(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_the_exact_own_origin_and_the_listed_ones_pass() {
+        for (origin, status) in [
+            (None, None),
+            (Some("http://127.0.0.1:80"), None),
+            (Some("https://127.0.0.1:80"), None),
+            (Some("http://127.0.0.1:80/"), Some(403)),
+            (Some("http://elsewhere.test"), Some(403)),
+            (Some("http://localhost:3000"), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("127.0.0.1:80"));
+            if let Some(origin) = origin {
+                headers.insert("origin", HeaderValue::from_static(origin));
+            }
+            let answered = match judge(&Method::GET, &headers) {
+                Verdict::Answered(answer) => Some(answer.status),
+                Verdict::Silent | Verdict::Allowed(_) => None,
+            };
+            assert_eq!(answered, status, "{origin:?}");
+        }
+    }
+}

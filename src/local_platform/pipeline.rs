@@ -1,0 +1,151 @@
+//! The way of every request: origin, rate limit, route, fault, credential, handler, answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::call::{Answer, Call, bearer, header_text, json_text, uuid};
+use super::connection::Cut;
+use super::request_log::{Entry, Pending, RequestLog};
+use super::routes::table::{self, Found, Run};
+use super::site::Site;
+use super::{auth, clock, credentials, origin, rate_limit};
+
+/// No route reads more; the real platform has no general limit.
+const LARGEST_BODY: usize = 64 * 1024 * 1024;
+
+/// Answers one request.
+pub(crate) async fn serve(
+    State(site): State<Arc<Site>>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
+    if site.testing.is_some()
+        && let Some(found) = table::find_local(&parts.method, parts.uri.path())
+    {
+        return run(found.run(), call(&site, &parts, body, &found))
+            .await
+            .into_response();
+    }
+    let mut pending = log(&site, &parts);
+    let allowed = match origin::judge(&parts.method, &parts.headers) {
+        origin::Verdict::Answered(answer) => return logged(pending, &cut, answer),
+        origin::Verdict::Allowed(headers) => headers.to_vec(),
+        origin::Verdict::Silent => Vec::new(),
+    };
+    let allowance = site
+        .limiter
+        .count(rate_limit::key(site.level, &parts.headers), Instant::now());
+    let answer = if allowance.admitted {
+        routed(&site, &parts, body, &cut, &mut pending).await
+    } else {
+        allowance.refusal()
+    };
+    let answer = allowance
+        .headers()
+        .into_iter()
+        .fold(answer, |answer, (name, value)| answer.with(name, value));
+    let answer = allowed
+        .into_iter()
+        .fold(answer, |answer, (name, value)| answer.with(name, value));
+    logged(pending, &cut, answer)
+}
+
+async fn routed(site: &Arc<Site>, parts: &Parts, body: Bytes, cut: &Cut, pending: &mut Pending) -> Answer {
+    let Some(found) = table::find(site.level, &parts.method, parts.uri.path()) else {
+        return Answer::no_route();
+    };
+    let name = found.route.name;
+    let call = call(site, parts, body, &found);
+    let sent: Option<Value> = matches!(name, "register" | "heartbeat")
+        .then(|| serde_json::from_str(&json_text(&call.body)).unwrap_or_default());
+    let workspace = match &sent {
+        Some(sent) => ["id", "workspace_id"]
+            .iter()
+            .find_map(|key| sent[*key].as_str())
+            .map(str::to_lowercase),
+        None => Some(call.id.clone()).filter(|id| !id.is_empty()),
+    };
+    pending.entry.route = Some(name);
+    pending.entry.workspace.clone_from(&workspace);
+    pending.entry.body = sent;
+    let fault = site
+        .testing
+        .as_ref()
+        .and_then(|testing| testing.faults.take(name, workspace.as_deref()));
+    let Some(fault) = fault else {
+        return handled(found, call).await;
+    };
+    tokio::time::sleep(fault.delay()).await;
+    let answer = if fault.lets_work_happen() {
+        Some(handled(found, call).await)
+    } else {
+        None
+    };
+    if fault.drop {
+        cut.now();
+    }
+    fault.apply(answer)
+}
+
+async fn handled(found: Found, call: Call) -> Answer {
+    match auth::check(found.route.auth, &call) {
+        Ok(()) => run(found.run(), call).await,
+        Err(refusal) => refusal,
+    }
+}
+
+async fn run(run: Run, call: Call) -> Answer {
+    let outcome = match run {
+        Run::Now(handler) => handler(&call),
+        Run::Later(handler) => handler(call).await,
+    };
+    outcome.unwrap_or_else(|refusal| refusal)
+}
+
+fn call(site: &Arc<Site>, parts: &Parts, body: Bytes, found: &Found) -> Call {
+    let query = parts.uri.query().unwrap_or_default();
+    let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let id = uuid(&found.id).unwrap_or_else(|| found.id.to_lowercase());
+    Call {
+        site: site.clone(),
+        id,
+        second: found.second.clone(),
+        query,
+        headers: parts.headers.clone(),
+        body,
+    }
+}
+
+fn log(site: &Arc<Site>, parts: &Parts) -> Pending {
+    let Some(testing) = &site.testing else {
+        return RequestLog::begin(None, Entry::default());
+    };
+    let header = |name| header_text(&parts.headers, name).map(str::to_owned);
+    let entry = Entry {
+        time_ms: clock::now() / 1000,
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        bearer: bearer(&parts.headers).map(|token| credentials::digest(token)[..8].to_owned()),
+        user_agent: header("user-agent"),
+        x_workspace_id: header("x-workspace-id"),
+        origin: header("origin"),
+        ..Entry::default()
+    };
+    RequestLog::begin(Some(testing.log.clone()), entry)
+}
+
+fn logged(mut pending: Pending, cut: &Cut, answer: Answer) -> Response {
+    // Of a connection that is gone, the log must not claim an answer.
+    pending.entry.status = (!cut.happened()).then_some(answer.status);
+    answer.into_response()
+}

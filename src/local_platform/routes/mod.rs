@@ -1,0 +1,16 @@
+//! The routes: one table, and one file of handlers per concern.
+
+pub(crate) mod a2a;
+pub(crate) mod activity;
+pub(crate) mod connect;
+pub(crate) mod create;
+pub(crate) mod delegation;
+pub(crate) mod heartbeat;
+pub(crate) mod local;
+pub(crate) mod notify;
+pub(crate) mod peer_info;
+pub(crate) mod push;
+pub(crate) mod registry;
+pub(crate) mod table;
+pub(crate) mod tokens;
+pub(crate) mod workspaces;

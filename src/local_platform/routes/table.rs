@@ -1,0 +1,174 @@
+//! Every route: its name (for faults and the log), method, path, credential, first level and handler.
+
+use std::pin::Pin;
+
+use axum::http::Method;
+use serde_json::json;
+
+use super::{a2a, activity, connect, create, delegation, heartbeat, local, notify, registry, tokens, workspaces};
+use crate::local_platform::auth::Auth;
+use crate::local_platform::call::{Answer, Call, Outcome};
+use crate::local_platform::server::Level;
+
+use Run::{Later, Now};
+
+/// A handler. Most only touch the store and are done at once.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    Now(fn(&Call) -> Outcome),
+    Later(fn(Call) -> Pin<Box<dyn Future<Output = Outcome> + Send>>),
+}
+
+/// One line of the table.
+pub(crate) struct Route {
+    pub(crate) name: &'static str,
+    method: &'static str,
+    path: &'static str,
+    pub(crate) auth: Auth,
+    since: Level,
+    run: Run,
+}
+
+/// A route with the parameters of the path that led to it.
+pub(crate) struct Found {
+    pub(crate) route: &'static Route,
+    pub(crate) id: String,
+    pub(crate) second: String,
+}
+
+impl Found {
+    pub(crate) fn run(&self) -> Run {
+        self.route.run
+    }
+}
+
+/// One route a line: first level, name, method, path, credential, handler.
+macro_rules! table {
+    ($($since:ident $name:literal $method:ident $path:literal $auth:ident $run:expr;)*) => {
+        &[$(Route {
+            name: $name,
+            method: stringify!($method),
+            path: $path,
+            auth: Auth::$auth,
+            since: Level::$since,
+            run: $run,
+        }),*]
+    };
+}
+
+static ROUTES: &[Route] = table! {
+    A "health" GET "/health" Open Now(health);
+    A "register" POST "/registry/register" Open Now(registry::register);
+    A "heartbeat" POST "/registry/heartbeat" Open Now(heartbeat::beat);
+    A "update_card" POST "/registry/update-card" Open Now(registry::update_card);
+    A "check_access" POST "/registry/check-access" Open Now(registry::check_access);
+    A "discover" GET "/registry/discover/:id" Open Now(registry::discover);
+    A "peers" GET "/registry/:id/peers" Open Now(registry::peers);
+    A "create_workspace" POST "/workspaces" Admin Now(create::create);
+    A "list_workspaces" GET "/workspaces" Admin Now(workspaces::list);
+    A "get_workspace" GET "/workspaces/:id" Open Now(workspaces::get);
+    A "patch_workspace" PATCH "/workspaces/:id" Workspace Now(workspaces::patch);
+    A "delete_workspace" DELETE "/workspaces/:id" Admin Now(workspaces::delete);
+    A "activity" GET "/workspaces/:id/activity" Workspace Now(activity::read);
+    A "report_activity" POST "/workspaces/:id/activity" Workspace Now(activity::report);
+    C "ack" POST "/workspaces/:id/activity/ack" Workspace Now(activity::acknowledge);
+    A "a2a" POST "/workspaces/:id/a2a" Open Later(|call| Box::pin(a2a::send(call)));
+    A "delegate" POST "/workspaces/:id/delegate" Workspace Now(delegation::delegate);
+    A "delegations" GET "/workspaces/:id/delegations" Workspace Now(delegation::list);
+    A "update_delegation" POST "/workspaces/:id/delegations/:other/update" Workspace Now(delegation::update);
+    A "notify" POST "/workspaces/:id/notify" Workspace Now(notify::notify);
+    B "events" GET "/workspaces/:id/events/stream" Workspace Now(events);
+    A "list_tokens" GET "/workspaces/:id/tokens" Workspace Now(tokens::list);
+    A "mint_token" POST "/workspaces/:id/tokens" Workspace Now(tokens::mint);
+    A "revoke_token" DELETE "/workspaces/:id/tokens/:other" Workspace Now(tokens::revoke);
+    B "rotate" POST "/workspaces/:id/external/rotate" Workspace Now(connect::rotate);
+    B "connection" GET "/workspaces/:id/external/connection" Workspace Now(connect::show);
+};
+
+/// The test-facing routes; see the documentation of the module above.
+static LOCAL: &[Route] = table! {
+    A "add_fault" POST "/_local/faults" Open Now(local::add_fault);
+    A "clear_faults" DELETE "/_local/faults" Open Now(local::clear_faults);
+    A "insert_rows" POST "/_local/rows/:id" Open Now(local::insert_rows);
+    A "set_late" POST "/_local/late" Open Now(local::set_late);
+    A "set_limits" POST "/_local/limits" Open Now(local::set_limits);
+    A "log" GET "/_local/log" Open Now(local::log);
+    A "workspaces" GET "/_local/workspaces" Open Now(local::workspaces);
+};
+
+/// The route of a request at this level.
+pub(crate) fn find(level: Level, method: &Method, path: &str) -> Option<Found> {
+    ROUTES
+        .iter()
+        .filter(|route| route.since <= level)
+        .find_map(|route| route.matched(method, path))
+}
+
+/// The test-facing route of a request.
+pub(crate) fn find_local(method: &Method, path: &str) -> Option<Found> {
+    LOCAL.iter().find_map(|route| route.matched(method, path))
+}
+
+impl Route {
+    fn matched(&'static self, method: &Method, path: &str) -> Option<Found> {
+        if self.method != method.as_str() {
+            return None;
+        }
+        let mut found = Found {
+            route: self,
+            id: String::new(),
+            second: String::new(),
+        };
+        let mut given = path.split('/');
+        for wanted in self.path.split('/') {
+            let given = given.next()?;
+            match wanted {
+                ":id" if !given.is_empty() => given.clone_into(&mut found.id),
+                ":other" if !given.is_empty() => given.clone_into(&mut found.second),
+                _ if wanted == given => {}
+                _ => return None,
+            }
+        }
+        given.next().is_none().then_some(found)
+    }
+}
+
+fn health(_: &Call) -> Outcome {
+    Ok(Answer::ok(&json!({ "status": "ok" })))
+}
+
+fn events(call: &Call) -> Outcome {
+    Ok(call.site.hub.open(&call.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Level::{A, B, C};
+
+    #[test]
+    fn paths_find_their_route_from_their_level_on() {
+        for (level, method, path, name) in [
+            (B, "GET", "/registry/discover/w", Some(("discover", "w", ""))),
+            (B, "GET", "/registry/w/peers", Some(("peers", "w", ""))),
+            (
+                B,
+                "POST",
+                "/workspaces/w/delegations/d/update",
+                Some(("update_delegation", "w", "d")),
+            ),
+            (B, "POST", "/workspaces/w/activity/ack", None),
+            (C, "POST", "/workspaces/w/activity/ack", Some(("ack", "w", ""))),
+            (A, "GET", "/workspaces/w/events/stream", None),
+            (B, "GET", "/workspaces/w/", None),
+            (B, "GET", "/workspaces//activity", None),
+            (B, "PUT", "/workspaces/w", None),
+        ] {
+            let found = find(level, &method.parse().unwrap(), path);
+            let found = found
+                .as_ref()
+                .map(|found| (found.route.name, found.id.as_str(), found.second.as_str()));
+            assert_eq!(found, name, "{level:?} {method} {path}");
+        }
+    }
+}
