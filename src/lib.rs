@@ -1,5 +1,40 @@
 //! `molecule-mcp`: the external-runtime agent daemon of a Molecule AI platform.
-#![allow(clippy::todo)]
+//!
+//! One process registers a workspace, keeps it online, receives what people and peer agents send, and serves the tools
+//! of the local agent over MCP. What it promises: a message that reached it is shown to an agent until it is
+//! acknowledged, whatever dies in between; exactly one of several processes does the duties; a failure never looks like
+//! a success.
+//!
+//! # How data flows
+//!
+//! ```text
+//! environment, file, arguments -> config -> platform client
+//!   duty holder: register -> heartbeat -> health record
+//!                event stream (a hint) -+
+//!                timer -----------------+-> inbox reader -> journal (commit) -> cursor file -> server acknowledgement
+//!   every process: journal -> wake -> waiting tools
+//!                  outbox duty: journal -> platform -> journal (delegations and replies, their outcomes)
+//! stdin -> mcp -> toolset -> tool -> platform or journal -> answer -> stdout
+//! stop (signal, end of input, a duty that failed) -> one token -> everyone ends
+//! ```
+//!
+//! # Where things are
+//!
+//! Dependencies point one way: `cli -> agent, mcp, tools, local_platform -> platform, state -> config, types`.
+//! [`tools`] and [`agent`] never import each other: they meet in [`cli::run`] and share the platform client, the
+//! journal and the health record.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`types`] | values parsed once at the edge: ids, credentials, addresses, instants |
+//! | [`config`] | environment, file and defaults become one checked configuration |
+//! | [`platform`] | the only HTTP client |
+//! | [`state`] | the only file-system state: journal, locks, secret files, health record |
+//! | [`agent`] | the background duties |
+//! | [`mcp`] | the only place that knows the MCP library |
+//! | [`tools`] | one struct per tool |
+//! | [`cli`] | one file per command |
+//! | [`local_platform`] | the embedded platform, for trying things out and for tests |
 
 pub mod agent;
 pub mod cli;

@@ -1,2 +1,49 @@
-//! The `molecule-mcp` program.
-fn main() {}
+//! The `molecule-mcp` program: parse, run, print, exit.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use molecule_mcp::cli::options::{Command, Options, Outcome};
+use molecule_mcp::cli::{init, run, signals};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(usage) => {
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("the system can start threads");
+    let outcome = runtime.block_on(perform(options));
+    // Not a plain drop: a thread may be parked in a read of stdin, and a drop would wait for it.
+    runtime.shutdown_background();
+    let _ = std::io::stderr().write_all(outcome.complaint.as_bytes());
+    let _ = std::io::stdout().write_all(outcome.report.as_bytes());
+    ExitCode::from(outcome.code)
+}
+
+async fn perform(options: Options) -> Outcome {
+    let stop = CancellationToken::new();
+    signals::stop_on_signals(&stop);
+    match options.command.unwrap_or(Command::Run) {
+        Command::Run => run::perform(stop).await,
+        Command::Init(args) => match init::perform(args, |name| std::env::var_os(name)).await {
+            Ok(report) => Outcome::fine(report),
+            Err(failure) => Outcome::failed(failure.code, failure.text),
+        },
+        #[cfg(feature = "local-platform")]
+        Command::Platform(args) => match molecule_mcp::cli::platform::perform(args, stop).await {
+            Ok(report) => Outcome::fine(report),
+            Err(text) => Outcome::failed(molecule_mcp::cli::options::exit::CONFIGURATION, text),
+        },
+        #[cfg(feature = "local-platform")]
+        Command::Demo(args) => molecule_mcp::cli::demo::perform(args, stop).await,
+    }
+}

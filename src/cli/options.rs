@@ -1,0 +1,80 @@
+//! What can be typed after `molecule-mcp`, and how an outcome becomes text and an exit code.
+
+use clap::{Parser, Subcommand};
+
+use super::init::InitArgs;
+
+/// Exit codes. They are part of the contract with service managers; add, never change.
+pub mod exit {
+    /// All is well, or the client went away.
+    pub const FINE: u8 = 0;
+    /// A check failed.
+    pub const CHECK_FAILED: u8 = 1;
+    /// The configuration is wrong. Restarting cannot help.
+    pub const CONFIGURATION: u8 = 2;
+    /// The platform refused the token or workspace at the first register. Restarting cannot help.
+    pub const REFUSED: u8 = 3;
+    /// The platform could not be reached (commands only; the daemon goes on trying).
+    pub const UNREACHABLE: u8 = 4;
+    /// A bug.
+    pub const INTERNAL: u8 = 70;
+}
+
+/// Makes this computer's coding agent a workspace of a Molecule AI platform.
+///
+/// Without a command it serves MCP on standard input and output, for an MCP client to start.
+#[derive(Debug, Parser)]
+#[command(name = "molecule-mcp", version, disable_help_subcommand = true)]
+pub struct Options {
+    /// What to do; `run` when absent.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Join the workspace and serve MCP on standard input and output (the default).
+    Run,
+    /// Ask for platform, workspace and token once, check them, and keep them in 0600 files.
+    Init(InitArgs),
+    /// Run a small platform on this computer, for trying things out.
+    #[cfg(feature = "local-platform")]
+    Platform(super::platform::PlatformArgs),
+    /// Show two agents and a person exchanging messages through the real daemon, on an embedded platform.
+    #[cfg(feature = "local-platform")]
+    Demo(super::demo::DemoArgs),
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// For stdout.
+    pub report: String,
+    /// For stderr.
+    pub complaint: String,
+    /// One of [`exit`].
+    pub code: u8,
+}
+
+impl Outcome {
+    /// It worked; `report` goes to stdout.
+    #[must_use]
+    pub fn fine(report: impl Into<String>) -> Self {
+        Self {
+            report: report.into(),
+            complaint: String::new(),
+            code: exit::FINE,
+        }
+    }
+
+    /// It failed; `complaint` goes to stderr.
+    #[must_use]
+    pub fn failed(code: u8, complaint: impl Into<String>) -> Self {
+        Self {
+            report: String::new(),
+            complaint: complaint.into(),
+            code,
+        }
+    }
+}
