@@ -1,0 +1,10 @@
+//! The real binary, real pipes, and the embedded platform with faults: what a user would see.
+#![allow(missing_docs, unreachable_pub)]
+
+mod conversation;
+mod faults;
+mod inbox;
+mod presence;
+mod protocol;
+mod start_up;
+mod support;

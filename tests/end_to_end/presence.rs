@@ -1,0 +1,188 @@
+//! Registering, beating, and what the operator is told when the platform refuses.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use super::support::{World, file, until};
+
+#[tokio::test]
+async fn register_and_beats_carry_what_the_contract_says() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let mut command = world.command(&workspace);
+    command
+        .env("MOLECULE_AGENT_NAME", "Ada")
+        .env("MOLECULE_AGENT_DESCRIPTION", "counts")
+        .env("MOLECULE_AGENT_SKILLS", "rust, ,sql")
+        .env("MOLECULE_ORG_ID", "org-1");
+    let _daemon = super::support::start(command).await;
+    until("three beats arrived", || async {
+        world.requests("heartbeat").await.len() >= 3
+    })
+    .await;
+
+    let register = &world.requests("register").await[0];
+    assert_eq!(
+        register["body"],
+        json!({
+            "id": workspace.id, "url": "", "delivery_mode": "poll", "mcp_server_present": false,
+            "agent_card": { "name": "Ada", "description": "counts", "skills": [{ "name": "rust" }, { "name": "sql" }] },
+        })
+    );
+    for beat in world.requests("heartbeat").await {
+        assert_eq!(beat["body"]["workspace_id"], json!(workspace.id));
+        assert_eq!(beat["body"]["error_rate"], json!(0.0));
+        assert_eq!(beat["body"]["active_tasks"], json!(0));
+        assert!(beat["body"]["uptime_seconds"].is_u64());
+        assert_eq!(beat["body"]["mcp_server_present"], json!(false));
+    }
+    for request in world.log().await.iter().filter(|entry| entry["path"] != "/_local/log") {
+        let agent = request["user_agent"].as_str().unwrap_or_default();
+        if agent.starts_with("molecule-mcp/") {
+            assert_eq!(request["origin"].as_str(), Some(world.url()), "{request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_inbound_secret_is_kept_0600_and_returns_after_deletion() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let _daemon = world.online(&workspace).await;
+    let path = workspace.folder.join(".platform_inbound_secret");
+    until("the secret is written", || async { path.exists() }).await;
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let secret = file(&workspace.folder, ".platform_inbound_secret");
+    assert_eq!(secret.len(), 43);
+    std::fs::remove_file(&path).unwrap();
+    until("the next beat writes it again", || async {
+        file(&workspace.folder, ".platform_inbound_secret") == secret
+    })
+    .await;
+    assert_eq!(
+        std::fs::metadata(&workspace.folder.join("molecule.db"))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o600
+    );
+}
+
+#[tokio::test]
+async fn refused_beats_warn_twice_then_shout_and_never_end_the_process() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    world
+        .fault(json!({ "route": "heartbeat", "status": 401, "body": { "error": "invalid workspace auth token" } }))
+        .await;
+    let refused = || async {
+        world
+            .requests("heartbeat")
+            .await
+            .iter()
+            .filter(|entry| entry["status"] == 401)
+            .count()
+    };
+    until("24 beats were refused", || async { refused().await >= 24 }).await;
+    world.no_faults().await;
+    until("the platform accepts beats again", || async {
+        world
+            .requests("heartbeat")
+            .await
+            .last()
+            .is_some_and(|entry: &Value| entry["status"] == 200)
+    })
+    .await;
+    let log = daemon.complaints();
+    assert_eq!(log.matches("may be revoked").count(), 2, "{log}");
+    assert_eq!(log.matches("times in a row").count(), 2, "at 3 and 23: {log}");
+    assert!(log.contains(&workspace.id) && log.contains("Tokens tab"), "{log}");
+    assert!(!log.contains(&workspace.token));
+    assert_eq!(daemon.close().await.unwrap().0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_deleted_workspace_is_said_everywhere_and_stops_beats_and_registers() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    let registers = world.requests("register").await.len();
+    world.delete(&workspace).await;
+    until("the log says so", || async {
+        daemon.complaints().contains("was deleted on the platform")
+    })
+    .await;
+    let beats = world.requests("heartbeat").await.len();
+    let message = super::support::next_message(&daemon).await;
+    assert_eq!(message["kind"], "system");
+    assert!(message["text"].as_str().unwrap().contains("deleted"), "{message}");
+    until("two more existence checks pass without a beat", || async {
+        world.requests("get_workspace").await.len() >= 3
+    })
+    .await;
+    assert!(world.requests("heartbeat").await.len() <= beats + 1);
+    assert_eq!(world.requests("register").await.len(), registers);
+}
+
+#[tokio::test]
+async fn a_second_process_in_the_same_folder_serves_tools_and_neither_registers_nor_beats_nor_polls() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let first = world.online(&workspace).await;
+    let second = world.daemon(&workspace).await;
+    let counts = || async {
+        (
+            world.requests("register").await.len(),
+            world.requests("events").await.len(),
+        )
+    };
+    let before = counts().await;
+    world.say(&workspace, "for either of you").await;
+    let message = super::support::next_message(&second).await;
+    assert_eq!(message["text"], "for either of you");
+    assert_eq!(super::support::pop(&second, &message).await["removed"], json!(true));
+    assert!(super::support::inbox_is_empty(&first).await);
+    assert_eq!(counts().await, before);
+}
+
+#[tokio::test]
+async fn heartbeat_and_inbox_can_be_switched_off() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let mut command = world.command(&workspace);
+    command.env("MOLECULE_MCP_DISABLE_HEARTBEAT", "1");
+    let daemon = super::support::start(command).await;
+    world.say(&workspace, "still read").await;
+    assert_eq!(super::support::next_message(&daemon).await["text"], "still read");
+    assert!(world.requests("register").await.is_empty() && world.requests("heartbeat").await.is_empty());
+    drop(daemon);
+
+    let quiet = world.workspace("beta").await;
+    let mut command = world.command(&quiet);
+    command.env("MOLECULE_MCP_DISABLE_INBOX", "1");
+    let daemon = super::support::start(command).await;
+    until("it is online", || async { world.status(&quiet).await == "online" }).await;
+    for tool in ["wait_for_message", "inbox_peek"] {
+        let answer = daemon
+            .request("tools/call", json!({ "name": tool, "arguments": {} }))
+            .await
+            .unwrap();
+        assert_ne!(answer["result"]["isError"], json!(true));
+        assert!(
+            answer["result"]["content"][0]["text"]
+                .as_str()
+                .unwrap()
+                .contains("(inbox not enabled)"),
+            "{answer}"
+        );
+    }
+    let polled = world
+        .requests("activity")
+        .await
+        .iter()
+        .any(|entry| entry["path"].as_str().unwrap().contains(&quiet.id));
+    assert!(!polled);
+}

@@ -1,0 +1,296 @@
+//! A world per test: its own platform on a free port, its own folders, daemons with an empty environment.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use molecule_mcp::cli::demo::client::McpChild;
+use molecule_mcp::local_platform::{Level, LocalPlatform, Options};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+/// How long a condition may take; only a failing test waits this long.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// All intervals of the daemon run this much faster: a beat every 400 ms, a full sweep after 0.9 s.
+pub const SPEED: u32 = 50;
+
+pub struct World {
+    platform: Option<LocalPlatform>,
+    url: String,
+    admin: String,
+    level: Level,
+    http: reqwest::Client,
+    folder: TempDir,
+}
+
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    pub id: String,
+    pub token: String,
+    pub folder: PathBuf,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::at(Level::B).await
+    }
+
+    pub async fn at(level: Level) -> Self {
+        let options = Options {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data: None,
+            admin_token: None,
+            level,
+            rate_limit: 1_000_000,
+            faults: true,
+            speed: 1,
+        };
+        let platform = LocalPlatform::start(options).await.expect("a free port");
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let (url, admin) = (platform.url(), platform.admin_token().to_owned());
+        Self {
+            platform: Some(platform),
+            url,
+            admin,
+            level,
+            http,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Stops the platform: from now on nothing listens at its address.
+    pub async fn go_down(&mut self) {
+        if let Some(platform) = self.platform.take() {
+            platform.stop().await;
+        }
+    }
+
+    pub async fn workspace(&self, name: &str) -> Workspace {
+        let body = json!({ "name": name, "runtime": "external", "external": true, "delivery_mode": "poll" });
+        let made = self
+            .ok(Method::POST, "/workspaces", Some(&self.admin), Some(body))
+            .await;
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Workspace {
+            id: text(&made["id"]),
+            token: text(&made["connection"]["auth_token"]),
+            folder,
+        }
+    }
+
+    pub async fn delete(&self, workspace: &Workspace) {
+        self.ok(
+            Method::DELETE,
+            &format!("/workspaces/{}?confirm=true", workspace.id),
+            Some(&self.admin),
+            None,
+        )
+        .await;
+    }
+
+    /// The person writes to a workspace.
+    pub async fn say(&self, to: &Workspace, text: &str) {
+        self.say_as(to, text, &Uuid::new_v4().to_string()).await;
+    }
+
+    pub async fn say_as(&self, to: &Workspace, text: &str, message_id: &str) {
+        let message = json!({ "role": "user", "messageId": message_id, "parts": [{ "kind": "text", "text": text }] });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "message/send", "params": { "message": message } });
+        // Level C knows the person by the platform's own credential; before, by the absence of any.
+        let person = (self.level == Level::C).then_some(self.admin.as_str());
+        self.ok(Method::POST, &format!("/workspaces/{}/a2a", to.id), person, Some(body))
+            .await;
+    }
+
+    /// Puts a fault rule into force; see the embedded platform's documentation.
+    pub async fn fault(&self, rule: Value) {
+        self.ok(Method::POST, "/_local/faults", None, Some(rule)).await;
+    }
+
+    pub async fn no_faults(&self) {
+        self.ok(Method::DELETE, "/_local/faults", None, None).await;
+    }
+
+    /// From now on message rows become visible up to `max_ms` after later ones.
+    pub async fn late(&self, max_ms: u64, seed: u64) {
+        self.ok(
+            Method::POST,
+            "/_local/late",
+            None,
+            Some(json!({ "max_ms": max_ms, "seed": seed })),
+        )
+        .await;
+    }
+
+    /// Inserts activity rows as given.
+    pub async fn rows(&self, workspace: &Workspace, rows: Value) {
+        self.ok(
+            Method::POST,
+            &format!("/_local/rows/{}", workspace.id),
+            None,
+            Some(rows),
+        )
+        .await;
+    }
+
+    /// Every request the platform has seen.
+    pub async fn log(&self) -> Vec<Value> {
+        let log = self.ok(Method::GET, "/_local/log?after=0", None, None).await;
+        log.as_array().cloned().expect("the log is an array")
+    }
+
+    /// The logged requests to one route.
+    pub async fn requests(&self, route: &str) -> Vec<Value> {
+        self.log()
+            .await
+            .into_iter()
+            .filter(|entry| entry["route"] == route)
+            .collect()
+    }
+
+    pub async fn status(&self, workspace: &Workspace) -> String {
+        let (_, row) = self
+            .ask(Method::GET, &format!("/workspaces/{}", workspace.id), None, None)
+            .await;
+        row["status"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What a workspace has told the person, oldest first.
+    pub async fn told(&self, from: &Workspace) -> Vec<String> {
+        let path = format!("/workspaces/{}/activity?type=a2a_receive&limit=500", from.id);
+        let rows = self.ok(Method::GET, &path, Some(&from.token), None).await;
+        let echoes = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .rev()
+            .filter(|row| row["method"] == "notify");
+        echoes
+            .map(|row| row["response_body"]["result"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    pub async fn ok(&self, method: Method, path: &str, bearer: Option<&str>, body: Option<Value>) -> Value {
+        let (status, answer) = self.ask(method, path, bearer, body).await;
+        assert!((200..300).contains(&status), "{path} answered {status}: {answer}");
+        answer
+    }
+
+    pub async fn ask(&self, method: Method, path: &str, bearer: Option<&str>, body: Option<Value>) -> (u16, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if let Some(bearer) = bearer {
+            request = request.bearer_auth(bearer);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    /// The command that starts the daemon of a workspace, fast clock, nothing else in the environment.
+    pub fn command(&self, workspace: &Workspace) -> Command {
+        let mut command = bare_command();
+        command
+            .env("PLATFORM_URL", &self.url)
+            .env("WORKSPACE_ID", &workspace.id)
+            .env("MOLECULE_WORKSPACE_TOKEN", &workspace.token)
+            .env("CONFIGS_DIR", &workspace.folder)
+            .env("MOLECULE_TEST_SPEED", SPEED.to_string());
+        command
+    }
+
+    /// Starts the daemon and opens the session.
+    pub async fn daemon(&self, workspace: &Workspace) -> McpChild {
+        start(self.command(workspace)).await
+    }
+
+    /// Starts the daemon and waits until the platform shows the workspace online.
+    pub async fn online(&self, workspace: &Workspace) -> McpChild {
+        let daemon = self.daemon(workspace).await;
+        until("the workspace is online", || async {
+            self.status(workspace).await == "online"
+        })
+        .await;
+        daemon
+    }
+}
+
+/// The binary with an empty environment.
+pub fn bare_command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_molecule-mcp"));
+    command.env_clear();
+    command
+}
+
+pub async fn start(command: Command) -> McpChild {
+    let daemon = McpChild::spawn(command).unwrap();
+    daemon.initialize().await.unwrap();
+    daemon
+}
+
+/// Asks again until the answer is yes; a failing test says what did not come true.
+pub async fn until<F, Fut>(what: &str, mut is_it_so: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = bool>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    while !is_it_so().await {
+        assert!(Instant::now() < deadline, "did not come true: {what}");
+        sleep(Duration::from_millis(15)).await;
+    }
+}
+
+/// Waits for the next message and returns it.
+pub async fn next_message(daemon: &McpChild) -> Value {
+    let message = daemon
+        .call("wait_for_message", json!({ "timeout_secs": 30 }))
+        .await
+        .unwrap();
+    assert!(
+        message["activity_id"].is_string(),
+        "no message arrived: {message}\n{}",
+        daemon.complaints()
+    );
+    message
+}
+
+pub async fn pop(daemon: &McpChild, message: &Value) -> Value {
+    daemon
+        .call("inbox_pop", json!({ "activity_id": message["activity_id"] }))
+        .await
+        .unwrap()
+}
+
+/// Takes and acknowledges messages until `count` have come; their texts in order of arrival.
+pub async fn drain(daemon: &McpChild, count: usize) -> Vec<String> {
+    let mut texts = Vec::with_capacity(count);
+    while texts.len() < count {
+        let message = next_message(daemon).await;
+        texts.push(message["text"].as_str().unwrap().to_owned());
+        assert_eq!(pop(daemon, &message).await["removed"], json!(true));
+    }
+    texts
+}
+
+pub async fn inbox_is_empty(daemon: &McpChild) -> bool {
+    daemon.call("inbox_peek", json!({})).await.unwrap()["messages"]
+        .as_array()
+        .is_some_and(Vec::is_empty)
+}
+
+pub fn file(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(name)).unwrap_or_default()
+}
