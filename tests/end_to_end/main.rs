@@ -1,5 +1,5 @@
 //! The real binary, real pipes, and the embedded platform with faults: what a user would see.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
 mod conversation;
 mod faults;
@@ -8,3 +8,4 @@ mod presence;
 mod protocol;
 mod start_up;
 mod support;
+mod surface;

@@ -61,7 +61,7 @@ async fn the_inbound_secret_is_kept_0600_and_returns_after_deletion() {
     })
     .await;
     assert_eq!(
-        std::fs::metadata(&workspace.folder.join("molecule.db"))
+        std::fs::metadata(workspace.folder.join("molecule.db"))
             .unwrap()
             .permissions()
             .mode()
