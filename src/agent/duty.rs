@@ -3,6 +3,7 @@
 //! The duty is an OS file lock, so it is free the moment its holder dies, however it dies. Every process tries for it;
 //! followers keep serving their clients from the shared journal meanwhile.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tracing::{info, warn};
 
 use super::heartbeat::{Heartbeat, Pulse};
 use super::inbox::poller::Inbox;
-use super::register::{FirstRegister, Registrar, keep_registered};
+use super::register::{FirstRegister, RefusedAtStart, Registrar, keep_registered};
 use super::removal;
 use super::stream::{self, Stream};
 use super::supervisor::Ended;
@@ -23,14 +24,30 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::state::cursor::CursorFile;
 use crate::state::health::{Duty, HealthBoard, Trouble};
 use crate::state::journal::Journal;
-use crate::state::lock::DutyLock;
+use crate::state::lock::{Candidacy, DutyLock};
 
 /// How often a follower tries for the duty.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// A refusal at register ends the process only when it won the duty this soon after its start.
 const AT_START: Duration = Duration::from_secs(10);
+/// Refused beats in a row after which a holder makes room for another process.
+const REFUSALS: u32 = 3;
+/// How often a process whose token was refused looks whether nobody holds the duty.
+const AFTER_REFUSAL: Duration = Duration::from_secs(60);
+/// How long a holder that gives up waits for its own duties to end.
+const HANDOVER: Duration = Duration::from_secs(2);
+/// The code of a state folder in which nothing can be locked.
+const UNUSABLE: &str = "STATE_DIR_UNUSABLE";
 /// How long beats and reads wait for the first register attempt before they go ahead without it.
 const WAIT_FOR_REGISTER: Duration = Duration::from_secs(5);
+
+/// How holding the duty came to its end.
+enum Held {
+    /// With the process.
+    Ended(Ended),
+    /// In favour of another process.
+    Yielded,
+}
 
 /// What the duties are done with.
 #[derive(Clone, Debug)]
@@ -59,90 +76,192 @@ impl Duties {
             stop.cancelled().await;
             return Ended::Fine;
         }
-        let Some((lock, takeover)) = stop.run_until_cancelled(self.win()).await else {
-            return Ended::Fine;
-        };
-        self.hold(lock, takeover, stop).await
+        let mut refused = false;
+        loop {
+            let winning = async {
+                if refused {
+                    self.win_after_refusal().await
+                } else {
+                    self.win().await
+                }
+            };
+            let Some((lock, takeover)) = stop.run_until_cancelled(winning).await else {
+                return Ended::Fine;
+            };
+            match self.hold(lock, takeover, &stop).await {
+                Held::Ended(ended) => return ended,
+                Held::Yielded => {
+                    refused = !self.is_partial();
+                    // Time for the candidate to see that the lock is free.
+                    stop.run_until_cancelled(sleep(TRY_AGAIN * 2)).await;
+                }
+            }
+        }
     }
 
     /// Waits until the lock is ours. `true`: another process held it before.
     async fn win(&self) -> (DutyLock, bool) {
-        let origin = self.config.platform.to_string();
         let mut waited = false;
+        let mut candidacy = None;
         loop {
-            let taken = DutyLock::try_take(&self.config.state_dir, &origin, &self.config.workspace);
-            match taken {
-                Ok(Some(lock)) => return (lock, waited || self.started.elapsed() > AT_START),
-                Ok(None) => {
-                    if !waited {
-                        info!(
-                            "another process holds the duty of this workspace; this one serves its client from the journal"
-                        );
-                    }
-                    self.health.update(|health| health.duty = Duty::Follower);
-                }
-                Err(error) => {
-                    let what = format!(
-                        "the duty lock in {} cannot be taken: {error}",
-                        self.config.state_dir.display()
-                    );
-                    warn!("{what}");
-                    let remedy = "use a CONFIGS_DIR on a local file system that this user may write".to_owned();
-                    let trouble = Trouble {
-                        code: "STATE_DIR_UNUSABLE".to_owned(),
-                        what,
-                        remedy,
-                    };
-                    self.health.update(|health| health.journal_trouble = Some(trouble));
-                }
+            if let Some(lock) = self.try_take() {
+                return (lock, waited || self.started.elapsed() > AT_START);
             }
-            waited = true;
+            if !waited {
+                info!("another process holds the duty of this workspace; this one serves its client from the journal");
+                waited = true;
+            }
+            if candidacy.is_none() && !self.is_partial() {
+                candidacy = Candidacy::announce(&self.config.state_dir, &self.origin(), &self.config.workspace).ok();
+            }
             sleep(TRY_AGAIN).await;
         }
     }
 
-    async fn hold(self, lock: DutyLock, takeover: bool, stop: CancellationToken) -> Ended {
+    /// After it gave the duty up because its token was refused, a process competes again when its token changes; every
+    /// minute it looks whether nobody took the duty at all.
+    async fn win_after_refusal(&self) -> (DutyLock, bool) {
+        let again = self.config.timing.of(AFTER_REFUSAL);
+        let mut given_up = Instant::now();
+        loop {
+            sleep(TRY_AGAIN).await;
+            if self.api.token().reread() {
+                info!("the token source holds a new token; competing for the duty again");
+                return self.win().await;
+            }
+            if given_up.elapsed() >= again {
+                given_up = Instant::now();
+                if let Some(lock) = self.try_take() {
+                    return (lock, true);
+                }
+            }
+        }
+    }
+
+    fn try_take(&self) -> Option<DutyLock> {
+        match DutyLock::try_take(&self.config.state_dir, &self.origin(), &self.config.workspace) {
+            Ok(Some(lock)) => {
+                self.health.update(|health| {
+                    if health
+                        .journal_trouble
+                        .as_ref()
+                        .is_some_and(|trouble| trouble.code == UNUSABLE)
+                    {
+                        health.journal_trouble = None;
+                    }
+                });
+                Some(lock)
+            }
+            Ok(None) => {
+                self.health.update(|health| health.duty = Duty::Follower);
+                None
+            }
+            Err(error) => {
+                let folder = self.config.state_dir.display();
+                let what = format!("the duty lock in {folder} cannot be taken: {error}");
+                let remedy = "use a CONFIGS_DIR on a local file system that this user may write".to_owned();
+                let trouble = Trouble {
+                    code: UNUSABLE.to_owned(),
+                    what,
+                    remedy,
+                };
+                if self.health.now().journal_trouble.as_ref() != Some(&trouble) {
+                    warn!("{}", trouble.what);
+                }
+                self.health.update(|health| health.journal_trouble = Some(trouble));
+                None
+            }
+        }
+    }
+
+    fn origin(&self) -> String {
+        self.config.platform.to_string()
+    }
+
+    /// Whether the user switched one of the duties off, so that a whole process does better.
+    fn is_partial(&self) -> bool {
+        self.config.heartbeat == Switch::Off || self.config.inbox == Switch::Off
+    }
+
+    async fn hold(&self, lock: DutyLock, takeover: bool, stop: &CancellationToken) -> Held {
         if takeover {
             info!("took over the duty of workspace {}", self.config.workspace);
         }
         self.health.update(|health| health.duty = Duty::Holder);
         self.holder.send_replace(true);
+        let stop = stop.child_token();
         let lock = Arc::new(lock);
-        let (attempted, mut first_attempt) = watch::channel(takeover || self.config.heartbeat == Switch::Off);
+        let (attempted, first_attempt) = watch::channel(takeover || self.config.heartbeat == Switch::Off);
         let (pulse, pulses) = watch::channel(Pulse::default());
 
-        let registering = async {
-            if self.config.heartbeat == Switch::Off {
-                return std::future::pending().await;
+        let refused = self.register(takeover, attempted, pulses.clone());
+        let mut working = pin!(self.work(&lock, takeover, first_attempt, pulse, &stop));
+        let held = tokio::select! {
+            refused = refused => Held::Ended(Ended::Refused(refused.0)),
+            ended = &mut working => Held::Ended(ended),
+            () = self.wanted_elsewhere(pulses) => {
+                warn!("giving the duty up: another process of this computer can do it better");
+                stop.cancel();
+                let _ = timeout(HANDOVER, working).await;
+                Held::Yielded
             }
-            let first = (!takeover).then(|| FirstRegister {
-                refusal_is_fatal: !takeover,
-                attempted,
-            });
-            keep_registered(self.registrar(), first, pulses).await
-        };
-        let mut tasks = JoinSet::new();
-        let working = async {
-            let first_attempt = timeout(WAIT_FOR_REGISTER, first_attempt.wait_for(|attempted| *attempted));
-            if stop.run_until_cancelled(first_attempt).await.is_none() {
-                return Ended::Fine;
-            }
-            self.start(&mut tasks, &lock, takeover, pulse, &stop);
-            // The first end is either the stop or a panic.
-            let first = tasks.join_next().await;
-            let crashed = matches!(first, Some(Err(_)));
-            if crashed || !stop.is_cancelled() {
-                return Ended::Failed("a duty of the workspace ended unexpectedly; this is a bug".to_owned());
-            }
-            while tasks.join_next().await.is_some() {}
-            Ended::Fine
-        };
-        let ended = tokio::select! {
-            refused = registering => Ended::Refused(refused.0),
-            ended = working => ended,
         };
         self.holder.send_replace(false);
-        ended
+        held
+    }
+
+    /// Keeps the workspace registered; ends only with a refusal that ends the process.
+    async fn register(
+        &self,
+        takeover: bool,
+        attempted: watch::Sender<bool>,
+        pulses: watch::Receiver<Pulse>,
+    ) -> RefusedAtStart {
+        if self.config.heartbeat == Switch::Off {
+            return std::future::pending().await;
+        }
+        let first = (!takeover).then_some(FirstRegister {
+            refusal_is_fatal: true,
+            attempted,
+        });
+        keep_registered(self.registrar(), first, pulses).await
+    }
+
+    /// Does everything but registering until `stop`.
+    async fn work(
+        &self,
+        lock: &Arc<DutyLock>,
+        takeover: bool,
+        mut first_attempt: watch::Receiver<bool>,
+        pulse: watch::Sender<Pulse>,
+        stop: &CancellationToken,
+    ) -> Ended {
+        let first_attempt = timeout(WAIT_FOR_REGISTER, first_attempt.wait_for(|attempted| *attempted));
+        if stop.run_until_cancelled(first_attempt).await.is_none() {
+            return Ended::Fine;
+        }
+        let mut tasks = JoinSet::new();
+        self.start(&mut tasks, lock, takeover, pulse, stop);
+        while let Some(ended) = tasks.join_next().await {
+            // A duty ends on a stop and not before; anything else is a panic.
+            if ended.is_err() || !stop.is_cancelled() {
+                return Ended::Failed("a duty of the workspace ended unexpectedly; this is a bug".to_owned());
+            }
+        }
+        Ended::Fine
+    }
+
+    /// Waits until this holder is worse than another process that waits: its token is refused, or it does only a part.
+    async fn wanted_elsewhere(&self, pulses: watch::Receiver<Pulse>) {
+        loop {
+            sleep(TRY_AGAIN).await;
+            let refused = pulses.borrow().refusals >= REFUSALS;
+            if (refused || self.is_partial())
+                && Candidacy::exists(&self.config.state_dir, &self.origin(), &self.config.workspace)
+            {
+                return;
+            }
+        }
     }
 
     fn start(

@@ -49,6 +49,35 @@ impl DutyLock {
     }
 }
 
+/// Says that this process would take the duty over, for as long as it lives. The kernel takes it back on death.
+#[derive(Debug)]
+pub struct Candidacy(#[allow(dead_code, reason = "held for its lock")] File);
+
+impl Candidacy {
+    /// Becomes a candidate; any number of processes may be.
+    ///
+    /// # Errors
+    /// When the file cannot be made or locked.
+    pub fn announce(dir: &Path, origin: &str, workspace: &WorkspaceId) -> io::Result<Self> {
+        let file = open_private(&candidates(dir, origin, workspace))?;
+        file.try_lock_shared()?;
+        Ok(Self(file))
+    }
+
+    /// Whether any process is a candidate. The caller must not be one itself.
+    #[must_use]
+    pub fn exists(dir: &Path, origin: &str, workspace: &WorkspaceId) -> bool {
+        let Ok(file) = open_private(&candidates(dir, origin, workspace)) else {
+            return false;
+        };
+        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    }
+}
+
+fn candidates(dir: &Path, origin: &str, workspace: &WorkspaceId) -> PathBuf {
+    dir.join(format!("duty-{}.candidates", scope_key(origin, workspace)))
+}
+
 /// Names a platform origin and workspace in file names: 16 hexadecimal digits.
 pub(super) fn scope_key(origin: &str, workspace: &WorkspaceId) -> String {
     let digest = Sha256::digest(format!("{origin}\n{workspace}"));
@@ -112,6 +141,20 @@ mod tests {
 
     fn workspace(id: &str) -> WorkspaceId {
         WorkspaceId::parse(id).unwrap()
+    }
+
+    #[test]
+    fn a_candidate_is_seen_as_long_as_it_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let a = workspace("a");
+        assert!(!Candidacy::exists(dir.path(), ORIGIN, &a));
+        let first = Candidacy::announce(dir.path(), ORIGIN, &a).unwrap();
+        let second = Candidacy::announce(dir.path(), ORIGIN, &a).unwrap();
+        drop(first);
+        assert!(Candidacy::exists(dir.path(), ORIGIN, &a));
+        assert!(!Candidacy::exists(dir.path(), ORIGIN, &workspace("b")));
+        drop(second);
+        assert!(!Candidacy::exists(dir.path(), ORIGIN, &a));
     }
 
     #[test]

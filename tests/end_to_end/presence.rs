@@ -186,3 +186,66 @@ async fn heartbeat_and_inbox_can_be_switched_off() {
         .any(|entry| entry["path"].as_str().unwrap().contains(&quiet.id));
     assert!(!polled);
 }
+
+#[tokio::test]
+async fn a_follower_takes_over_when_the_holder_is_killed() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let mut first = world.online(&workspace).await;
+    let second = world.daemon(&workspace).await;
+    first.kill().await.unwrap();
+    let beats = world.requests("heartbeat").await.len();
+    until("the follower beats", || async {
+        world.requests("heartbeat").await.len() > beats
+    })
+    .await;
+    world.say(&workspace, "after the takeover").await;
+    assert_eq!(
+        super::support::next_message(&second).await["text"],
+        "after the takeover"
+    );
+    // Beats alone keep a known workspace online: a takeover within a minute registers nothing.
+    assert_eq!(world.requests("register").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_holder_that_does_only_a_part_makes_room_for_one_that_does_all() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let mut command = world.command(&workspace);
+    command.env("MOLECULE_MCP_DISABLE_INBOX", "1");
+    let _partial = super::support::start(command).await;
+    until("it is online", || async { world.status(&workspace).await == "online" }).await;
+    let whole = world.daemon(&workspace).await;
+    world.say(&workspace, "for the one that reads").await;
+    assert_eq!(
+        super::support::next_message(&whole).await["text"],
+        "for the one that reads"
+    );
+}
+
+#[tokio::test]
+async fn a_holder_whose_token_is_refused_makes_room_for_one_with_a_newer_token() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let tokens = format!("/workspaces/{}/tokens", workspace.id);
+    let minted = world
+        .ok(reqwest::Method::POST, &tokens, Some(&workspace.token), None)
+        .await;
+    let newer = minted["auth_token"].as_str().unwrap().to_owned();
+    let old = world.online(&workspace).await;
+    let mut command = world.command(&workspace);
+    command.env("MOLECULE_WORKSPACE_TOKEN", &newer);
+    let new = super::support::start(command).await;
+    let listed = world.ok(reqwest::Method::GET, &tokens, Some(&newer), None).await;
+    let first = listed["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|token| workspace.token.starts_with(token["prefix"].as_str().unwrap()));
+    let path = format!("{tokens}/{}", first.unwrap()["id"].as_str().unwrap());
+    world.ok(reqwest::Method::DELETE, &path, Some(&newer), None).await;
+    world.say(&workspace, "with the newer token").await;
+    assert_eq!(super::support::next_message(&new).await["text"], "with the newer token");
+    assert!(old.complaints().contains("giving the duty up"), "{}", old.complaints());
+}
