@@ -13,18 +13,23 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use election::Won;
+
 use super::heartbeat::{Heartbeat, Pulse};
 use super::inbox::poller::Inbox;
 use super::register::{FirstRegister, RefusedAtStart, Registrar, keep_registered};
 use super::removal;
 use super::stream::{self, Stream};
 use super::supervisor::Ended;
-use crate::config::{Config, Switch};
+use crate::config::{Config, Switch, Timing};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::cursor::CursorFile;
-use crate::state::health::{Duty, HealthBoard, Trouble};
+use crate::state::health::{Duty, HealthBoard};
 use crate::state::journal::Journal;
 use crate::state::lock::{Candidacy, DutyLock};
+use crate::state::record::{HealthFile, RENEW_EVERY};
+
+mod election;
 
 /// How often a follower tries for the duty.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -36,8 +41,8 @@ const REFUSALS: u32 = 3;
 const AFTER_REFUSAL: Duration = Duration::from_secs(60);
 /// How long a holder that gives up waits for its own duties to end.
 const HANDOVER: Duration = Duration::from_secs(2);
-/// The code of a state folder in which nothing can be locked.
-const UNUSABLE: &str = "STATE_DIR_UNUSABLE";
+/// Changes of the health record this close together are told as one.
+const COALESCE: Duration = Duration::from_millis(500);
 /// How long beats and reads wait for the first register attempt before they go ahead without it.
 const WAIT_FOR_REGISTER: Duration = Duration::from_secs(5);
 
@@ -60,6 +65,8 @@ pub struct Duties {
     pub journal: Journal,
     /// This process's health record.
     pub health: HealthBoard,
+    /// Where this process tells the others how it goes, while it holds the duty.
+    pub record: HealthFile,
     /// The event stream, fed while the duty is held.
     pub stream: Stream,
     /// Whether this process holds the duty.
@@ -85,91 +92,17 @@ impl Duties {
                     self.win().await
                 }
             };
-            let Some((lock, takeover)) = stop.run_until_cancelled(winning).await else {
+            let Some(won) = stop.run_until_cancelled(winning).await else {
                 return Ended::Fine;
             };
-            match self.hold(lock, takeover, &stop).await {
+            match self.hold(won, &stop).await {
                 Held::Ended(ended) => return ended,
                 Held::Yielded => {
+                    self.health.update(|health| health.duty = Duty::Follower);
                     refused = !self.is_partial();
                     // Time for the candidate to see that the lock is free.
                     stop.run_until_cancelled(sleep(TRY_AGAIN * 2)).await;
                 }
-            }
-        }
-    }
-
-    /// Waits until the lock is ours. `true`: another process held it before.
-    async fn win(&self) -> (DutyLock, bool) {
-        let mut waited = false;
-        let mut candidacy = None;
-        loop {
-            if let Some(lock) = self.try_take() {
-                return (lock, waited || self.started.elapsed() > AT_START);
-            }
-            if !waited {
-                info!("another process holds the duty of this workspace; this one serves its client from the journal");
-                waited = true;
-            }
-            if candidacy.is_none() && !self.is_partial() {
-                candidacy = Candidacy::announce(&self.config.state_dir, &self.origin(), &self.config.workspace).ok();
-            }
-            sleep(TRY_AGAIN).await;
-        }
-    }
-
-    /// After it gave the duty up because its token was refused, a process competes again when its token changes; every
-    /// minute it looks whether nobody took the duty at all.
-    async fn win_after_refusal(&self) -> (DutyLock, bool) {
-        let again = self.config.timing.of(AFTER_REFUSAL);
-        let mut given_up = Instant::now();
-        loop {
-            sleep(TRY_AGAIN).await;
-            if self.api.token().reread() {
-                info!("the token source holds a new token; competing for the duty again");
-                return self.win().await;
-            }
-            if given_up.elapsed() >= again {
-                given_up = Instant::now();
-                if let Some(lock) = self.try_take() {
-                    return (lock, true);
-                }
-            }
-        }
-    }
-
-    fn try_take(&self) -> Option<DutyLock> {
-        match DutyLock::try_take(&self.config.state_dir, &self.origin(), &self.config.workspace) {
-            Ok(Some(lock)) => {
-                self.health.update(|health| {
-                    if health
-                        .journal_trouble
-                        .as_ref()
-                        .is_some_and(|trouble| trouble.code == UNUSABLE)
-                    {
-                        health.journal_trouble = None;
-                    }
-                });
-                Some(lock)
-            }
-            Ok(None) => {
-                self.health.update(|health| health.duty = Duty::Follower);
-                None
-            }
-            Err(error) => {
-                let folder = self.config.state_dir.display();
-                let what = format!("the duty lock in {folder} cannot be taken: {error}");
-                let remedy = "use a CONFIGS_DIR on a local file system that this user may write".to_owned();
-                let trouble = Trouble {
-                    code: UNUSABLE.to_owned(),
-                    what,
-                    remedy,
-                };
-                if self.health.now().journal_trouble.as_ref() != Some(&trouble) {
-                    warn!("{}", trouble.what);
-                }
-                self.health.update(|health| health.journal_trouble = Some(trouble));
-                None
             }
         }
     }
@@ -183,23 +116,28 @@ impl Duties {
         self.config.heartbeat == Switch::Off || self.config.inbox == Switch::Off
     }
 
-    async fn hold(&self, lock: DutyLock, takeover: bool, stop: &CancellationToken) -> Held {
-        if takeover {
+    async fn hold(&self, won: Won, stop: &CancellationToken) -> Held {
+        if won.handed_over {
             info!("took over the duty of workspace {}", self.config.workspace);
         }
         self.health.update(|health| health.duty = Duty::Holder);
         self.holder.send_replace(true);
         let stop = stop.child_token();
-        let lock = Arc::new(lock);
-        let (attempted, first_attempt) = watch::channel(takeover || self.config.heartbeat == Switch::Off);
+        let (attempted, first_attempt) = watch::channel(won.late || self.config.heartbeat == Switch::Off);
         let (pulse, pulses) = watch::channel(Pulse::default());
+        // Nobody took the duty that was given up, although a candidate had announced itself: it may be stopped.
+        let settle = if won.unclaimed {
+            self.config.timing.of(AFTER_REFUSAL)
+        } else {
+            Duration::ZERO
+        };
 
-        let refused = self.register(takeover, attempted, pulses.clone());
-        let mut working = pin!(self.work(&lock, takeover, first_attempt, pulse, &stop));
+        let refused = self.register(won.late, attempted, pulses.clone());
+        let mut working = pin!(self.work(won, first_attempt, pulse, &stop));
         let held = tokio::select! {
             refused = refused => Held::Ended(Ended::Refused(refused.0)),
             ended = &mut working => Held::Ended(ended),
-            () = self.wanted_elsewhere(pulses) => {
+            () = self.wanted_elsewhere(pulses, settle) => {
                 warn!("giving the duty up: another process of this computer can do it better");
                 stop.cancel();
                 let _ = timeout(HANDOVER, working).await;
@@ -213,14 +151,14 @@ impl Duties {
     /// Keeps the workspace registered; ends only with a refusal that ends the process.
     async fn register(
         &self,
-        takeover: bool,
+        late: bool,
         attempted: watch::Sender<bool>,
         pulses: watch::Receiver<Pulse>,
     ) -> RefusedAtStart {
         if self.config.heartbeat == Switch::Off {
             return std::future::pending().await;
         }
-        let first = (!takeover).then_some(FirstRegister {
+        let first = (!late).then_some(FirstRegister {
             refusal_is_fatal: true,
             attempted,
         });
@@ -230,8 +168,7 @@ impl Duties {
     /// Does everything but registering until `stop`.
     async fn work(
         &self,
-        lock: &Arc<DutyLock>,
-        takeover: bool,
+        won: Won,
         mut first_attempt: watch::Receiver<bool>,
         pulse: watch::Sender<Pulse>,
         stop: &CancellationToken,
@@ -241,7 +178,9 @@ impl Duties {
             return Ended::Fine;
         }
         let mut tasks = JoinSet::new();
-        self.start(&mut tasks, lock, takeover, pulse, stop);
+        let takeover = won.handed_over || won.late;
+        let lock = Arc::new(won.lock);
+        self.start(&mut tasks, &lock, takeover, pulse, stop);
         while let Some(ended) = tasks.join_next().await {
             // A duty ends on a stop and not before; anything else is a panic.
             if ended.is_err() || !stop.is_cancelled() {
@@ -252,10 +191,19 @@ impl Duties {
     }
 
     /// Waits until this holder is worse than another process that waits: its token is refused, or it does only a part.
-    async fn wanted_elsewhere(&self, pulses: watch::Receiver<Pulse>) {
+    async fn wanted_elsewhere(&self, pulses: watch::Receiver<Pulse>, settle: Duration) {
+        let mut refused_reads = 0;
+        sleep(settle).await;
         loop {
             sleep(TRY_AGAIN).await;
-            let refused = pulses.borrow().refusals >= REFUSALS;
+            // Level C goes on accepting the beats of a revoked token; then only reads tell.
+            let read_is_refused = self
+                .health
+                .now()
+                .read_trouble
+                .is_some_and(|trouble| trouble.code == "AUTH_ERROR");
+            refused_reads = if read_is_refused { refused_reads + 1 } else { 0 };
+            let refused = pulses.borrow().refusals >= REFUSALS || refused_reads >= REFUSALS;
             if (refused || self.is_partial())
                 && Candidacy::exists(&self.config.state_dir, &self.origin(), &self.config.workspace)
             {
@@ -307,6 +255,12 @@ impl Duties {
             timing,
             stop.clone(),
         ));
+        tasks.spawn(tell_followers(
+            self.record.clone(),
+            health.clone(),
+            timing,
+            stop.clone(),
+        ));
         tasks.spawn(removal::watch(api, self.journal.clone(), health, timing, stop.clone()));
     }
 
@@ -319,5 +273,26 @@ impl Duties {
             health: self.health.clone(),
             timing: self.config.timing,
         }
+    }
+}
+
+/// Keeps the record file as fresh as the record: followers take its age for the holder's progress.
+async fn tell_followers(file: HealthFile, board: HealthBoard, timing: Timing, stop: CancellationToken) {
+    let mut changes = board.watch();
+    let mut told = true;
+    while !stop.is_cancelled() {
+        let (file, health) = (file.clone(), changes.borrow_and_update().clone());
+        let written = tokio::task::spawn_blocking(move || file.write(&health)).await;
+        if let Ok(Err(error)) = &written
+            && told
+        {
+            warn!("the health record cannot be written ({error}); other processes will call this one silent");
+        }
+        told = matches!(written, Ok(Ok(())));
+        let next = async {
+            let _ = timeout(timing.of(RENEW_EVERY), changes.changed()).await;
+            sleep(timing.of(COALESCE)).await;
+        };
+        stop.run_until_cancelled(next).await;
     }
 }

@@ -21,6 +21,7 @@ use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::HealthBoard;
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
+use crate::state::record::HealthFile;
 use crate::tools;
 use crate::tools::context::Context;
 
@@ -66,6 +67,7 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
     };
     let api = WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone());
     let health = HealthBoard::default();
+    let record = HealthFile::new(&config.state_dir, &config.platform.to_string(), &config.workspace);
     let stream = Stream::new();
     let (holder, is_holder) = watch::channel(false);
 
@@ -73,6 +75,7 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
         api: api.clone(),
         journal: journal.clone(),
         health: health.clone(),
+        holder: record.clone(),
         own: config.workspace.clone(),
         inbox: config.inbox,
         delegation_timeout: config.delegation_timeout,
@@ -113,6 +116,7 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
         api,
         journal,
         health,
+        record,
         stream,
         holder,
         started,

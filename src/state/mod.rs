@@ -10,4 +10,5 @@ pub mod journal;
 pub mod lock;
 pub mod message;
 pub mod outbox;
+pub mod record;
 pub mod secret;

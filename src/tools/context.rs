@@ -7,7 +7,8 @@ use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::{Duty, Health, HealthBoard, Trouble};
 use crate::state::journal::Journal;
-use crate::types::{Timestamp, WorkspaceId};
+use crate::state::record::{HealthFile, RENEW_EVERY};
+use crate::types::WorkspaceId;
 
 /// A workspace as its tools see it.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Context {
     pub journal: Journal,
     /// What this process knows about its ability to receive.
     pub health: HealthBoard,
+    /// What the holder of the duty knows, for a process that is not the holder.
+    pub holder: HealthFile,
     /// The workspace itself.
     pub own: WorkspaceId,
     /// Off: nothing is received, and the inbox tools say so.
@@ -29,8 +32,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// How long the holder of the duties may be silent before a follower calls itself deaf: three slow polls.
-    const PATIENCE: Duration = Duration::from_secs(90);
+    /// How long the holder of the duty may be silent before a follower says so.
+    const PATIENCE: Duration = Duration::from_secs(3 * RENEW_EVERY.as_secs());
 
     /// Refuses a routing argument of the multi-workspace daemon that names another workspace than ours.
     ///
@@ -58,45 +61,54 @@ impl Context {
     /// Why messages may be missed right now. Empty: they are not.
     pub(super) async fn deafness(&self) -> Vec<Trouble> {
         let health = self.health.now();
-        let last_poll = match health.duty {
-            // A failing journal is itself a reason, and told as one.
-            Duty::Follower => self.journal.last_poll().await.ok().flatten(),
-            _ => None,
-        };
-        deafness(&health, last_poll, Timestamp::now(), self.timing.of(Self::PATIENCE))
+        if health.duty != Duty::Follower {
+            return deafness(&health);
+        }
+        let file = self.holder.clone();
+        let record = tokio::task::spawn_blocking(move || file.read()).await.ok().flatten();
+        deafness_of_follower(record.as_ref(), self.timing.of(Self::PATIENCE))
     }
 }
 
-fn deafness(health: &Health, last_poll: Option<Timestamp>, now: Timestamp, patience: Duration) -> Vec<Trouble> {
-    let trouble = |code: &str, what: &str, remedy: &str| Trouble {
+fn trouble(code: &str, what: &str, remedy: &str) -> Trouble {
+    Trouble {
         code: code.to_owned(),
         what: what.to_owned(),
         remedy: remedy.to_owned(),
-    };
+    }
+}
+
+/// A follower receives what its holder receives, as long as that one makes progress.
+fn deafness_of_follower(record: Option<&(Health, Duration)>, patience: Duration) -> Vec<Trouble> {
+    match record {
+        Some((health, age)) if *age <= patience => deafness(health),
+        _ => vec![trouble(
+            "HOLDER_SILENT",
+            "another molecule-mcp of this computer receives for this workspace and makes no progress",
+            "look at the log of the other process, continue it if it was stopped, or end it: this one then takes over",
+        )],
+    }
+}
+
+fn deafness(health: &Health) -> Vec<Trouble> {
+    if health.can_receive() {
+        return Vec::new();
+    }
     let mut troubles: Vec<_> = health.troubles().cloned().collect();
-    match health.duty {
-        Duty::Follower => {
-            if last_poll.is_some_and(|at| at.until(now) <= patience) && !health.removed {
-                return Vec::new();
-            }
-            troubles.push(trouble(
-                "HOLDER_SILENT",
-                "another molecule-mcp of this computer receives for this workspace and makes no progress",
-                "look at the log of the other process, or end it: this one then takes over",
-            ));
-        }
-        _ if health.can_receive() => return Vec::new(),
-        _ if troubles.is_empty() && health.removed => troubles.push(trouble(
-            "WORKSPACE_REMOVED",
-            "this workspace was deleted on the platform",
-            "create a new workspace and configure its id and token",
-        )),
-        _ if troubles.is_empty() => troubles.push(trouble(
-            "NOT_YET_RECEIVING",
-            "the inbox has not been read successfully yet",
-            "wait a moment; if it stays so, check PLATFORM_URL, the token and the log on stderr",
-        )),
-        _ => {}
+    if troubles.is_empty() {
+        troubles.push(if health.removed {
+            trouble(
+                "WORKSPACE_REMOVED",
+                "this workspace was deleted on the platform",
+                "create a new workspace and configure its id and token",
+            )
+        } else {
+            trouble(
+                "NOT_YET_RECEIVING",
+                "the inbox has not been read successfully yet",
+                "wait a moment; if it stays so, check PLATFORM_URL, the token and the log on stderr",
+            )
+        });
     }
     troubles
 }
@@ -104,11 +116,9 @@ fn deafness(health: &Health, last_poll: Option<Timestamp>, now: Timestamp, patie
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Timestamp;
 
-    fn codes(health: &Health, last_poll: Option<i64>) -> Vec<String> {
-        let now = Timestamp(1_000_000_000);
-        let last_poll = last_poll.map(|secs| now.plus_micros(-secs * 1_000_000));
-        let troubles = deafness(health, last_poll, now, Context::PATIENCE);
+    fn codes(troubles: Vec<Trouble>) -> Vec<String> {
         troubles.into_iter().map(|trouble| trouble.code).collect()
     }
 
@@ -124,10 +134,6 @@ mod tests {
         let holder = Health {
             duty: Duty::Holder,
             read: Some(Timestamp(1)),
-            ..Health::default()
-        };
-        let follower = Health {
-            duty: Duty::Follower,
             ..Health::default()
         };
         let beatless = Health {
@@ -147,13 +153,18 @@ mod tests {
             ..holder.clone()
         };
         let none: [&str; 0] = [];
-        assert_eq!(codes(&holder, None), none);
-        assert_eq!(codes(&beatless, None), none);
-        assert_eq!(codes(&unreadable, None), ["R", "B"]);
-        assert_eq!(codes(&removed, None), ["WORKSPACE_REMOVED"]);
-        assert_eq!(codes(&fresh, None), ["NOT_YET_RECEIVING"]);
-        assert_eq!(codes(&follower, Some(30)), none);
-        assert_eq!(codes(&follower, Some(91)), ["HOLDER_SILENT"]);
-        assert_eq!(codes(&follower, None), ["HOLDER_SILENT"]);
+        for (health, expected) in [
+            (&holder, &none[..]),
+            (&beatless, &none[..]),
+            (&unreadable, &["R", "B"][..]),
+            (&removed, &["WORKSPACE_REMOVED"][..]),
+            (&fresh, &["NOT_YET_RECEIVING"][..]),
+        ] {
+            assert_eq!(codes(deafness(health)), expected);
+            let told = |age| codes(deafness_of_follower(Some(&(health.clone(), age)), Context::PATIENCE));
+            assert_eq!(told(Duration::from_secs(45)), expected);
+            assert_eq!(told(Duration::from_secs(46)), ["HOLDER_SILENT"]);
+        }
+        assert_eq!(codes(deafness_of_follower(None, Context::PATIENCE)), ["HOLDER_SILENT"]);
     }
 }

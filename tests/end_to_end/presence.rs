@@ -204,8 +204,6 @@ async fn a_follower_takes_over_when_the_holder_is_killed() {
         super::support::next_message(&second).await["text"],
         "after the takeover"
     );
-    // Beats alone keep a known workspace online: a takeover within a minute registers nothing.
-    assert_eq!(world.requests("register").await.len(), 1);
 }
 
 #[tokio::test]
@@ -248,4 +246,41 @@ async fn a_holder_whose_token_is_refused_makes_room_for_one_with_a_newer_token()
     world.say(&workspace, "with the newer token").await;
     assert_eq!(super::support::next_message(&new).await["text"], "with the newer token");
     assert!(old.complaints().contains("giving the duty up"), "{}", old.complaints());
+}
+
+#[tokio::test]
+async fn a_stopped_holder_keeps_the_duty_and_the_others_say_so() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let holder = world.online(&workspace).await;
+    let follower = world.daemon(&workspace).await;
+    let health = || async { follower.call("inbox_peek", json!({})).await.unwrap()["health"].clone() };
+    until("the follower hears that all is well", || async {
+        health().await.is_null()
+    })
+    .await;
+    super::support::signal(holder.id().unwrap(), "STOP");
+    until("the follower calls the holder silent", || async {
+        health().await[0]["code"] == "HOLDER_SILENT"
+    })
+    .await;
+    super::support::signal(holder.id().unwrap(), "CONT");
+    until("all is well again", || async { health().await.is_null() }).await;
+    world.say(&workspace, "continued").await;
+    assert_eq!(super::support::next_message(&follower).await["text"], "continued");
+}
+
+#[tokio::test]
+async fn a_follower_tells_the_troubles_of_its_holder() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let _holder = world.online(&workspace).await;
+    let follower = world.daemon(&workspace).await;
+    world
+        .fault(json!({ "route": "activity", "status": 401, "body": { "error": "invalid workspace auth token" } }))
+        .await;
+    until("the follower says why it is deaf", || async {
+        follower.call("inbox_peek", json!({})).await.unwrap()["health"][0]["code"] == "AUTH_ERROR"
+    })
+    .await;
 }

@@ -6,7 +6,7 @@ use molecule_mcp::cli::demo::client::McpChild;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use super::support::{PATIENCE, World, start, until};
+use super::support::{PATIENCE, World, signal, start, until};
 
 /// Far above the promised times, far below a hang.
 const EXIT: Duration = Duration::from_secs(10);
@@ -100,15 +100,6 @@ async fn the_end_of_input_ends_the_process_even_with_a_wait_open() {
     daemon.request("ping", json!({})).await.unwrap();
     let (status, complaints) = timeout(EXIT, daemon.close()).await.expect("it ends").unwrap();
     assert_eq!(status.code(), Some(0), "{complaints}");
-}
-
-#[cfg(unix)]
-fn signal(pid: u32, name: &str) {
-    let sent = std::process::Command::new("kill")
-        .args([format!("-{name}"), pid.to_string()])
-        .status()
-        .unwrap();
-    assert!(sent.success());
 }
 
 #[tokio::test]

@@ -294,3 +294,10 @@ pub async fn inbox_is_empty(daemon: &McpChild) -> bool {
 pub fn file(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap_or_default()
 }
+
+/// Sends a signal to a process, by its name without `SIG`.
+pub fn signal(pid: u32, name: &str) {
+    let mut kill = std::process::Command::new("kill");
+    let sent = kill.args([format!("-{name}"), pid.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
