@@ -74,8 +74,8 @@ impl Heartbeat {
     async fn beat_forever(&self, secrets: watch::Sender<Option<Secret>>) {
         let mut standing = Standing::Fine;
         let mut last_load = (0, None);
+        let mut pace = Pace::begin();
         loop {
-            let begun = Instant::now();
             if !self.health.now().removed {
                 if let Ok(load) = timeout(PATIENCE_WITH_JOURNAL, load(&self.journal)).await {
                     last_load = load;
@@ -94,8 +94,7 @@ impl Heartbeat {
                     Err(error) => self.tell(error),
                 }
             }
-            let pause = interval(self.api.client().rate_limit(), self.timing);
-            sleep_until(begun + pause).await;
+            pace.turn(interval(self.api.client().rate_limit(), self.timing)).await;
         }
     }
 
@@ -158,6 +157,24 @@ impl Heartbeat {
                 remedy: remedy.to_owned(),
             });
         });
+    }
+}
+
+/// Beats begin one interval after the last one began, or at once after one that took longer; missed ones are not made up
+/// for.
+struct Pace {
+    begun: Instant,
+}
+
+impl Pace {
+    fn begin() -> Self {
+        Self { begun: Instant::now() }
+    }
+
+    /// Waits until the next beat is due.
+    async fn turn(&mut self, interval: Duration) {
+        sleep_until(self.begun + interval).await;
+        self.begun = Instant::now();
     }
 }
 
@@ -234,6 +251,19 @@ mod tests {
         ] {
             assert_eq!(interval(given, Timing::REAL), Duration::from_secs(seconds), "{given:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beats_begin_20_s_apart_whatever_they_take_and_are_never_made_up_for() {
+        let begun = Instant::now();
+        let mut pace = Pace::begin();
+        let mut starts = Vec::new();
+        for secs in [0, 5, 19, 45, 1, 1, 0] {
+            starts.push(begun.elapsed().as_secs());
+            tokio::time::sleep(Duration::from_secs(secs)).await;
+            pace.turn(INTERVAL).await;
+        }
+        assert_eq!(starts, [0, 20, 40, 60, 105, 125, 145]);
     }
 
     #[test]
