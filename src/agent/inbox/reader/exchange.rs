@@ -39,7 +39,7 @@ pub struct Plan {
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Send this request and call [`Reader::answer`].
+    /// Send this request and call [`super::Reader::answer`].
     Ask(Plan),
     /// Nothing for so long, unless a hint comes.
     Wait(Duration),
@@ -52,7 +52,7 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// The platform's clock.
     pub date: Option<Timestamp>,
-    /// Those of [`Reader::unknown`] that the journal holds.
+    /// Those of [`super::Reader::unknown`] that the journal holds.
     pub known: HashSet<ActivityId>,
 }
 
