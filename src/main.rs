@@ -4,8 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use molecule_mcp::cli::options::{Command, Options, Outcome};
-use molecule_mcp::cli::{init, run, signals};
+use molecule_mcp::cli::options::{Command, Options, Outcome, exit};
+use molecule_mcp::cli::{init, logging, run, signals};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(perform(options));
     // Not a plain drop: a thread may be parked in a read of stdin, and a drop would wait for it.
     runtime.shutdown_background();
-    let _ = std::io::stderr().write_all(outcome.complaint.as_bytes());
+    logging::last_words(&outcome.complaint);
     let _ = std::io::stdout().write_all(outcome.report.as_bytes());
     ExitCode::from(outcome.code)
 }
@@ -34,14 +34,17 @@ async fn perform(options: Options) -> Outcome {
     signals::stop_on_signals(&stop);
     match options.command.unwrap_or(Command::Run) {
         Command::Run => run::perform(stop).await,
-        Command::Init(args) => match init::perform(args, |name| std::env::var_os(name)).await {
-            Ok(report) => Outcome::fine(report),
-            Err(failure) => Outcome::failed(failure.code, failure.text),
-        },
+        Command::Init(args) => {
+            signals::exit_when_stopped(stop);
+            match init::perform(args, |name| std::env::var_os(name)).await {
+                Ok(report) => Outcome::fine(report),
+                Err(failure) => Outcome::failed(failure.code, failure.text),
+            }
+        }
         #[cfg(feature = "local-platform")]
         Command::Platform(args) => match molecule_mcp::cli::platform::perform(args, stop).await {
             Ok(report) => Outcome::fine(report),
-            Err(text) => Outcome::failed(molecule_mcp::cli::options::exit::CONFIGURATION, text),
+            Err(complaint) => Outcome::failed(exit::CONFIGURATION, format!("molecule-mcp platform: {complaint}\n")),
         },
         #[cfg(feature = "local-platform")]
         Command::Demo(args) => molecule_mcp::cli::demo::perform(args, stop).await,

@@ -2,15 +2,15 @@
 //!
 //! It has a task and connections of its own, and waits for nothing else in the process: not the journal, not the disk.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
-use super::management_presence::{self, BAKED_SERVER, PLUGIN_SETTINGS};
+use super::management_presence;
 use super::register::keep_inbound_secret;
 use super::standing::{Advice, BeatOutcome, Standing};
 use super::stream::Stream;
@@ -19,6 +19,7 @@ use crate::platform::client::RateLimit;
 use crate::platform::error::CallError;
 use crate::platform::wire::Beat;
 use crate::platform::workspace::WorkspaceApi;
+use crate::state::clock::BootInstant;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
 use crate::state::message::State;
@@ -34,8 +35,8 @@ const PATIENCE_WITH_JOURNAL: Duration = Duration::from_millis(200);
 /// The last sign of life that the platform accepted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pulse {
-    /// When the last good beat was answered.
-    pub last_good: Option<Instant>,
+    /// When the last good beat was answered, since boot; a computer that slept notices the gap.
+    pub last_good: Option<Duration>,
     /// Refusals in a row.
     pub refusals: u32,
 }
@@ -74,13 +75,15 @@ impl Heartbeat {
     async fn beat_forever(&self, secrets: watch::Sender<Option<Secret>>) {
         let mut standing = Standing::Fine;
         let mut last_load = (0, None);
+        let mut management = false;
         let mut pace = Pace::begin();
         loop {
             if !self.health.now().removed {
                 if let Ok(load) = timeout(PATIENCE_WITH_JOURNAL, load(&self.journal)).await {
                     last_load = load;
                 }
-                let beat = self.beat(&last_load);
+                management = management_presence::current(management).await;
+                let beat = self.beat(&last_load, management);
                 let result = self.api.heartbeat(&beat).await;
                 standing = self.judge(standing, &result);
                 match &result {
@@ -98,7 +101,7 @@ impl Heartbeat {
         }
     }
 
-    fn beat(&self, (active_tasks, current_task): &(u32, Option<String>)) -> Beat {
+    fn beat(&self, (active_tasks, current_task): &(u32, Option<String>), mcp_server_present: bool) -> Beat {
         Beat {
             workspace_id: self.api.workspace().to_string(),
             error_rate: 0.0,
@@ -106,22 +109,18 @@ impl Heartbeat {
             active_tasks: *active_tasks,
             current_task: current_task.clone(),
             uptime_seconds: self.started.elapsed().as_secs(),
-            mcp_server_present: management_presence::detect(Path::new(BAKED_SERVER), Path::new(PLUGIN_SETTINGS)),
+            mcp_server_present,
         }
     }
 
     /// Takes the outcome into the standing, the pulse, the health record and the log.
     fn judge<T>(&self, standing: Standing, result: &Result<T, CallError>) -> Standing {
-        if matches!(result, Err(CallError::Refused { .. })) && self.api.token().reread() {
-            info!("the token source holds a new token; using it from now on");
-            return Standing::Fine;
-        }
         let outcome = BeatOutcome::of(result);
         let (next, advice) = standing.after(outcome);
         self.pulse.send_modify(|pulse| {
             pulse.refusals = next.streak();
             if outcome == BeatOutcome::Accepted {
-                pulse.last_good = Some(Instant::now());
+                pulse.last_good = Some(BootInstant::now().since);
             }
         });
         if outcome == BeatOutcome::Accepted {
@@ -135,7 +134,7 @@ impl Heartbeat {
             Advice::Carry => {}
             Advice::Warn { nth } => warn!("heartbeat refused with {status}: the token may be revoked ({nth}/3)"),
             Advice::Loud { streak } => error!("{}", revoked(self.api.workspace(), streak, status)),
-            Advice::Recovered { streak } => info!("heartbeat accepted again after {streak} refusals"),
+            Advice::Recovered { streak } => warn!("heartbeat accepted again after {streak} refusals"),
         }
         next
     }

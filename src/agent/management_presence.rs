@@ -2,26 +2,49 @@
 //!
 //! A liveness hint of workspaces that are platform agents, not an authorisation; ordinary workspaces send `false`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 /// Where the management server is baked into a platform agent's image.
-pub const BAKED_SERVER: &str = "/opt/molecule-mcp-server";
+const BAKED_SERVER: &str = "/opt/molecule-mcp-server";
 /// Where a plugin registers it instead.
-pub const PLUGIN_SETTINGS: &str = "/configs/.claude/settings.json";
+const PLUGIN_SETTINGS: &str = "/configs/.claude/settings.json";
 /// Its name among the plugin's MCP servers.
 const SERVER_NAME: &str = "molecule-platform";
 
+/// Settings larger than this are not read.
+const LARGEST: u64 = 1024 * 1024;
+/// A file system that answers later than this does not delay a beat.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The report of this moment; `last` when the file system does not answer in time.
+pub async fn current(last: bool) -> bool {
+    let look = spawn_blocking(|| detect(Path::new(BAKED_SERVER), Path::new(PLUGIN_SETTINGS)));
+    timeout(PATIENCE, look).await.ok().and_then(Result::ok).unwrap_or(last)
+}
+
 /// Whether the server is baked in, or named in the plugin settings. False on every degenerate input.
-#[must_use]
-pub fn detect(baked_server: &Path, plugin_settings: &Path) -> bool {
+fn detect(baked_server: &Path, plugin_settings: &Path) -> bool {
     baked_server.exists() || names_server(plugin_settings).unwrap_or(false)
 }
 
 /// Whether the settings are a JSON object whose `mcpServers` is an object with the server's name as a key.
 fn names_server(settings: &Path) -> Option<bool> {
-    let text = std::fs::read_to_string(settings).ok()?;
+    if !settings.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    File::open(settings)
+        .ok()?
+        .take(LARGEST)
+        .read_to_string(&mut text)
+        .ok()?;
     let settings: Value = serde_json::from_str(&text).ok()?;
     Some(settings.get("mcpServers")?.as_object()?.contains_key(SERVER_NAME))
 }

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::heartbeat::Pulse;
-use super::management_presence::{self, BAKED_SERVER, PLUGIN_SETTINGS};
+use super::management_presence;
 use crate::config::{Card, Timing};
 use crate::platform::error::CallError;
 use crate::platform::retry::Backoff;
 use crate::platform::wire::{Existence, RegisterBody, Registered};
 use crate::platform::workspace::WorkspaceApi;
+use crate::state::clock::BootInstant;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::secret;
 use crate::types::{Timestamp, WorkspaceId};
@@ -78,7 +79,8 @@ impl Registrar {
             }
             Ok(Existence::Known(_)) | Err(_) => {}
         }
-        match self.api.register(&self.body()).await {
+        let body = self.body(management_presence::current(false).await);
+        match self.api.register(&body).await {
             Ok(registered) => {
                 self.keep(registered);
                 self.health.update(|health| {
@@ -125,13 +127,13 @@ impl Registrar {
         self.health.update(|health| health.register_trouble = Some(trouble));
     }
 
-    fn body(&self) -> RegisterBody {
+    fn body(&self, mcp_server_present: bool) -> RegisterBody {
         RegisterBody {
             id: self.api.workspace().to_string(),
             url: String::new(),
             agent_card: self.card.to_json(),
             delivery_mode: "poll",
-            mcp_server_present: management_presence::detect(Path::new(BAKED_SERVER), Path::new(PLUGIN_SETTINGS)),
+            mcp_server_present,
         }
     }
 
@@ -180,7 +182,8 @@ pub async fn keep_registered(
     {
         return refused;
     }
-    let mut last_sign = Instant::now();
+    let now = || BootInstant::now().since;
+    let mut last_sign = now();
     loop {
         tokio::select! {
             changed = pulse.changed() => {
@@ -189,16 +192,17 @@ pub async fn keep_registered(
                     return std::future::pending().await;
                 }
                 let Some(beat) = pulse.borrow_and_update().last_good else { continue };
-                let gap = beat.saturating_duration_since(last_sign);
+                let gap = beat.saturating_sub(last_sign);
                 last_sign = last_sign.max(beat);
                 if gap < lost_after {
                     continue;
                 }
             }
-            () = sleep_until(last_sign + lost_after) => last_sign = Instant::now(),
+            () = sleep((last_sign + lost_after).saturating_sub(now())) => last_sign = now(),
         }
         if !registrar.health.now().removed {
             let _ = until_registered(&registrar, None).await;
+            last_sign = now();
         }
     }
 }
@@ -218,7 +222,6 @@ async fn until_registered(registrar: &Registrar, first: Option<FirstRegister>) -
             Attempt::Refused(text) if fatal => return Err(RefusedAtStart(text)),
             Attempt::Refused(text) => {
                 warn!("{text}");
-                registrar.api.token().reread();
                 timing.of(PATIENT)
             }
             Attempt::Declined(error) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::heartbeat::INTERVAL;
 use super::register::removed;
@@ -41,7 +41,19 @@ async fn watch_forever(api: WorkspaceApi, journal: Journal, health: HealthBoard,
                 say_removed(&api, &journal, &health).await;
                 wait_out(&api, &health, timing).await;
             }
-            Ok(_) | Err(_) => sleep(timing.of(LOOK_AGAIN)).await,
+            Ok(Existence::Unknown) => {
+                // Purged, or a platform that lost its data: believed when it says so twice.
+                sleep(timing.of(LOOK_AGAIN)).await;
+                if let Ok(Existence::Unknown | Existence::Removed(_)) = api.existence().await {
+                    say_removed(&api, &journal, &health).await;
+                    wait_out(&api, &health, timing).await;
+                }
+            }
+            Ok(Existence::Known(_)) => {
+                health.update(|health| health.removed = false);
+                sleep(timing.of(LOOK_AGAIN)).await;
+            }
+            Err(_) => sleep(timing.of(LOOK_AGAIN)).await,
         }
     }
 }
@@ -83,7 +95,7 @@ async fn wait_out(api: &WorkspaceApi, health: &HealthBoard, timing: Timing) {
         if now >= next_ask {
             next_ask = now + timing.of(ASK_AGAIN);
             if matches!(api.existence().await, Ok(Existence::Known(_))) {
-                info!("workspace {} exists again", api.workspace());
+                warn!("workspace {} exists again", api.workspace());
                 health.update(|health| {
                     health.removed = false;
                     health.read_trouble = None;

@@ -24,7 +24,7 @@ pub mod exit {
 ///
 /// Without a command it serves MCP on standard input and output, for an MCP client to start.
 #[derive(Debug, Parser)]
-#[command(name = "molecule-mcp", version, disable_help_subcommand = true)]
+#[command(name = "molecule-mcp", version)]
 pub struct Options {
     /// What to do; `run` when absent.
     #[command(subcommand)]

@@ -1,5 +1,6 @@
 //! `molecule-mcp run`: where configuration, background duties and tools meet.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -28,6 +29,8 @@ use crate::tools::context::Context;
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
 const GRACE: Duration = Duration::from_millis(1400);
 
+/// How often the token's file is looked at.
+const LOOK_AT_TOKEN: Duration = Duration::from_secs(20);
 /// How often the journal is looked at when nothing wakes this process.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,9 @@ pub async fn perform(stop: CancellationToken) -> Outcome {
         Err(problems) => return Outcome::failed(exit::CONFIGURATION, config::explain(&problems)),
     };
     logging::to_stderr(config.verbose);
+    if std::io::stdin().is_terminal() {
+        warn!("speaking MCP on standard input and output, as an MCP client expects; for a person there is --help");
+    }
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -109,6 +115,13 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
     let token = stop.clone();
     tasks.spawn("outbox", async move {
         outbox.run(token).await;
+        Ended::Fine
+    });
+    let keep_fresh = config.token.clone().keep_fresh(config.timing.of(LOOK_AT_TOKEN));
+    let token = stop.clone();
+    tasks.spawn("token", async move {
+        token.run_until_cancelled(keep_fresh).await;
+        token.cancelled().await;
         Ended::Fine
     });
     let duties = Duties {

@@ -13,6 +13,16 @@ pub fn stop_on_signals(stop: &CancellationToken) {
     });
 }
 
+/// For a command that sits in a question to a person: the first signal ends the process. The moment in between lets a hidden
+/// question show the terminal's echo again.
+pub fn exit_when_stopped(stop: CancellationToken) {
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        std::process::exit(130);
+    });
+}
+
 #[cfg(unix)]
 async fn wait_for_signal() -> i32 {
     use tokio::signal::unix::{SignalKind, signal};

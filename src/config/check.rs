@@ -94,6 +94,14 @@ pub(crate) fn check(
     let switch = |off| if off { Switch::Off } else { Switch::On };
     let heartbeat = switch(reader.any_value("MOLECULE_MCP_DISABLE_HEARTBEAT"));
     let inbox = switch(reader.any_value("MOLECULE_MCP_DISABLE_INBOX"));
+    let has_token = identity.token.as_ref().is_some_and(|token| token.current().is_some());
+    if bootstrap && heartbeat == Switch::Off && !has_token {
+        reader.problems.push(Problem::wrong(
+            "MOLECULE_BOOTSTRAP",
+            "needs to register, and MOLECULE_MCP_DISABLE_HEARTBEAT switches registering off",
+            "unset one of the two, or give a token",
+        ));
+    }
     let verbose = reader.variable("MOLECULE_MCP_VERBOSE").is_some();
     let poll_hint_secs = poll_hint(reader);
     let delegation_timeout = delegation_timeout(reader);

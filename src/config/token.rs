@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use std::time::Duration;
+
 use crate::config::{TOKEN, TOKEN_FILE};
 use crate::state::secret::{self, AUTH_TOKEN};
 use crate::types::Secret;
@@ -32,6 +34,8 @@ struct Held {
     from: usize,
     /// What each place's file looked like when it was last read.
     stamps: Vec<Option<Stamp>>,
+    /// An issued token that could not be stored yet. The platform issues it only once.
+    unsaved: bool,
 }
 
 /// One place that may hold the token.
@@ -109,6 +113,7 @@ impl TokenSource {
             token,
             from: from.flatten().unwrap_or(0),
             stamps,
+            unsaved: false,
         };
         Self(Arc::new(Inner {
             places,
@@ -125,7 +130,7 @@ impl TokenSource {
 
     /// Reads the source again. `true` when the token differs from the one held. An unreadable source keeps the old token.
     pub fn reread(&self) -> bool {
-        if !self.can_change() {
+        if !self.can_change() || self.held().unsaved {
             return false;
         }
         // Stamped before reading: a write in between shows as a change afterwards.
@@ -173,6 +178,34 @@ impl TokenSource {
             .any(|(place, stamp)| place.stamp() != *stamp)
     }
 
+    /// Stores an issued token that could not be stored before.
+    fn save_again(&self) {
+        let unsaved = self.held().unsaved.then(|| self.current()).flatten();
+        if let Some(token) = unsaved {
+            match self.store(token) {
+                Ok(()) => tracing::warn!("the issued workspace token is stored now"),
+                Err(error) => tracing::error!("the issued workspace token is still not stored: {error}"),
+            }
+        }
+    }
+
+    /// Looks at the files of this source every `every`, reads them again when they changed, and stores what could not be stored. Never ends while the source
+    /// can change; ends at once otherwise.
+    pub async fn keep_fresh(self, every: Duration) {
+        while self.can_change() {
+            tokio::time::sleep(every).await;
+            let source = self.clone();
+            let look = move || {
+                source.save_again();
+                source.changed_on_disk() && source.reread()
+            };
+            // A file system that hangs must hang this task only.
+            if tokio::task::spawn_blocking(look).await.unwrap_or(false) {
+                tracing::info!("the token source holds a new token; it is used from now on");
+            }
+        }
+    }
+
     /// Whether reading again can ever give another token.
     #[must_use]
     pub fn can_change(&self) -> bool {
@@ -203,6 +236,7 @@ impl TokenSource {
         };
         let mut held = self.held_mut();
         held.token = Some(token);
+        held.unsaved = written.is_err() && self.0.dir.is_some();
         if written.is_ok() {
             held.stamps = self.0.places.iter().map(Place::stamp).collect();
             held.from = self

@@ -18,7 +18,13 @@ pub(crate) enum Verdict {
 
 /// Judges `Origin`: scheme plus exactly the `Host` value is same-origin under either scheme; a path or a trailing
 /// slash makes it foreign; foreign values outside the allowed list get 403 with an empty body.
+///
+/// A `Host` that is no loopback name is refused as well, which the real platform does not do: this one trusts whoever
+/// reaches it as the person, and a web page could reach it under a name of its own (DNS rebinding).
 pub(crate) fn judge(method: &Method, headers: &HeaderMap) -> Verdict {
+    if !header_text(headers, "host").is_some_and(is_loopback) {
+        return Verdict::Answered(Answer::empty(403));
+    }
     let Some(origin) = header_text(headers, "origin") else {
         return Verdict::Silent;
     };
@@ -53,11 +59,38 @@ pub(crate) fn judge(method: &Method, headers: &HeaderMap) -> Verdict {
     Verdict::Allowed(allowed)
 }
 
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn only_loopback_names_reach_it() {
+        for (host, passes) in [
+            ("127.0.0.1:80", true),
+            ("localhost:8080", true),
+            ("LOCALHOST", true),
+            ("[::1]:80", true),
+            ("evil.example:80", false),
+            ("192.168.0.1", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static(host));
+            let refused = matches!(judge(&Method::GET, &headers), Verdict::Answered(_));
+            assert_eq!(refused, !passes, "{host}");
+        }
+    }
 
     #[test]
     fn only_the_exact_own_origin_and_the_listed_ones_pass() {

@@ -41,7 +41,7 @@ pub enum Class {
 }
 
 /// One request, before it is sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// The HTTP method.
     pub method: Method,

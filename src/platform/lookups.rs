@@ -4,8 +4,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::CallError;
+use super::retry;
 use super::wire::{ActivityPage, ActivityQuery};
-use super::workspace::WorkspaceApi;
+use super::workspace::{LOOK_UP_AGAIN, WorkspaceApi};
 use crate::types::{PeerId, Timestamp};
 
 /// Rows on one page of a search.
@@ -39,8 +40,8 @@ impl WorkspaceApi {
     /// # Errors
     /// See [`CallError`]; a removed workspace is a [`CallError::Rejected`] with status 410 and the platform's body.
     pub async fn workspace_row(&self, peer: Option<&PeerId>) -> Result<Value, CallError> {
-        self.public_row(peer.map_or(self.workspace().as_str(), PeerId::as_str))
-            .await
+        let id = peer.map_or(self.workspace().as_str(), PeerId::as_str);
+        retry::idempotent(LOOK_UP_AGAIN, || self.public_row(id)).await
     }
 
     /// The newest activity rows about delegations, newest first; `limit` is 1 to 500. Asked again in smaller pages

@@ -35,7 +35,7 @@ pub(super) fn on(status: StatusCode, headers: &HeaderMap, body: &[u8], token: Op
     };
     match code {
         401 => CallError::Refused { status: code, detail },
-        403 if reason.is_some() => CallError::Refused { status: code, detail },
+        403 if is_from_the_platform(headers, &text) => CallError::Refused { status: code, detail },
         429 => CallError::Throttled {
             status: code,
             retry_after,
@@ -50,6 +50,19 @@ pub(super) fn on(status: StatusCode, headers: &HeaderMap, body: &[u8], token: Op
             body: json,
         },
     }
+}
+
+/// Whether a 403 can be the platform's own word: an empty one comes from its cross-origin layer and a page from an edge,
+/// and neither has looked at the token.
+fn is_from_the_platform(headers: &HeaderMap, text: &str) -> bool {
+    !text.trim().is_empty() && !is_page(headers, text) && !text.contains("1010")
+}
+
+fn is_page(headers: &HeaderMap, text: &str) -> bool {
+    let html = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    html || text.trim_start().starts_with('<')
 }
 
 /// Says what a 2xx body was instead of what the contract promises, without quoting it.
@@ -86,10 +99,6 @@ fn redirected(headers: &HeaderMap, token: Option<&Secret>) -> String {
 
 /// A body without the platform's `error` text.
 fn described(status: u16, headers: &HeaderMap, text: &str) -> String {
-    let html = headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    let is_page = html || text.trim_start().starts_with('<');
     let detail = if status == 403 && text.contains("1010") {
         format!("the edge in front of the platform turned this program away (error 1010); {WRONG_DOOR}")
     } else if text.trim().is_empty() {
@@ -97,7 +106,7 @@ fn described(status: u16, headers: &HeaderMap, text: &str) -> String {
             401 | 403 | 404 => format!("an empty answer, {WRONG_DOOR}"),
             _ => "no reason given".to_owned(),
         }
-    } else if is_page {
+    } else if is_page(headers, text) {
         let title = between(text, "<title>", "</title>").map_or_else(String::new, |title| format!(" \"{title}\""));
         format!("a web page{title}, {WRONG_DOOR}")
     } else {
@@ -160,7 +169,8 @@ mod tests {
             (403, &[], r#"{"error":"access denied"}"#, "Refused", "access denied"),
             (403, &[], "", "Rejected", "an empty answer"),
             (403, html, "<html>error code: 1010</html>", "Rejected", "error 1010"),
-            (403, &[], "Forbidden", "Rejected", "Forbidden"),
+            (403, &[], "Forbidden", "Refused", "Forbidden"),
+            (403, &[], r#"{"detail":"no"}"#, "Refused", "no"),
             (404, &[], "404 page not found", "Rejected", "404 page not found"),
             (404, &[], "", "Rejected", "PLATFORM_URL"),
             (

@@ -1,5 +1,7 @@
 //! The platform's API as one workspace may call it: every method is one route, named for what it does.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +15,7 @@ use super::wire::{
     A2aAnswer, ActivityPage, ActivityQuery, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer, RegisterBody,
     Registered,
 };
-use super::{a2a, verdict};
+use super::{a2a, retry, verdict};
 use crate::config::token::TokenSource;
 use crate::types::{PeerId, Secret, WorkspaceId};
 
@@ -28,6 +30,10 @@ const MAX_REPLY: usize = 12 * 1024 * 1024;
 /// Largest list or row that may hold agent cards, which can be any JSON.
 const MAX_LIST: usize = 8 * 1024 * 1024;
 
+/// The media type of the event stream.
+const EVENT_STREAM: &str = "text/event-stream";
+/// How long a look-up for a tool is begun anew after passing failures; a person waits for it.
+pub(super) const LOOK_UP_AGAIN: Duration = Duration::from_secs(2);
 /// Largest answer that says little more than yes.
 const MAX_RECEIPT: usize = 1024 * 1024;
 
@@ -144,7 +150,7 @@ impl WorkspaceApi {
             limit: MAX_PAGE,
             ..self.request(Method::GET, &path)
         };
-        let answer = self.client.send(request).await?;
+        let answer = self.deliver(request).await?;
         Ok(ActivityPage {
             rows: rows(&answer.body)?,
             date: answer.date,
@@ -190,7 +196,7 @@ impl WorkspaceApi {
             ..self.request(Method::POST, &path)
         };
         let token = request.bearer.clone();
-        let answer = self.client.send(request).await?;
+        let answer = self.deliver(request).await?;
         Ok(match a2a::classify(&String::from_utf8_lossy(&answer.body)) {
             A2aAnswer::Unclear { detail } => A2aAnswer::Unclear {
                 detail: verdict::without(token.as_ref(), &detail),
@@ -248,7 +254,15 @@ impl WorkspaceApi {
     pub async fn events(&self) -> Result<EventStream, CallError> {
         let path = ["workspaces", self.workspace.as_str(), "events", "stream"];
         let request = self.request(Method::GET, &path);
-        EventStream::over(self.client.open(request, "text/event-stream").await?)
+        let used = request.bearer.clone();
+        let response = match self.client.open(request.clone(), EVENT_STREAM).await {
+            Err(CallError::Refused { .. }) if self.has_another_token(used).await => {
+                let bearer = self.token.current();
+                self.client.open(Request { bearer, ..request }, EVENT_STREAM).await
+            }
+            opened => opened,
+        };
+        EventStream::over(response?)
     }
 
     /// A quick request with this workspace's credential of the moment.
@@ -270,17 +284,39 @@ impl WorkspaceApi {
             body: Some(body),
             ..self.request(Method::POST, path)
         };
-        self.client.send(request).await
+        self.deliver(request).await
+    }
+
+    /// Sends a request, and once more with another token when the source holds one by now: a refused request did no work.
+    async fn deliver(&self, request: Request<'_>) -> Result<Answer, CallError> {
+        let used = request.bearer.clone();
+        let again = self.token.can_change().then(|| request.clone());
+        match (self.client.send(request).await, again) {
+            (Err(CallError::Refused { .. }), Some(again)) if self.has_another_token(used).await => {
+                let bearer = self.token.current();
+                self.client.send(Request { bearer, ..again }).await
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Whether the token to send now differs from the one that was refused; the source is read again if need be.
+    async fn has_another_token(&self, used: Option<Secret>) -> bool {
+        if self.token.current() != used {
+            return true;
+        }
+        let source = self.token.clone();
+        tokio::task::spawn_blocking(move || source.reread())
+            .await
+            .unwrap_or(false)
     }
 
     async fn list<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Vec<T>, CallError> {
-        let answer = self
-            .client
-            .send(Request {
-                limit: MAX_LIST,
-                ..request
-            })
-            .await?;
+        let request = Request {
+            limit: MAX_LIST,
+            ..request
+        };
+        let answer = retry::idempotent(LOOK_UP_AGAIN, || self.deliver(request.clone())).await?;
         let rows = rows(&answer.body)?;
         Ok(rows
             .iter()
