@@ -284,3 +284,86 @@ async fn a_follower_tells_the_troubles_of_its_holder() {
     })
     .await;
 }
+
+/// Keeps the tokens in files, as `init` does, so that they can change under a running process.
+fn with_token_file(world: &World, workspace: &super::support::Workspace) -> tokio::process::Command {
+    std::fs::write(workspace.folder.join(".auth_token"), &workspace.token).unwrap();
+    let mut command = world.command(workspace);
+    command.env_remove("MOLECULE_WORKSPACE_TOKEN");
+    command
+}
+
+#[tokio::test]
+async fn a_token_that_is_rotated_in_its_file_is_used_by_every_process() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let holder = super::support::start(with_token_file(&world, &workspace)).await;
+    until("it is online", || async { world.status(&workspace).await == "online" }).await;
+    let follower = super::support::start(with_token_file(&world, &workspace)).await;
+    let rotate = format!("/workspaces/{}/external/rotate", workspace.id);
+    let rotated = world
+        .ok(reqwest::Method::POST, &rotate, Some(&workspace.token), None)
+        .await;
+    let newer = rotated["connection"]["auth_token"].as_str().unwrap();
+    std::fs::write(workspace.folder.join(".auth_token"), newer).unwrap();
+    for daemon in [&holder, &follower] {
+        daemon.call("list_peers", json!({})).await.unwrap();
+    }
+    world.say(&workspace, "after the rotation").await;
+    assert_eq!(
+        super::support::next_message(&follower).await["text"],
+        "after the rotation"
+    );
+    let refused = world
+        .requests("heartbeat")
+        .await
+        .iter()
+        .filter(|beat| beat["status"] == 401)
+        .count();
+    assert!(
+        refused <= 1,
+        "a beat that was refused with the old token is repeated with the new one"
+    );
+    assert!(
+        !holder.complaints().contains("may be revoked"),
+        "{}",
+        holder.complaints()
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_stderr_delays_no_beat_and_no_exit() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let long = "x".repeat(280);
+    world
+        .fault(json!({ "route": "heartbeat", "status": 500, "body": { "error": long } }))
+        .await;
+    let mut command = world.command(&workspace);
+    command
+        .env("MOLECULE_TEST_SPEED", "1000")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    // Far more than a pipe holds: each beat is a line of some 400 bytes.
+    until("400 beats were made", || async {
+        world.requests("heartbeat").await.len() > 400
+    })
+    .await;
+    drop(child.stdin.take());
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(10), child.wait()).await;
+    assert!(ended.expect("it ends").unwrap().success());
+}
+
+#[tokio::test]
+async fn a_purged_workspace_is_told_like_a_removed_one() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    world.purge(&workspace).await;
+    let message = super::support::next_message(&daemon).await;
+    assert_eq!(message["kind"], "system", "{message}");
+    assert!(message["text"].as_str().unwrap().contains("deleted"), "{message}");
+}

@@ -186,3 +186,46 @@ async fn a_bootstrapped_token_is_stored_and_used() {
     world.say(&workspace, "hello").await;
     assert_eq!(super::support::next_message(&daemon).await["text"], "hello");
 }
+
+#[tokio::test]
+async fn register_outcomes_other_than_success_are_told_apart() {
+    // A refusal in the platform's own words ends the process; an empty 403 or another 4xx does not, and beats go on.
+    let cases = [
+        (
+            json!({ "status": 403, "body": { "error": "workspace belongs to another token" } }),
+            Some(3),
+        ),
+        (json!({ "status": 403, "raw_body": "" }), None),
+        (
+            json!({ "status": 400, "body": { "error": "url is required for push-mode workspaces" } }),
+            None,
+        ),
+        (json!({ "drop": true }), None),
+    ];
+    for (answer, expected) in cases {
+        let world = World::new().await;
+        let workspace = world.workspace("alpha").await;
+        let mut rule = answer.clone();
+        rule["route"] = json!("register");
+        world.fault(rule).await;
+        match expected {
+            Some(expected) => {
+                let (code, _, complaints) = run_to_end(world.command(&workspace)).await;
+                assert_eq!(code, expected, "{answer}: {complaints}");
+                assert!(
+                    complaints.contains("403") && complaints.contains(&workspace.id),
+                    "{complaints}"
+                );
+            }
+            None => {
+                let daemon = start(world.command(&workspace)).await;
+                until("beats go on", || async { world.requests("heartbeat").await.len() >= 3 }).await;
+                until("the failed register is logged", || async {
+                    daemon.complaints().contains("registering failed")
+                })
+                .await;
+                assert_eq!(daemon.close().await.unwrap().0.code(), Some(0), "{answer}");
+            }
+        }
+    }
+}

@@ -98,6 +98,12 @@ impl World {
         .await;
     }
 
+    /// Deletes a workspace so thoroughly that the platform no longer knows its id.
+    pub async fn purge(&self, workspace: &Workspace) {
+        let path = format!("/workspaces/{}?confirm=true&purge=true", workspace.id);
+        self.ok(Method::DELETE, &path, Some(&self.admin), None).await;
+    }
+
     /// The person writes to a workspace.
     pub async fn say(&self, to: &Workspace, text: &str) {
         self.say_as(to, text, &Uuid::new_v4().to_string()).await;
