@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::crash_point;
 use super::message::{Entry, State};
 use super::outbox::{Change, Enqueued, Item, Work};
 use crate::types::{ActivityId, PeerId, Timestamp, WorkspaceId};
@@ -194,6 +195,7 @@ impl Journal {
                 return Ok(None);
             }
             let entry = inner.write(|ledger| ledger.lease_next())?;
+            crash_point::pass("lease", "taken");
             Ok(entry.map(|entry| Unclaimed::new(entry, inner)))
         })
         .await?;
@@ -240,7 +242,9 @@ impl Journal {
     /// See [`JournalError`].
     pub async fn pop(&self, id: &ActivityId) -> Result<Popped, JournalError> {
         let id = id.clone();
-        self.write(move |ledger| ledger.pop(&id)).await
+        let popped = self.write(move |ledger| ledger.pop(&id)).await;
+        crash_point::pass("pop", "committed");
+        popped
     }
 
     /// Offers a message again that was set aside or recovered. `false`: it is neither.

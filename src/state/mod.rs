@@ -4,6 +4,7 @@
 //! The other files are small, and each has one writer.
 
 pub mod clock;
+pub mod crash_point;
 pub mod cursor;
 pub mod health;
 pub mod journal;

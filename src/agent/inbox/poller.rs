@@ -20,6 +20,7 @@ use crate::platform::events::Event;
 use crate::platform::retry::Backoff;
 use crate::platform::wire::{ActivityPage, ActivityQuery};
 use crate::platform::workspace::WorkspaceApi;
+use crate::state::crash_point;
 use crate::state::cursor::CursorFile;
 use crate::state::health::HealthBoard;
 use crate::state::journal::{Cursor, Journal, JournalError};
@@ -259,6 +260,7 @@ impl Poller {
         }
         let mut moved = None;
         let mut added = 0;
+        crash_point::pass("read", "answered");
         if let Some(batch) = step.batch {
             moved = match (&batch.cursor, batch.forget_cursor) {
                 (None, false) => None,
@@ -269,11 +271,13 @@ impl Poller {
                 Err(error) => return self.not_written(&error, stop).await,
             }
         }
+        crash_point::pass("read", "committed");
         self.reader.committed();
         self.read_well();
         self.watch_cursor_file();
         if let Some(cursor) = moved {
             self.export(cursor.as_ref());
+            crash_point::pass("read", "exported");
             if let Some(seq) = cursor.and_then(|cursor| cursor.seq) {
                 self.unsent_ack = Some(seq);
             }

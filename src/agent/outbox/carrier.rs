@@ -13,6 +13,7 @@ use super::ports::{Book, Platform};
 use crate::config::Timing;
 use crate::platform::error::CallError;
 use crate::platform::retry::Backoff;
+use crate::state::crash_point;
 use crate::state::outbox::{Change, Item, Work};
 use crate::types::Timestamp;
 
@@ -68,7 +69,10 @@ impl<P: Platform, B: Book> Carrier<P, B> {
         let mut verdict = decide::first(&item, &moment(Duration::ZERO));
         loop {
             verdict = match verdict {
-                Verdict::Record(change) => return self.record(&item, change).await,
+                Verdict::Record(change) => {
+                    self.record(&item, change).await;
+                    return crash_point::pass(name(&item.work), "recorded");
+                }
                 Verdict::Attempt { after } => {
                     if !rest(after, &stop).await {
                         return;
@@ -88,7 +92,9 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                         drop(permit);
                         decide::again(&item.work, arrival, &error.to_string(), &moment(backoff.next_delay()))
                     } else {
+                        crash_point::pass(name(&item.work), "begun");
                         let outcome = self.attempt(&item).await;
+                        crash_point::pass(name(&item.work), "sent");
                         drop(permit);
                         let pause = pause_after(&outcome, &mut backoff);
                         let verdict = decide::after_attempt(&item.work, &outcome, arrival, &moment(pause));

@@ -26,9 +26,10 @@ pub struct McpChild {
 }
 
 /// Everything the child has said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Heard {
-    waiting: Mutex<HashMap<i64, oneshot::Sender<Value>>>,
+    /// `None` once the child can answer no more.
+    waiting: Mutex<Option<HashMap<i64, oneshot::Sender<Value>>>>,
     lines: Mutex<Vec<String>>,
     complaints: Mutex<String>,
 }
@@ -49,7 +50,11 @@ impl McpChild {
         else {
             return Err(io::Error::other("the child has no pipes"));
         };
-        let heard = Arc::new(Heard::default());
+        let heard = Arc::new(Heard {
+            waiting: Mutex::new(Some(HashMap::new())),
+            lines: Mutex::default(),
+            complaints: Mutex::default(),
+        });
         let (to_child, outgoing) = mpsc::unbounded_channel();
         tokio::spawn(write_all(stdin, outgoing));
         tokio::spawn(read_lines(stdout, Arc::clone(&heard)));
@@ -94,7 +99,9 @@ impl McpChild {
     pub fn begin(&self, method: &str, parameters: Value) -> (i64, oneshot::Receiver<Value>) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (tell, answer) = oneshot::channel();
-        locked(&self.heard.waiting).insert(id, tell);
+        if let Some(waiting) = locked(&self.heard.waiting).as_mut() {
+            waiting.insert(id, tell);
+        }
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": parameters }));
         (id, answer)
     }
@@ -200,14 +207,14 @@ async fn read_lines(stdout: impl tokio::io::AsyncRead + Unpin, heard: Arc<Heard>
         if let Ok(message) = serde_json::from_str::<Value>(&line)
             && message.get("method").is_none()
             && let Some(id) = message["id"].as_i64()
-            && let Some(tell) = locked(&heard.waiting).remove(&id)
+            && let Some(tell) = locked(&heard.waiting).as_mut().and_then(|waiting| waiting.remove(&id))
         {
             let _ = tell.send(message);
         }
         locked(&heard.lines).push(line);
     }
     // Nobody will answer any more: whoever waits learns it now.
-    locked(&heard.waiting).clear();
+    locked(&heard.waiting).take();
 }
 
 async fn read_complaints(mut stderr: impl tokio::io::AsyncRead + Unpin, heard: Arc<Heard>) {

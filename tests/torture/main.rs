@@ -1,0 +1,115 @@
+//! Torture: real daemons on shared state folders, killed, stopped and cut off at random while messages flow.
+//!
+//! `cargo test --test torture` is a short run. `cargo test --test torture -- --seed N --minutes M --processes P` is a
+//! long one, or repeats an earlier one. docs/reliability.md says what is done and what is checked.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
+
+mod agent;
+mod faults;
+mod figures;
+mod journal;
+mod killer;
+mod ledger;
+mod plan;
+mod polls;
+mod producer;
+mod random;
+mod slot;
+mod verdict;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use plan::Plan;
+use world::World;
+
+fn main() -> ExitCode {
+    let plan = Plan::parse();
+    if plan.list {
+        println!("torture: test");
+        return ExitCode::SUCCESS;
+    }
+    if plan.is_filtered_out() {
+        return ExitCode::SUCCESS;
+    }
+    let seed = plan.seed.unwrap_or_else(|| now_ms().unsigned_abs() % 1_000_000);
+    println!("torture: seed {seed}, level {:?}, {plan:?}", plan.level(seed));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let violations = runtime.block_on(run(plan, seed));
+    runtime.shutdown_background();
+    if violations.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    for violation in violations.iter().take(40) {
+        println!("VIOLATION {violation}");
+    }
+    println!("torture: {} violations; repeat with --seed {seed}", violations.len());
+    ExitCode::FAILURE
+}
+
+async fn run(plan: Plan, seed: u64) -> Vec<String> {
+    let begun = Instant::now();
+    let world = Arc::new(World::start(plan, seed).await);
+    let mut slots = JoinSet::new();
+    for slot in &world.slots {
+        slots.spawn(slot::live(world.clone(), slot.clone()));
+    }
+    let mut storm = JoinSet::new();
+    for workspace in 0..world.workspaces.len() {
+        storm.spawn(producer::produce(world.clone(), workspace));
+    }
+    storm.spawn(faults::inject(world.clone()));
+    storm.spawn(killer::kill(world.clone()));
+    let polls = tokio::spawn(polls::collect(world.clone()));
+
+    sleep(world.plan.length()).await;
+    world.storm.cancel();
+    while let Some(ended) = storm.join_next().await {
+        ended.unwrap();
+    }
+    world.be_kind().await;
+    println!(
+        "torture: the storm is over after {} s; draining",
+        begun.elapsed().as_secs()
+    );
+    let drained = drain(&world).await;
+    world.over.cancel();
+    while let Some(ended) = slots.join_next().await {
+        ended.unwrap();
+    }
+    world.collected.cancel();
+    let polls = polls.await.unwrap();
+    verdict::judge(&world, &polls, drained, begun.elapsed()).await
+}
+
+/// Waits until nothing is outstanding, and a little longer: what is shown again would be shown now.
+async fn drain(world: &World) -> bool {
+    let patience = Duration::from_secs(60) + world.plan.scaled(Duration::from_secs(900)) + world.plan.length() / 4;
+    let deadline = Instant::now() + patience;
+    loop {
+        sleep(Duration::from_millis(500)).await;
+        let open = world.ledger.outstanding() + journal::pending(world);
+        if open == 0 {
+            sleep(world.plan.scaled(Duration::from_secs(100)).max(Duration::from_secs(3))).await;
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+    }
+}
+
+/// Milliseconds since 1970, the platform's log speaks in them too.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}

@@ -1,0 +1,316 @@
+//! The oracle: compares what was sent with what was shown, sent and polled, and says what must not have happened.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use reqwest::Method;
+
+use super::figures::{self, Times};
+use super::journal::{self, Sent};
+use super::ledger::{Book, End, Life, Message, Origin, Show};
+use super::polls::Poll;
+use super::world::World;
+
+/// How long an answer may be on its way, on a loaded machine.
+const ANSWER_MS: i64 = 1500;
+/// Requests of a dead process may still lie in a socket.
+const IN_FLIGHT_MS: i64 = 300;
+/// The normal time between two beats.
+const BEAT: Duration = Duration::from_secs(20);
+
+/// Checks everything, prints the figures and returns what is wrong.
+pub async fn judge(world: &World, polls: &[Poll], drained: bool, took: Duration) -> Vec<String> {
+    let outbox = journal::outbox(world);
+    let states = journal::states(world);
+    let arrived = arrived(world).await;
+    let book = world.ledger.book();
+    let mut wrong = book.violations.clone();
+    if !drained {
+        wrong.push(format!(
+            "{} things were still open when patience ended",
+            journal::pending(world)
+        ));
+    }
+    for workspace in 0..world.workspaces.len() {
+        if !journal::is_sound(world, workspace) {
+            wrong.push(format!("the journal of workspace {workspace} is damaged"));
+        }
+    }
+    let must_be_seen = must_be_seen(&book, &outbox);
+    let kept: HashSet<&str> = outbox.iter().filter_map(|sent| sent.answer.as_deref()).collect();
+    let mut tally = Tally::default();
+    for (text, message) in &book.messages {
+        let states = states.get(&(message.to, text.clone()));
+        tally.message(
+            text,
+            message,
+            must_be_seen.contains(text.as_str()),
+            kept.contains(text.as_str()),
+            states,
+        );
+        tally.shows(&book.lives, text, message, world.plan.lease());
+    }
+    tally.work(&book, &outbox, &arrived);
+    for workspace in 0..world.workspaces.len() {
+        tally.pollers(&book.lives, polls, workspace);
+    }
+    wrong.append(&mut tally.wrong);
+    print(world, &book, polls, &outbox, &tally, took);
+    wrong
+}
+
+/// What the platform took for an agent: every text that a sender, or a daemon on behalf of its agent, was told so of.
+fn must_be_seen<'a>(book: &'a Book, outbox: &'a [Sent]) -> HashSet<&'a str> {
+    let taken = book
+        .messages
+        .iter()
+        .filter(|(_, message)| message.taken)
+        .map(|(text, _)| text.as_str());
+    let accepted = outbox
+        .iter()
+        .filter(|sent| sent.kind != "notify" && matches!(sent.progress.as_str(), "accepted" | "delivered" | "answered"))
+        .map(|sent| sent.text.as_str());
+    taken.chain(accepted).collect()
+}
+
+/// The identities under which a text lies in the platform's log: message ids, or row ids of what the person was told.
+type Arrived = HashMap<String, HashSet<String>>;
+
+async fn arrived(world: &World) -> Arrived {
+    let mut arrived = Arrived::new();
+    for workspace in &world.workspaces {
+        let mut known = HashSet::new();
+        let mut before = String::new();
+        loop {
+            let path = format!(
+                "/workspaces/{}/activity?type=a2a_receive&limit=500{before}",
+                workspace.id
+            );
+            let page = world.ok(Method::GET, &path, Some(&workspace.token), None).await;
+            let rows = page.as_array().cloned().unwrap_or_default();
+            let fresh = rows.iter().filter(|row| known.insert(row["id"].to_string())).count();
+            for row in &rows {
+                let (text, id) = if row["method"] == "notify" {
+                    (&row["response_body"]["result"], &row["id"])
+                } else {
+                    let message = &row["request_body"]["params"]["message"];
+                    (&message["parts"][0]["text"], &message["messageId"])
+                };
+                if let (Some(text), Some(id)) = (text.as_str(), id.as_str()) {
+                    arrived.entry(text.to_owned()).or_default().insert(id.to_owned());
+                }
+            }
+            let Some(oldest) = rows.last().filter(|_| fresh > 0) else {
+                break;
+            };
+            // The comparison is strict, and a page may end among rows of one instant.
+            let oldest = chrono::DateTime::parse_from_rfc3339(oldest["created_at"].as_str().unwrap()).unwrap();
+            let oldest = (oldest.to_utc() + chrono::TimeDelta::microseconds(1))
+                .to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+            before = format!("&before_ts={oldest}");
+        }
+    }
+    arrived
+}
+
+#[derive(Default)]
+struct Tally {
+    wrong: Vec<String>,
+    lost: usize,
+    shown: usize,
+    again_after_acknowledgement: usize,
+    redelivered: usize,
+    returned_unseen: usize,
+    aside: usize,
+    twice_told: usize,
+}
+
+impl Tally {
+    fn message(&mut self, text: &str, message: &Message, must_be_seen: bool, kept: bool, states: Option<&Vec<String>>) {
+        let aside = states.is_some_and(|states| states.iter().any(|state| state == "aside"));
+        self.aside += usize::from(aside);
+        if states.is_some_and(|states| states.len() > 1) {
+            self.wrong
+                .push(format!("stored more than once: {text:?} {states:?} {message:?}"));
+        }
+        if !message.shows.is_empty() || message.returned > 0 {
+            self.shown += 1;
+        } else if must_be_seen && kept {
+            // Its daemon died between the commit and the answer of the call; the outbox has the text.
+            self.returned_unseen += 1;
+        } else if must_be_seen {
+            self.lost += 1;
+            self.wrong.push(format!(
+                "never shown: {text:?}, in the journal as {states:?}: {message:?}"
+            ));
+        }
+    }
+
+    /// No show after the acknowledgement, and no second show while the first one's lease held.
+    fn shows(&mut self, lives: &[Life], text: &str, message: &Message, lease: Duration) {
+        let lease = i64::try_from(lease.as_millis()).unwrap();
+        let mut shows = message.shows.clone();
+        shows.sort_by_key(|show| show.answered);
+        if let Some(acknowledged) = message.acknowledged {
+            for show in &shows {
+                let on_its_way = show.answered <= acknowledged + ANSWER_MS
+                    || lives[show.life].was_stopped_between(show.begun, show.answered);
+                if show.begun > acknowledged || (show.answered > acknowledged && !on_its_way) {
+                    self.again_after_acknowledgement += 1;
+                    let told = lives[show.life].clone();
+                    self.wrong.push(format!(
+                        "shown again after its acknowledgement: {text:?} {show:?} {message:?} {told:?}"
+                    ));
+                }
+            }
+        }
+        for pair in shows.windows(2) {
+            self.redelivered += 1;
+            if let Some(why) = too_early(lives, &pair[0], &pair[1], lease) {
+                self.wrong.push(format!(
+                    "shown again while its lease held ({why}): {text:?} {message:?}"
+                ));
+            }
+        }
+    }
+
+    /// Delegations and replies: settled, under one identity, and never gone without a word.
+    fn work(&mut self, book: &Book, outbox: &[Sent], arrived: &Arrived) {
+        let nowhere = HashSet::new();
+        let ids: HashSet<&str> = outbox.iter().map(|sent| sent.id.as_str()).collect();
+        for (text, message) in &book.messages {
+            if let Some(handle) = &message.handle
+                && !ids.contains(handle.as_str())
+            {
+                self.wrong.push(format!(
+                    "{text:?} was answered with the handle {handle}, which the outbox does not know"
+                ));
+            }
+        }
+        for sent in outbox {
+            let there = arrived.get(&sent.text).unwrap_or(&nowhere);
+            let Some(message) = book.messages.get(&sent.text) else {
+                self.wrong.push(format!("the outbox holds what nobody sent: {sent:?}"));
+                continue;
+            };
+            let taken = matches!(sent.progress.as_str(), "accepted" | "delivered" | "answered");
+            let told = sent.detail.as_deref().is_some_and(|detail| !detail.is_empty());
+            if there.len() > 1 {
+                self.twice_told += 1;
+                self.wrong
+                    .push(format!("arrived under {} identities: {sent:?} {there:?}", there.len()));
+            }
+            if taken && there.is_empty() {
+                self.wrong.push(format!("was accepted and did not arrive: {sent:?}"));
+            }
+            if !taken && (!told || sent.progress == "pending") {
+                self.wrong.push(format!("has no outcome: {sent:?}"));
+            }
+            if sent.progress == "failed" && !there.is_empty() {
+                self.wrong
+                    .push(format!("was reported as failed and arrived: {sent:?} {there:?}"));
+            }
+            if message.origin == Origin::Task
+                && let (Some(id), Some(there)) = (&sent.delegation_id, there.iter().next())
+                && id != there
+            {
+                self.wrong.push(format!(
+                    "arrived under an id that the sender does not know: {sent:?} {there}"
+                ));
+            }
+        }
+    }
+
+    /// A process polls only after its predecessor's end, and never again once another has polled.
+    fn pollers(&mut self, lives: &[Life], polls: &[Poll], workspace: usize) {
+        let mut holder: Option<usize> = None;
+        let mut former: HashSet<usize> = HashSet::new();
+        for poll in polls.iter().filter(|poll| poll.workspace == workspace) {
+            let Some(life) = figures::life_of(lives, poll) else {
+                self.wrong.push(format!("a request of nobody: {poll:?}"));
+                continue;
+            };
+            let in_flight = lives[life]
+                .ended
+                .is_some_and(|(_, ended)| poll.at <= ended + IN_FLIGHT_MS);
+            if former.contains(&life) {
+                let ended = lives[life].ended;
+                if !in_flight || ended.is_some_and(|(_, ended)| poll.at < ended) {
+                    self.wrong.push(format!(
+                        "two pollers: life {life} {ended:?} polled after another had: {poll:?}"
+                    ));
+                }
+                continue;
+            }
+            if let Some(before) = holder.filter(|before| *before != life) {
+                if lives[before].lives_at(poll.at) {
+                    self.wrong.push(format!(
+                        "two pollers: life {before} lives, and life {life} polls: {poll:?}"
+                    ));
+                }
+                former.insert(before);
+            }
+            holder = Some(life);
+        }
+    }
+}
+
+/// Why the first show's lease cannot have ended before the second; `None` when it can.
+fn too_early(lives: &[Life], first: &Show, second: &Show, lease: i64) -> Option<String> {
+    let life = &lives[first.life];
+    if life.ended.is_some_and(|(_, ended)| ended <= second.answered) {
+        return None;
+    }
+    // The lease began between the call and its answer; shortly before the answer, unless the process stood still.
+    let leased = if life.was_stopped_between(first.begun, first.answered) {
+        first.begun
+    } else {
+        first.begun.max(first.answered - ANSWER_MS)
+    };
+    let early = leased + lease - second.answered;
+    (early > 0).then(|| format!("{early} ms early"))
+}
+
+fn print(world: &World, book: &Book, polls: &[Poll], outbox: &[Sent], tally: &Tally, took: Duration) {
+    let kills = figures::ends(book, End::Killed);
+    let crashes: u64 = book.crashes.values().sum();
+    let taken = book.messages.values().filter(|message| message.taken).count();
+    println!(
+        "torture: {} s at level {:?}, {} times real speed",
+        took.as_secs(),
+        world.level,
+        world.plan.speed
+    );
+    println!(
+        "  lives {}: {kills} killed, {crashes} crashed, {} closed; {} stops",
+        book.lives.len(),
+        figures::ends(book, End::Closed),
+        book.stops
+    );
+    println!("  crashes: {:?}", book.crashes);
+    println!(
+        "  messages: {taken} taken by the platform, {} texts shown, {} lost, {} shown after acknowledgement",
+        tally.shown, tally.lost, tally.again_after_acknowledgement
+    );
+    println!(
+        "  {} redelivered after a lease ended, {} set aside, {} answers kept for a caller that died, {} notes",
+        tally.redelivered, tally.aside, tally.returned_unseen, book.notes
+    );
+    let mut work: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for sent in outbox {
+        *work.entry((&sent.kind, &sent.progress)).or_default() += 1;
+    }
+    println!("  work: {work:?}, {} arrived twice", tally.twice_told);
+    println!(
+        "  attempts for one piece of work: {} at most",
+        outbox.iter().map(|sent| sent.attempts).max().unwrap_or(0)
+    );
+    println!("  tool failures: {:?}", book.failures);
+    let interval = world.plan.scaled(BEAT);
+    for workspace in 0..world.workspaces.len() {
+        let takeovers: Times = figures::takeovers(&book.lives, polls, workspace);
+        let gaps = figures::beat_gaps(&book.lives, polls, workspace, interval);
+        println!("  workspace {workspace}: takeover {takeovers}; beats late by {gaps}; aim 2000 and 5000 ms");
+    }
+    println!("  {} polls and beats", polls.len());
+}
