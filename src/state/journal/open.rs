@@ -99,7 +99,10 @@ fn prepare(path: &Path, lock: &mut File) -> Result<Connection, JournalError> {
     conn.busy_timeout(PATIENCE)?;
     conn.set_prepared_statement_cache_capacity(64);
     conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;")?;
-    let standing = schema::standing(&conn)?;
+    // In one transaction: between two reads another process may have made the tables.
+    let snapshot = conn.unchecked_transaction()?;
+    let standing = schema::standing(&snapshot)?;
+    drop(snapshot);
     if standing == Standing::Empty {
         if was_made {
             return Err(JournalError::Damaged("it is empty although it was in use".to_owned()));
@@ -356,15 +359,17 @@ mod tests {
 
     #[test]
     fn many_open_a_new_folder_at_once() {
-        let (dir, _) = in_new_dir();
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..6)
-                .map(|_| scope.spawn(|| open(dir.path()).map(|o| o.replaced)))
-                .collect();
-            for thread in threads {
-                assert_eq!(thread.join().unwrap().unwrap(), None);
-            }
-        });
+        for _ in 0..25 {
+            let (dir, _) = in_new_dir();
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..6)
+                    .map(|_| scope.spawn(|| open(dir.path()).map(|o| o.replaced)))
+                    .collect();
+                for thread in threads {
+                    assert_eq!(thread.join().unwrap().unwrap(), None);
+                }
+            });
+        }
     }
 
     #[test]
