@@ -70,7 +70,8 @@ pub(super) fn first(item: &Item, moment: &Moment) -> Verdict {
                 .to_owned(),
         )),
         // An attempt by a process that died left no outcome behind.
-        (Work::NotifyUser { .. }, _) => Verdict::LookUp { after: now },
+        // It may have died just now, with the request still on its way.
+        (Work::NotifyUser { .. }, _) => Verdict::LookUp { after: moment.settling },
         (_, _) if moment.age < moment.window => Verdict::Attempt { after: now },
         (work, _) => Verdict::Record(given_up(
             work,
@@ -231,6 +232,16 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_a_dead_process_told_the_person_gets_time_to_show_before_it_is_looked_up() {
+        let item = Item {
+            attempts: 1,
+            ..stand_in::item("1", stand_in::notify("t"))
+        };
+        let after = Duration::from_secs(2);
+        assert_eq!(first(&item, &at(5)), Verdict::LookUp { after });
     }
 
     #[test]
