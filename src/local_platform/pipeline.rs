@@ -84,12 +84,13 @@ async fn routed(site: &Arc<Site>, parts: &Parts, body: Bytes, cut: &Cut, pending
     let Some(fault) = fault else {
         return handled(found, call).await;
     };
-    tokio::time::sleep(fault.delay()).await;
-    let answer = if fault.lets_work_happen() {
-        Some(handled(found, call).await)
-    } else {
-        None
-    };
+    let (delay, works) = (fault.delay(), fault.lets_work_happen());
+    // The real platform's handlers run to their end, whether or not the client is still there.
+    let work = tokio::spawn(async move {
+        tokio::time::sleep(delay).await;
+        if works { Some(handled(found, call).await) } else { None }
+    });
+    let answer = work.await.unwrap_or_else(|_| Some(Answer::empty(500)));
     if fault.drop {
         cut.now();
     }
