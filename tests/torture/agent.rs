@@ -1,11 +1,12 @@
 //! What an agent does in its session: waits, remembers what it was shown, answers, acknowledges, forgets, delegates.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use molecule_mcp::cli::demo::client::McpChild;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::ledger::{Origin, Show};
 use super::now_ms;
@@ -57,7 +58,12 @@ impl Worker<'_> {
             return self.delegate().await;
         }
         let begun = now_ms();
-        let Some(message) = self.call("wait_for_message", json!({ "timeout_secs": 2 })).await? else {
+        let waited = if self.random.percent(5) {
+            self.wait_and_cancel().await?
+        } else {
+            self.call("wait_for_message", json!({ "timeout_secs": 2 })).await?
+        };
+        let Some(message) = waited else {
             return Ok(());
         };
         let (Some(activity), Some(text)) = (message["activity_id"].as_str(), message["text"].as_str()) else {
@@ -87,7 +93,7 @@ impl Worker<'_> {
             return self.pop(activity, text).await;
         }
         let wants_reply = match message["kind"].as_str() {
-            Some("canvas_user") => 15,
+            Some("canvas_user") => 30,
             Some("peer_agent") if message["in_reply_to"].is_null() && message["reply_expected"] != false => 50,
             _ => 0,
         };
@@ -149,6 +155,22 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// A wait that the client gives up soon. An answer that was on its way counts.
+    async fn wait_and_cancel(&mut self) -> Result<Option<Value>, Gone> {
+        let arguments = json!({ "timeout_secs": 2 });
+        let call = json!({ "name": "wait_for_message", "arguments": arguments });
+        let (id, answer) = self.child.begin("tools/call", call);
+        sleep(self.random.millis(0, 40)).await;
+        let told = json!({ "requestId": id, "reason": "the agent has something better to do" });
+        self.child
+            .send(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": told }));
+        match timeout(Duration::from_millis(500), answer).await {
+            Ok(Err(_)) => Err(Gone),
+            Ok(Ok(answer)) => Ok(Some(answer["result"]["structuredContent"].clone())),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// `None`: the tool failed, which is counted.
     async fn call(&self, tool: &str, arguments: Value) -> Result<Option<Value>, Gone> {
         let answer = self
@@ -162,7 +184,7 @@ impl Worker<'_> {
             let code = result["structuredContent"]["error"].as_str().unwrap_or("no result");
             self.world.ledger.failed(format!("{tool} {code}"));
             // A tool that fails at once must not turn this into a busy loop.
-            sleep(std::time::Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(100)).await;
             return Ok(None);
         }
         Ok(Some(result["structuredContent"].clone()))

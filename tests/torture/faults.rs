@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::random::Random;
 use super::world::World;
 
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 10] = [
     "activity",
     "activity",
     "heartbeat",
@@ -16,6 +16,7 @@ const ROUTES: [&str; 9] = [
     "a2a",
     "delegate",
     "delegations",
+    "notify",
     "notify",
     "register",
 ];
@@ -60,7 +61,12 @@ fn fault(random: &mut Random) -> Value {
         }
         _ => {
             // A beat that is held up is a gap that nobody but the platform has made.
-            let most = if route == "heartbeat" { 200 } else { 1500 };
+            // The echo of what the person was told may take 2 s to show, which the speed makes 100 ms.
+            let most = match route {
+                "heartbeat" => 200,
+                "notify" => 80,
+                _ => 1500,
+            };
             rule["delay_ms"] = json!(random.below(most));
         }
     }

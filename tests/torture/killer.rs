@@ -51,7 +51,11 @@ pub async fn kill(world: Arc<World>) {
             }
             _ => {
                 // The next life dies by itself; half of the lives are made to begin now.
-                slot.arm(format!("{}:{}", random.one_of(&POINTS), 1 + random.below(6)));
+                let point = *random.one_of(&POINTS);
+                let nth = 1 + random.below(4);
+                // A moment after the beginning is in the middle of the HTTP call.
+                let later = if point.ends_with("begun") { random.below(60) } else { 0 };
+                slot.arm(format!("{point}:{nth}:{later}"));
                 if random.percent(50) {
                     slot.kill(&world);
                 }

@@ -99,6 +99,8 @@ pub struct Book {
     /// Messages of the daemon itself.
     pub notes: u64,
     pub stops: u64,
+    /// How long a daemon took to end after its client went away, in milliseconds.
+    pub exits: Vec<i64>,
     next: u64,
 }
 
@@ -149,10 +151,7 @@ impl Ledger {
 
     pub fn crashed(&self, life: usize, point: String) {
         let mut book = self.book();
-        let point = point
-            .rsplit_once(':')
-            .map(|(point, _)| point.to_owned())
-            .unwrap_or(point);
+        let point = point.split(':').take(2).collect::<Vec<_>>().join(":");
         *book.crashes.entry(point).or_default() += 1;
         let last = book.lives[life].last_answer;
         book.lives[life].ended = Some((End::Crashed, last));

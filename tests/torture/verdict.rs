@@ -296,6 +296,10 @@ fn print(world: &World, book: &Book, polls: &[Poll], outbox: &[Sent], tally: &Ta
         "  {} redelivered after a lease ended, {} set aside, {} answers kept for a caller that died, {} notes",
         tally.redelivered, tally.aside, tally.returned_unseen, book.notes
     );
+    println!(
+        "  ends after the client went away: {}; aim 1500 ms",
+        Times::of(book.exits.clone())
+    );
     let mut work: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for sent in outbox {
         *work.entry((&sent.kind, &sent.progress)).or_default() += 1;
