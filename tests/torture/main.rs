@@ -18,6 +18,7 @@ mod slot;
 mod verdict;
 mod world;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -49,9 +50,17 @@ fn main() -> ExitCode {
     if violations.is_empty() {
         return ExitCode::SUCCESS;
     }
-    for violation in violations.iter().take(40) {
-        println!("VIOLATION {violation}");
+    // A few of each kind: one wrong thing can happen a thousand times and hide another.
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for violation in &violations {
+        let kind = violation.split([':', '(']).next().unwrap_or_default();
+        let count = kinds.entry(kind.get(..30).unwrap_or(kind)).or_default();
+        *count += 1;
+        if *count <= 5 {
+            println!("VIOLATION {violation}");
+        }
     }
+    println!("torture: {kinds:?}");
     println!("torture: {} violations; repeat with --seed {seed}", violations.len());
     ExitCode::FAILURE
 }

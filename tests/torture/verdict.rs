@@ -152,25 +152,32 @@ impl Tally {
         let mut shows = message.shows.clone();
         shows.sort_by_key(|show| show.answered);
         if let Some(acknowledged) = message.acknowledged {
+            let mut again = None;
             for show in &shows {
                 let on_its_way = show.answered <= acknowledged + ANSWER_MS
                     || lives[show.life].was_stopped_between(show.begun, show.answered);
                 if show.begun > acknowledged || (show.answered > acknowledged && !on_its_way) {
                     self.again_after_acknowledgement += 1;
-                    let told = lives[show.life].clone();
-                    self.wrong.push(format!(
-                        "shown again after its acknowledgement: {text:?} {show:?} {message:?} {told:?}"
-                    ));
+                    again.get_or_insert(*show);
                 }
             }
-        }
-        for pair in shows.windows(2) {
-            self.redelivered += 1;
-            if let Some(why) = too_early(lives, &pair[0], &pair[1], lease) {
+            if let Some(show) = again {
+                let (message, told) = (evidence(message), &lives[show.life]);
                 self.wrong.push(format!(
-                    "shown again while its lease held ({why}): {text:?} {message:?}"
+                    "shown again after its acknowledgement: {text:?} {show:?} {message:?} {told:?}"
                 ));
             }
+        }
+        let mut early = None;
+        for pair in shows.windows(2) {
+            self.redelivered += 1;
+            early = early.or_else(|| too_early(lives, &pair[0], &pair[1], lease));
+        }
+        if let Some(why) = early {
+            let message = evidence(message);
+            self.wrong.push(format!(
+                "shown again while its lease held ({why}): {text:?} {message:?}"
+            ));
         }
     }
 
@@ -253,6 +260,13 @@ impl Tally {
             holder = Some(life);
         }
     }
+}
+
+/// A message that was shown over and over is told of in few words.
+fn evidence(message: &Message) -> Message {
+    let mut told = message.clone();
+    told.shows.truncate(8);
+    told
 }
 
 /// Why the first show's lease cannot have ended before the second; `None` when it can.
