@@ -79,7 +79,7 @@ impl Plan {
         match self.level {
             Some('c' | 'C') => Level::C,
             Some(_) => Level::B,
-            None if seed % 2 == 0 => Level::B,
+            None if seed.is_multiple_of(2) => Level::B,
             None => Level::C,
         }
     }
