@@ -22,7 +22,6 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::state::clock::BootInstant;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
-use crate::state::message::State;
 use crate::types::{Secret, Timestamp, WorkspaceId};
 
 /// From the start of one beat to the start of the next.
@@ -179,20 +178,12 @@ impl Pace {
 
 /// Number of leased messages, and what kinds of sender they are from; never their text.
 async fn load(journal: &Journal) -> (u32, Option<String>) {
-    let leased = journal.counts().await.map(|counts| counts.leased).unwrap_or(0);
+    let kinds = journal.leased_kinds().await.unwrap_or_default();
+    let leased: u64 = kinds.iter().map(|(_, count)| count).sum();
     if leased == 0 {
         return (0, None);
     }
-    let mut kinds: Vec<&'static str> = journal
-        .peek(50)
-        .await
-        .unwrap_or_default()
-        .iter()
-        .filter(|entry| entry.state == State::Leased)
-        .map(|entry| entry.message.kind.as_str())
-        .collect();
-    kinds.sort_unstable();
-    kinds.dedup();
+    let kinds: Vec<_> = kinds.iter().map(|(kind, _)| kind.as_str()).collect();
     (
         u32::try_from(leased).unwrap_or(u32::MAX),
         Some(format!("{leased} message(s) from {}", kinds.join(", "))),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::crash_point;
-use super::message::{Entry, State};
+use super::message::{Entry, Kind, State};
 use super::outbox::{Change, Enqueued, Item, Work};
 use crate::types::{ActivityId, PeerId, Timestamp, WorkspaceId};
 use ledger::Ledger;
@@ -26,6 +26,7 @@ mod error;
 mod inbox;
 mod leases;
 mod ledger;
+mod mark;
 mod open;
 mod outbox_row;
 mod outgoing;
@@ -39,6 +40,7 @@ mod settle;
 mod shape;
 mod shared;
 mod wake;
+mod wal;
 
 #[cfg(test)]
 mod fixture;
@@ -163,22 +165,22 @@ impl Journal {
         self.write(move |ledger| ledger.announce(&text, &name)).await
     }
 
-    /// Removes what was handled more than 30 days ago, in small steps; answers how many rows went. Call it now and then.
+    /// Whether this journal replaced a damaged one whose messages were not looked for yet: true until
+    /// [`Self::recovery_done`], whichever process asks. A commit of a [`Batch`] with `recovered` lists what is found.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn prune(&self) -> Result<usize, JournalError> {
-        let mut removed = 0;
-        while self.read(|ledger| ledger.has_old_rows()).await? {
-            let step = self.write(|ledger| ledger.prune_step()).await?;
-            let inner = self.inner.clone();
-            blocking(move || inner.store().shrink(retention::SHRINK_PAGES)).await?;
-            removed += step;
-            if step < retention::STEP {
-                break;
-            }
-        }
-        Ok(removed)
+    pub async fn recovery_wanted(&self) -> Result<bool, JournalError> {
+        self.read(|ledger| Ok(scope::lost(ledger.conn, ledger.scope)?.is_some()))
+            .await
+    }
+
+    /// The messages of the damaged journal that were still to be had are committed.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn recovery_done(&self) -> Result<(), JournalError> {
+        self.write(|ledger| scope::looked_for(ledger.conn, ledger.scope)).await
     }
 
     // ---- reading: every process ----
@@ -262,6 +264,14 @@ impl Journal {
     /// See [`JournalError`].
     pub async fn counts(&self) -> Result<Counts, JournalError> {
         self.read(|ledger| ledger.counts()).await
+    }
+
+    /// How many messages of each kind are shown to sessions and not acknowledged; reads no text.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn leased_kinds(&self) -> Result<Vec<(Kind, u64)>, JournalError> {
+        self.read(|ledger| ledger.leased_kinds()).await
     }
 
     // ---- outbox ----

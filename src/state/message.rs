@@ -27,6 +27,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::CanvasUser,
+        Self::PeerAgent,
+        Self::DelegationResult,
+        Self::Upload,
+        Self::System,
+        Self::Broadcast,
+        Self::Request,
+    ];
+
     /// The wire form.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -111,7 +111,7 @@ mod tests {
                 &["workspace_id", "task"],
             ),
             ("get_workspace_info", &["source_workspace_id"], &[]),
-            ("inbox_peek", &["activity_id", "limit", "offset"], &[]),
+            ("inbox_peek", &["activity_id", "limit", "offset", "state"], &[]),
             ("inbox_pop", &["activity_id"], &["activity_id"]),
             ("list_peers", &["offset", "source_workspace_id"], &[]),
             ("reply_to_message", &["activity_id", "text"], &["activity_id", "text"]),

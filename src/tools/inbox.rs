@@ -16,7 +16,7 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::state::health::Trouble;
 use crate::state::journal::{Counts, Popped};
-use crate::state::message::Entry;
+use crate::state::message::{Entry, State};
 use crate::types::ActivityId;
 
 /// Adds the tools of this file.
@@ -118,20 +118,43 @@ fn whole_if_possible(secs: f64) -> Number {
 }
 
 /// Look at the messages that are not acknowledged yet, oldest first, without taking any: waiting ones and those being
-/// worked on, marked by state. With activity_id: one message, and with offset the further text of a long one.
+/// worked on, marked by state. With activity_id: one message, and with offset the further text of a long one. With state:
+/// messages that are no longer offered, newest first; inbox_pop acknowledges those that were set aside or recovered.
 #[derive(Deserialize, JsonSchema)]
 struct InboxPeek {
     /// At most so many messages; 10 when left out.
     limit: Option<i64>,
     /// Only this message, whatever its state.
     activity_id: Option<ActivityId>,
-    /// With activity_id: where its text goes on, the next_offset of the result before.
+    /// Instead of the waiting ones: those set aside, those recovered after a damaged journal, or those done.
+    state: Option<Shelf>,
+    /// With activity_id: where its text goes on, the next_offset of the result before. With state: how many of the newest
+    /// messages to pass over.
     offset: Option<u64>,
+}
+
+/// Messages that are kept but not offered.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Shelf {
+    Aside,
+    Recovered,
+    Done,
+}
+
+impl From<Shelf> for State {
+    fn from(shelf: Shelf) -> Self {
+        match shelf {
+            Shelf::Aside => Self::Aside,
+            Shelf::Recovered => Self::Recovered,
+            Shelf::Done => Self::Done,
+        }
+    }
 }
 
 #[derive(Default, Serialize, JsonSchema)]
 struct Inbox {
-    /// Oldest first.
+    /// Oldest first; newest first when a state was asked for.
     messages: Vec<MessageView>,
     /// How many of those asked for did not fit into this result.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,8 +176,13 @@ struct CountsView {
     new: u64,
     /// Shown to a session and not acknowledged.
     leased: u64,
-    /// Handed out again and again without being acknowledged; kept, but no longer offered.
+    /// Handed out again and again without being acknowledged; kept, but no longer offered. See inbox_peek(state="aside").
     aside: u64,
+    /// Read again after a damaged journal was replaced; not offered, as some may have been answered before. See
+    /// inbox_peek(state="recovered").
+    recovered: u64,
+    /// Damaged on this computer's disk and therefore not shown.
+    damaged: u64,
 }
 
 impl From<Counts> for CountsView {
@@ -163,6 +191,8 @@ impl From<Counts> for CountsView {
             new: counts.new,
             leased: counts.leased,
             aside: counts.aside,
+            recovered: counts.recovered,
+            damaged: counts.damaged,
         }
     }
 }
@@ -180,6 +210,12 @@ impl Tool<Context> for InboxPeek {
             });
         }
         if let Some(id) = &self.activity_id {
+            if self.state.is_some() {
+                return Err(ToolError::argument(
+                    "state",
+                    "must be left out with activity_id, which finds a message in any state",
+                ));
+            }
             let Some(entry) = context.journal.find(id).await? else {
                 return Err(ToolError::failed(
                     "NOT_FOUND",
@@ -193,13 +229,20 @@ impl Tool<Context> for InboxPeek {
                 ..Inbox::default()
             });
         }
-        if self.offset.is_some() {
-            return Err(ToolError::argument(
-                "offset",
-                "needs activity_id: it pages the text of one message",
-            ));
-        }
-        let entries = context.journal.peek(limit(self.limit)).await?;
+        let limit = limit(self.limit);
+        let entries = match (self.state, self.offset) {
+            (Some(shelf), offset) => {
+                let offset = u32::try_from(offset.unwrap_or(0)).unwrap_or(u32::MAX);
+                context.journal.list(Some(shelf.into()), limit, offset).await?
+            }
+            (None, None) => context.journal.peek(limit).await?,
+            (None, Some(_)) => {
+                return Err(ToolError::argument(
+                    "offset",
+                    "needs activity_id, to page the text of one message, or state, to page a list",
+                ));
+            }
+        };
         let (messages, omitted) = listing(&entries, LIST_LIMIT);
         Ok(Inbox {
             messages,
@@ -286,88 +329,4 @@ impl Tool<Context> for InboxPop {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mcp::answer::RESULT_LIMIT;
-    use crate::state::message::Kind;
-    use crate::tools::message::sample;
-    use serde_json::json;
-
-    #[test]
-    fn any_timeout_becomes_one_between_0_and_300() {
-        for (given, secs) in [
-            (json!({}), 45.0),
-            (json!({ "timeout_secs": 0 }), 0.0),
-            (json!({ "timeout_secs": 1.5 }), 1.5),
-            (json!({ "timeout_secs": -3 }), 0.0),
-            (json!({ "timeout_secs": 1e300 }), 300.0),
-            (json!({ "timeout_secs": "20" }), 20.0),
-            (json!({ "timeout_secs": "soon" }), 45.0),
-            (json!({ "timeout_secs": "NaN" }), 45.0),
-            (json!({ "timeout_secs": [1] }), 45.0),
-        ] {
-            let tool: WaitForMessage = serde_json::from_value(given.clone()).unwrap();
-            assert!((tool.secs() - secs).abs() < f64::EPSILON, "{given}");
-        }
-    }
-
-    #[test]
-    fn a_timeout_looks_as_it_always_did() {
-        let result = |secs| NextMessage {
-            timeout: Some(true),
-            timeout_secs: Some(whole_if_possible(secs)),
-            ..NextMessage::default()
-        };
-        assert_eq!(
-            serde_json::to_value(result(45.0)).unwrap(),
-            json!({ "timeout": true, "timeout_secs": 45 })
-        );
-        assert_eq!(
-            serde_json::to_value(result(0.5)).unwrap(),
-            json!({ "timeout": true, "timeout_secs": 0.5 })
-        );
-    }
-
-    #[test]
-    fn a_message_is_the_result_itself() {
-        let result = NextMessage {
-            message: Some(MessageView::whole(&sample(Kind::CanvasUser, "hello"))),
-            ..NextMessage::default()
-        };
-        let shown = serde_json::to_value(result).unwrap();
-        assert_eq!(
-            (&shown["activity_id"], &shown["text"], &shown["kind"]),
-            (&json!("a-1"), &json!("hello"), &json!("canvas_user"))
-        );
-        assert!(shown.get("timeout").is_none());
-    }
-
-    #[test]
-    fn nonsense_limits_are_ten() {
-        for (asked, expected) in [
-            (None, 10),
-            (Some(0), 10),
-            (Some(-1), 10),
-            (Some(1), 1),
-            (Some(i64::MAX), 200),
-        ] {
-            assert_eq!(limit(asked), expected);
-        }
-    }
-
-    #[test]
-    fn long_messages_are_shortened_and_hide_none_behind_them() {
-        let long = sample(Kind::PeerAgent, &"x".repeat(100_000));
-        let short = sample(Kind::PeerAgent, "short");
-        let entries = [long.clone(), long, short.clone()];
-        let (shown, omitted) = listing(&entries, LIST_LIMIT);
-        assert_eq!((shown.len(), omitted), (3, 0));
-        assert_eq!(serde_json::to_value(&shown[2]).unwrap()["text"], "short");
-        assert_eq!(serde_json::to_value(&shown[1]).unwrap()["text_truncated"], true);
-        assert!(serde_json::to_string(&shown).unwrap().len() < RESULT_LIMIT);
-
-        let many = vec![short; 200];
-        let (shown, omitted) = listing(&many, LIST_LIMIT);
-        assert!(omitted > 0 && shown.len() + omitted == 200);
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::support::{World, bare_command, start, until};
 
 /// Runs the binary to its end; exit code, stdout lines, stderr.
-async fn run_to_end(command: tokio::process::Command) -> (i32, Vec<String>, String) {
+pub async fn run_to_end(command: tokio::process::Command) -> (i32, Vec<String>, String) {
     let mut child = McpChild::spawn(command).unwrap();
     let (status, complaints) = child.wait().await.unwrap();
     (status.code().unwrap_or(-1), child.lines(), complaints)

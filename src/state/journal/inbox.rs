@@ -13,6 +13,9 @@ use super::shape::{Counts, Popped};
 use crate::state::message::{Entry, Kind, Message, State};
 use crate::types::{ActivityId, PeerId, Timestamp};
 
+/// How the ids of this daemon's own messages begin; the platform's are UUIDs.
+pub(super) const LOCAL: &str = "local:";
+
 /// Answers that a running call waits for: it returns them itself, so nobody else is shown them meanwhile.
 #[derive(Default)]
 struct Withheld {
@@ -297,6 +300,22 @@ impl Ledger<'_> {
         Ok(counts)
     }
 
+    /// How many messages of each kind are shown to a session right now. An unreadable kind counts as `system`.
+    pub(super) fn leased_kinds(&self) -> Result<Vec<(Kind, u64)>, JournalError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT kind, count(*) FROM message WHERE scope = ?1 AND state = 'leased' GROUP BY kind ORDER BY kind",
+        )?;
+        let mut rows = statement.query([self.scope])?;
+        let mut kinds = Vec::new();
+        while let Some(row) = rows.next()? {
+            let word: String = row.get(0).unwrap_or_default();
+            let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == word);
+            let count = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+            kinds.push((kind.unwrap_or(Kind::System), count));
+        }
+        Ok(kinds)
+    }
+
     /// Puts a message of this daemon itself into the inbox, once for each `name`. `false`: it was said before.
     pub(super) fn announce(&self, text: &str, name: &str) -> Result<bool, JournalError> {
         let first = self
@@ -306,7 +325,7 @@ impl Ledger<'_> {
         if first == 0 {
             return Ok(false);
         }
-        let id = format!("local:{}", Uuid::new_v4());
+        let id = format!("{LOCAL}{}", Uuid::new_v4());
         let message = Message {
             activity_id: ActivityId::parse(&id).expect("a prefix and a UUID are an activity id"),
             kind: Kind::System,

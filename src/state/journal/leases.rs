@@ -3,9 +3,9 @@
 use rusqlite::params;
 
 use super::error::JournalError;
+use super::inbox::LOCAL;
 use super::ledger::Ledger;
 use crate::state::clock::BootInstant;
-use crate::state::message::Kind;
 
 /// After this many leases that ran out a message is set aside.
 const RUN_OUT_LIMIT: u32 = 5;
@@ -97,20 +97,20 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// Our own announcements are not announced again.
+    /// Our own announcements are not announced again; the platform's notes are.
     fn announce_aside(&self, message: &Overdue) -> Result<(), JournalError> {
         tracing::warn!(
             activity_id = message.activity_id,
             "set aside after {RUN_OUT_LIMIT} leases that ran out"
         );
-        if message.kind == Kind::System.as_str() {
+        let id = &message.activity_id;
+        if id.starts_with(LOCAL) {
             return Ok(());
         }
-        let id = &message.activity_id;
         let text = format!(
             "Message {id} ({kind}) was shown {RUN_OUT_LIMIT} times without being acknowledged and is now set aside. \
-             It is kept: read it with inbox_peek(activity_id=\"{id}\"), or have it offered again with \
-             `molecule-mcp inbox requeue {id}`.",
+             It is kept: read it with inbox_peek(activity_id=\"{id}\"), answer it with reply_to_message or acknowledge it \
+             with inbox_pop; inbox_peek(state=\"aside\") lists all that were set aside.",
             kind = message.kind,
         );
         // A message that was requeued and is set aside again is told again.

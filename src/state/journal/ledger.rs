@@ -69,17 +69,19 @@ pub(super) struct Ledger<'a> {
 }
 
 impl Store {
-    /// Opens the journal of a folder for one workspace; also answers where a damaged predecessor was put.
+    /// Opens the journal of a folder for one workspace; also answers where a damaged predecessor was put, and whether the
+    /// last commits of a killed process were lost.
     pub(super) fn open(
         dir: &Path,
         origin: &str,
         workspace: &WorkspaceId,
         settings: &Settings,
-    ) -> Result<(Self, Option<PathBuf>), JournalError> {
+    ) -> Result<(Self, Option<PathBuf>, bool), JournalError> {
         let Opened {
             mut conn,
             path,
             replaced,
+            cut,
             lock,
         } = open::open(dir)?;
         let place = Place::of(path);
@@ -96,7 +98,7 @@ impl Store {
             lease: settings.lease,
             clock: settings.clock.clone(),
         };
-        Ok((store, replaced))
+        Ok((store, replaced, cut))
     }
 
     pub(super) fn sessions(&self) -> &Sessions {

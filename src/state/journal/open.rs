@@ -5,7 +5,7 @@
 //! locks within the process.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,9 @@ use chrono::Utc;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::JournalError;
+use super::mark::Mark;
 use super::schema::{self, Standing};
-use super::scope;
+use super::{scope, wal};
 use crate::state::lock::open_private;
 
 /// How long to wait for another process's write or for its replacement of a damaged file.
@@ -31,6 +32,8 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
     /// Where a damaged predecessor was put.
     pub(super) replaced: Option<PathBuf>,
+    /// Whether commits at the end of the write-ahead file were lost with it.
+    pub(super) cut: bool,
     /// Held shared for as long as the connection lives.
     pub(super) lock: File,
 }
@@ -43,15 +46,18 @@ pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
     // SQLite refuses links anywhere in the path; only links to our own files are none of anybody's business.
     let dir = fs::canonicalize(dir)?;
     let path = dir.join("molecule.db");
+    let lock_path = dir.join("molecule.db.lock");
     let mut replaced = None;
+    let cut = is_cut(&path, &lock_path);
     for _ in 0..3 {
-        let mut lock = lock_shared(&dir.join("molecule.db.lock"))?;
+        let mut lock = lock_shared(&lock_path)?;
         match patiently(|| prepare(&path, &mut lock)) {
             Ok(conn) => {
                 return Ok(Opened {
                     conn,
                     path,
                     replaced,
+                    cut,
                     lock,
                 });
             }
@@ -65,6 +71,13 @@ pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
     Err(JournalError::Damaged(
         "it was replaced several times and is damaged again; check the disk".to_owned(),
     ))
+}
+
+/// Whether the write-ahead file that a killed process left behind lost commits. SQLite drops them without a word, so this
+/// looks first; where another process has the file open, that one has looked.
+fn is_cut(path: &Path, lock: &Path) -> bool {
+    let alone = open_private(lock).ok().filter(|lock| lock.try_lock().is_ok());
+    alone.is_some() && wal::has_lost_commits(&with_suffix(path, "-wal")).unwrap_or(false)
 }
 
 /// Repeats while another process is in the middle of making, replacing or recovering the file.
@@ -92,8 +105,8 @@ fn lock_shared(path: &Path) -> Result<File, JournalError> {
 }
 
 fn prepare(path: &Path, lock: &mut File) -> Result<Connection, JournalError> {
-    // Read before the database: once it is set, the tables are there for everyone to see.
-    let was_made = ensure_file(path, lock)?;
+    // Read before the database: once it says so, the tables are there for everyone to see.
+    let mark = ensure_file(path, lock)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(PATIENCE)?;
@@ -104,7 +117,7 @@ fn prepare(path: &Path, lock: &mut File) -> Result<Connection, JournalError> {
     let standing = schema::standing(&snapshot)?;
     drop(snapshot);
     if standing == Standing::Empty {
-        if was_made {
+        if mark == Mark::Made {
             return Err(JournalError::Damaged("it is empty although it was in use".to_owned()));
         }
         // Only an empty file can still be told to give space back.
@@ -114,26 +127,21 @@ fn prepare(path: &Path, lock: &mut File) -> Result<Connection, JournalError> {
     if standing != Standing::Empty {
         check(&conn, path)?;
     }
-    schema::migrate(&mut conn)?;
+    schema::migrate(&mut conn, mark.lost())?;
     schema::compare(&conn)?;
     scope::check_all(&conn)?;
-    if !was_made {
-        lock.write_all(b"made")?;
+    if mark != Mark::Made {
+        Mark::Made.write(lock)?;
     }
     Ok(conn)
 }
 
-/// Makes an empty 0600 file where there is none; answers whether the one that is there was already in use.
-///
-/// The lock file remembers that, so that a file cut to nothing is not mistaken for a first start.
-fn ensure_file(path: &Path, lock: &mut File) -> Result<bool, JournalError> {
+/// Makes an empty 0600 file where there is none; answers what is known of it.
+fn ensure_file(path: &Path, lock: &mut File) -> Result<Mark, JournalError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => {
             tighten(path, &found);
-            let mut mark = String::new();
-            io::Seek::rewind(lock)?;
-            let _ = lock.read_to_string(&mut mark);
-            Ok(!mark.is_empty())
+            Ok(Mark::read(lock)?)
         }
         Ok(found) => Err(JournalError::Disk(format!(
             "{} is {}; remove it",
@@ -145,19 +153,20 @@ fn ensure_file(path: &Path, lock: &mut File) -> Result<bool, JournalError> {
             }
         ))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            lock.set_len(0)?;
-            io::Seek::rewind(lock)?;
+            let mut mark = Mark::read(lock)?;
+            if mark == Mark::Made {
+                mark = Mark::Fresh;
+                mark.write(lock)?;
+            }
             let dir = path.parent().unwrap_or(Path::new("."));
             let draft = tempfile::NamedTempFile::with_prefix_in(".molecule.db.", dir)?.into_temp_path();
             match draft.persist_noclobber(path) {
-                Ok(()) => Ok(false),
-                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Ok(()) => {}
+                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {}
                 // Some file systems have neither links nor a rename that replaces nothing.
-                Err(_) => {
-                    open_private(path)?;
-                    Ok(false)
-                }
+                Err(_) => drop(open_private(path)?),
             }
+            Ok(mark)
         }
         Err(error) => Err(error.into()),
     }
@@ -233,7 +242,8 @@ fn set_aside(path: &Path, lock: &mut File, why: &str) -> Result<Option<PathBuf>,
     outcome
 }
 
-/// The database goes first: a log without its database is dropped by SQLite, a database without its log is older.
+/// The database goes first: a log without its database is dropped by SQLite, a database without its log is older. Before
+/// that its new name is written down, so that a process that dies here leaves no file that seems to be a first start's.
 fn rename_all(path: &Path, lock: &mut File) -> Result<PathBuf, JournalError> {
     let stamp = Utc::now().format("%Y%m%dT%H%M%SZ");
     let aside = (1..)
@@ -244,6 +254,9 @@ fn rename_all(path: &Path, lock: &mut File) -> Result<PathBuf, JournalError> {
         .map(|name| path.with_file_name(name))
         .find(|candidate| fs::symlink_metadata(candidate).is_err())
         .expect("some number is free");
+    let name = aside.file_name().unwrap_or_default().to_string_lossy();
+    Mark::Lost(name.into_owned()).write(lock)?;
+    lock.sync_all()?;
     fs::rename(path, &aside)?;
     for suffix in ["-wal", "-shm", "-journal"] {
         match fs::rename(with_suffix(path, suffix), with_suffix(&aside, suffix)) {
@@ -251,8 +264,6 @@ fn rename_all(path: &Path, lock: &mut File) -> Result<PathBuf, JournalError> {
             _ => {}
         }
     }
-    lock.set_len(0)?;
-    io::Seek::rewind(lock)?;
     Ok(aside)
 }
 
@@ -341,8 +352,29 @@ mod tests {
         let (dir, path) = in_new_dir();
         drop(open(dir.path()).unwrap());
         fs::remove_file(&path).unwrap();
-        assert!(open(dir.path()).unwrap().replaced.is_none());
-        assert!(open(dir.path()).unwrap().replaced.is_none());
+        for _ in 0..2 {
+            let opened = open(dir.path()).unwrap();
+            assert!(opened.replaced.is_none());
+            assert_eq!(schema::lost(&opened.conn).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_death_between_setting_a_file_aside_and_making_its_successor_is_not_forgotten() {
+        for made in [false, true] {
+            let (dir, path) = in_new_dir();
+            drop(open(dir.path()).unwrap());
+            let mut lock = lock_shared(&dir.path().join("molecule.db.lock")).unwrap();
+            let aside = rename_all(&path, &mut lock).unwrap();
+            if made {
+                fs::write(&path, "").unwrap();
+            }
+            drop(lock);
+            let opened = open(dir.path()).unwrap();
+            assert!(opened.replaced.is_none(), "it was replaced before");
+            let name = aside.file_name().unwrap().to_str();
+            assert_eq!(schema::lost(&opened.conn).unwrap().as_deref(), name, "{made}");
+        }
     }
 
     #[test]

@@ -3,15 +3,21 @@
 //! States are words, not numbers: no flipped bit turns one of them into another, so a damaged state never passes for an
 //! acknowledgement or for a message that is still to be shown.
 
-use rusqlite::{Connection, TransactionBehavior};
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::error::JournalError;
+use crate::types::Timestamp;
 
 /// `application_id` of our files: "MoJr".
 const APPLICATION_ID: i64 = 0x4d6f_4a72;
 
 /// One script for each schema version, oldest first. Never change one that was released; add the next.
 const STEPS: &[&str] = &[FIRST];
+
+/// How long after a damaged file was replaced its messages are looked for.
+const LOOKED_FOR_MICROS: i64 = 7 * 24 * 60 * 60 * 1_000_000;
 
 /// The newest schema this program knows.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
@@ -29,6 +35,8 @@ CREATE TABLE scope (
     workspace TEXT NOT NULL,
     cursor TEXT,
     last_poll INTEGER,
+    -- The damaged file whose messages are still to be looked for, if there is one.
+    lost TEXT,
     crc INTEGER NOT NULL,
     UNIQUE (origin, workspace)
 );
@@ -145,11 +153,11 @@ pub(super) fn standing(conn: &Connection) -> Result<Standing, JournalError> {
     Ok(Standing::Version(version))
 }
 
-/// Brings a file up to the newest schema, in one transaction.
+/// Brings a file up to the newest schema, in one transaction. A new one remembers the name of the damaged file it replaces.
 ///
 /// # Errors
 /// When nothing was changed.
-pub(super) fn migrate(conn: &mut Connection) -> Result<(), JournalError> {
+pub(super) fn migrate(conn: &mut Connection, lost: Option<&str>) -> Result<(), JournalError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been faster.
     let from = match standing(&tx)? {
@@ -165,31 +173,56 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), JournalError> {
         tx.pragma_update(None, "user_version", version)?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
+    if from == 0
+        && let Some(lost) = lost
+    {
+        tx.execute(
+            "INSERT INTO meta (name, value) VALUES ('lost:' || ?1, ?2)",
+            params![lost, Timestamp::now().0],
+        )?;
+    }
     tx.commit()?;
     Ok(())
 }
 
-/// Compares the tables and indexes of a migrated file with what the steps make of an empty one.
+/// The name of the damaged file that this one replaced less than seven days ago: older messages are not looked for.
 ///
 /// # Errors
-/// `Damaged` when they differ.
+/// See [`JournalError`].
+pub(super) fn lost(conn: &Connection) -> Result<Option<String>, JournalError> {
+    Ok(conn
+        .query_row(
+            "SELECT substr(name, 6) FROM meta WHERE name GLOB 'lost:*' AND value > ?1",
+            [Timestamp::now().plus_micros(-LOOKED_FOR_MICROS).0],
+            |row| row.get(0),
+        )
+        .optional()?)
+}
+
+/// Compares the tables and indexes of a migrated file with what the steps make of an empty one. What a person or another
+/// tool has added to the file does no harm.
+///
+/// # Errors
+/// `Damaged` when one of ours is missing or differs.
 pub(super) fn compare(conn: &Connection) -> Result<(), JournalError> {
     let reference = Connection::open_in_memory()?;
     for step in STEPS {
         reference.execute_batch(step)?;
     }
-    if definitions(conn)? == definitions(&reference)? {
-        Ok(())
-    } else {
-        Err(JournalError::Damaged(
-            "its tables are not what this program makes".to_owned(),
-        ))
+    let found = definitions(conn)?;
+    match definitions(&reference)?
+        .iter()
+        .find(|(name, sql)| found.get(*name) != Some(*sql))
+    {
+        None => Ok(()),
+        Some((name, _)) => Err(JournalError::Damaged(format!(
+            "its {name} is missing or not what this program makes"
+        ))),
     }
 }
 
-fn definitions(conn: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
-    // `sqlite_stat` tables would only come from another tool's ANALYZE, and do no harm.
-    conn.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_stat%' ESCAPE '\\' ORDER BY name")?
+fn definitions(conn: &Connection) -> rusqlite::Result<HashMap<String, String>> {
+    conn.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
@@ -200,7 +233,7 @@ mod tests {
 
     fn migrated() -> Connection {
         let mut conn = Connection::open_in_memory().unwrap();
-        migrate(&mut conn).unwrap();
+        migrate(&mut conn, None).unwrap();
         conn
     }
 
@@ -208,9 +241,10 @@ mod tests {
     fn an_empty_file_becomes_the_newest_version_and_stays_so() {
         let mut conn = Connection::open_in_memory().unwrap();
         assert_eq!(standing(&conn).unwrap(), Standing::Empty);
-        migrate(&mut conn).unwrap();
+        migrate(&mut conn, Some("first")).unwrap();
         assert_eq!(standing(&conn).unwrap(), Standing::Version(KNOWN));
-        migrate(&mut conn).unwrap();
+        migrate(&mut conn, Some("second")).unwrap();
+        assert_eq!(lost(&conn).unwrap().as_deref(), Some("first"), "what it was made after");
         compare(&conn).unwrap();
     }
 
@@ -231,11 +265,34 @@ mod tests {
         for change in [
             "DROP INDEX message_by_state",
             "ALTER TABLE outbox RENAME COLUMN detail TO detaim",
-            "CREATE TABLE extra (x)",
+            "ALTER TABLE alias RENAME TO aliaz",
         ] {
             let conn = migrated();
             conn.execute_batch(change).unwrap();
             assert!(matches!(compare(&conn), Err(JournalError::Damaged(_))), "{change}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_added_is_no_damage() {
+        let conn = migrated();
+        conn.execute_batch(
+            "CREATE TABLE extra (x); CREATE INDEX mine ON message (at); ANALYZE;
+             CREATE VIEW waiting AS SELECT * FROM message WHERE state = 'new';",
+        )
+        .unwrap();
+        compare(&conn).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_file_is_looked_for_during_seven_days() {
+        let conn = migrated();
+        assert_eq!(lost(&conn).unwrap(), None);
+        for (days, expected) in [(6, Some("it")), (8, None)] {
+            let at = Timestamp::now().plus_micros(-days * 24 * 3600 * 1_000_000);
+            conn.execute("INSERT OR REPLACE INTO meta VALUES ('lost:it', ?1)", [at.0])
+                .unwrap();
+            assert_eq!(lost(&conn).unwrap().as_deref(), expected, "{days}");
         }
     }
 

@@ -1,8 +1,10 @@
-//! The row of one platform origin and workspace: saved cursor and time of the last good poll, under a checksum.
+//! The row of one platform origin and workspace: saved cursor, time of the last good poll, and whether messages of a damaged
+//! file are still to be looked for, under a checksum.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::JournalError;
+use super::schema;
 use super::shape::Cursor;
 use crate::types::{ActivityId, Timestamp, WorkspaceId};
 
@@ -12,12 +14,21 @@ struct ScopeRow {
     workspace: String,
     cursor: Option<String>,
     last_poll: Option<i64>,
+    lost: Option<String>,
 }
+
+/// The columns that [`ScopeRow::read`] reads, in its order.
+const COLUMNS: &str = "origin, workspace, cursor, last_poll, lost, crc";
 
 impl ScopeRow {
     fn seal(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
-        for part in [Some(&self.origin), Some(&self.workspace), self.cursor.as_ref()] {
+        for part in [
+            Some(&self.origin),
+            Some(&self.workspace),
+            self.cursor.as_ref(),
+            self.lost.as_ref(),
+        ] {
             hasher.update(part.map_or("-", |part| part.as_str()).as_bytes());
             hasher.update(&[0]);
         }
@@ -31,8 +42,9 @@ impl ScopeRow {
             workspace: row.get(1)?,
             cursor: row.get(2)?,
             last_poll: row.get(3)?,
+            lost: row.get(4)?,
         };
-        Ok((found, row.get(4)?))
+        Ok((found, row.get(5)?))
     }
 }
 
@@ -42,7 +54,7 @@ fn damaged() -> JournalError {
 
 /// Checks every row: one flipped bit in a workspace's name would hide all its messages.
 pub(super) fn check_all(conn: &Connection) -> Result<(), JournalError> {
-    let mut statement = conn.prepare("SELECT origin, workspace, cursor, last_poll, crc FROM scope")?;
+    let mut statement = conn.prepare(&format!("SELECT {COLUMNS} FROM scope"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (found, crc) = ScopeRow::read(row)?;
@@ -53,7 +65,8 @@ pub(super) fn check_all(conn: &Connection) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// The id of the row, made if need be.
+/// The id of the row, made if need be: in a file that replaced a damaged one, with the note that its messages are to be
+/// looked for.
 pub(super) fn find_or_make(conn: &Connection, origin: &str, workspace: &WorkspaceId) -> Result<i64, JournalError> {
     let find = || {
         conn.query_row(
@@ -71,17 +84,18 @@ pub(super) fn find_or_make(conn: &Connection, origin: &str, workspace: &Workspac
         workspace: workspace.as_str().to_owned(),
         cursor: None,
         last_poll: None,
+        lost: schema::lost(conn)?,
     };
     conn.execute(
-        "INSERT OR IGNORE INTO scope (origin, workspace, crc) VALUES (?1, ?2, ?3)",
-        params![row.origin, row.workspace, row.seal()],
+        "INSERT OR IGNORE INTO scope (origin, workspace, lost, crc) VALUES (?1, ?2, ?3, ?4)",
+        params![row.origin, row.workspace, row.lost, row.seal()],
     )?;
     find()?.ok_or_else(damaged)
 }
 
 fn load(conn: &Connection, scope: i64) -> Result<ScopeRow, JournalError> {
     let (row, crc) = conn
-        .prepare_cached("SELECT origin, workspace, cursor, last_poll, crc FROM scope WHERE id = ?1")?
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM scope WHERE id = ?1"))?
         .query_row([scope], ScopeRow::read)
         .optional()?
         .ok_or_else(damaged)?;
@@ -120,8 +134,26 @@ pub(super) fn set_progress(
     if let Some(polled) = polled {
         row.last_poll = Some(polled.0);
     }
-    conn.prepare_cached("UPDATE scope SET cursor = ?2, last_poll = ?3, crc = ?4 WHERE id = ?1")?
-        .execute(params![scope, row.cursor, row.last_poll, row.seal()])?;
+    save(conn, scope, &row)
+}
+
+fn save(conn: &Connection, scope: i64, row: &ScopeRow) -> Result<(), JournalError> {
+    conn.prepare_cached("UPDATE scope SET cursor = ?2, last_poll = ?3, lost = ?4, crc = ?5 WHERE id = ?1")?
+        .execute(params![scope, row.cursor, row.last_poll, row.lost, row.seal()])?;
+    Ok(())
+}
+
+/// The name of the damaged file whose messages are still to be looked for.
+pub(super) fn lost(conn: &Connection, scope: i64) -> Result<Option<String>, JournalError> {
+    Ok(load(conn, scope)?.lost)
+}
+
+/// They were looked for.
+pub(super) fn looked_for(conn: &Connection, scope: i64) -> Result<(), JournalError> {
+    let mut row = load(conn, scope)?;
+    if row.lost.take().is_some() {
+        save(conn, scope, &row)?;
+    }
     Ok(())
 }
 
@@ -131,7 +163,7 @@ mod tests {
 
     fn with_scope() -> (Connection, i64) {
         let mut conn = Connection::open_in_memory().unwrap();
-        super::super::schema::migrate(&mut conn).unwrap();
+        schema::migrate(&mut conn, Some("damaged")).unwrap();
         let workspace = WorkspaceId::parse("w").unwrap();
         let scope = find_or_make(&conn, "http://o", &workspace).unwrap();
         assert_eq!(find_or_make(&conn, "http://o", &workspace).unwrap(), scope);
@@ -157,12 +189,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_lost_is_remembered_by_each_workspace_until_it_was_looked_for() {
+        let (conn, scope) = with_scope();
+        let other = find_or_make(&conn, "http://o", &WorkspaceId::parse("v").unwrap()).unwrap();
+        set_progress(&conn, scope, None, Some(Timestamp(9))).unwrap();
+        for _ in 0..2 {
+            looked_for(&conn, other).unwrap();
+            assert_eq!(lost(&conn, scope).unwrap().as_deref(), Some("damaged"));
+            assert_eq!(lost(&conn, other).unwrap(), None);
+        }
+        check_all(&conn).unwrap();
+    }
+
+    #[test]
     fn a_changed_row_is_damage() {
         for change in [
             "UPDATE scope SET workspace = 'v'",
             "UPDATE scope SET cursor = '[\"b\",7,null]'",
             "UPDATE scope SET last_poll = 8",
             "UPDATE scope SET last_poll = NULL",
+            "UPDATE scope SET lost = NULL",
         ] {
             let (conn, scope) = with_scope();
             set_progress(&conn, scope, None, Some(Timestamp(9))).unwrap();

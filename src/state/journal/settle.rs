@@ -26,9 +26,13 @@ enum Verdict {
 /// What a message says about the delegations that it names; `None`: nothing.
 fn verdict(message: &Message) -> Option<Verdict> {
     match message.kind {
-        Kind::DelegationResult if message.status.as_deref() == Some("error") => Some(Verdict::Failed),
-        Kind::DelegationResult if is_queued_envelope(&message.text) => Some(Verdict::Delivered),
-        Kind::DelegationResult => Some(Verdict::Answered),
+        Kind::DelegationResult => Some(match message.status.as_deref() {
+            None | Some("completed") if is_queued_envelope(&message.text) => Verdict::Delivered,
+            None | Some("completed") => Verdict::Answered,
+            Some("pending" | "dispatched" | "queued") => Verdict::Delivered,
+            // `error`, and whatever else a platform calls it: an answer is never called anything but good.
+            Some(_) => Verdict::Failed,
+        }),
         // A peer's own task can carry the id of a delegation, too: only a reply says so, or expects none.
         Kind::PeerAgent => {
             let is_reply = message.in_reply_to.is_some()
@@ -184,6 +188,12 @@ mod tests {
             ("{\"status\":\"queued\"", None, Verdict::Answered),
             ("the word queued", None, Verdict::Answered),
             ("boom", Some("error"), Verdict::Failed),
+            ("", Some("timeout"), Verdict::Failed),
+            ("boom", Some("failed"), Verdict::Failed),
+            ("{\"queued\":true}", Some("failed"), Verdict::Failed),
+            ("done", Some("completed"), Verdict::Answered),
+            ("{\"queued\":true}", Some("completed"), Verdict::Delivered),
+            ("", Some("dispatched"), Verdict::Delivered),
         ] {
             let mut message = base(Kind::DelegationResult);
             message.text = text.to_owned();

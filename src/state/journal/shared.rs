@@ -11,6 +11,7 @@ use tokio::task;
 
 use super::error::JournalError;
 use super::ledger::{Awaited, Ledger, Store};
+use super::scope;
 use super::shape::Settings;
 use super::wake::Wake;
 use crate::state::message::Entry;
@@ -35,7 +36,7 @@ impl Inner {
         workspace: &WorkspaceId,
         settings: &Settings,
     ) -> Result<Arc<Self>, JournalError> {
-        let (store, replaced) = Store::open(dir, origin, workspace, settings)?;
+        let (store, replaced, cut) = Store::open(dir, origin, workspace, settings)?;
         let woken = Arc::new(Notify::new());
         let inner = Self {
             session: store.sessions().id().to_owned(),
@@ -46,13 +47,24 @@ impl Inner {
             woken,
             replaced,
         };
-        // The caller learns of it from `replaced` in any case: a full disk must not cost the journal as well.
-        if let Some(kept) = &inner.replaced
-            && let Err(error) = inner.write(|ledger| announce_replacement(ledger, kept))
-        {
-            tracing::warn!(%error, "the inbox could not be told that the journal was replaced");
+        // A full disk must not cost the journal as well: the next process tells it then.
+        if let Err(error) = inner.announce_damage(cut) {
+            tracing::warn!(%error, "the inbox could not be told that the journal was damaged");
         }
         Ok(Arc::new(inner))
+    }
+
+    fn announce_damage(&self, cut: bool) -> Result<(), JournalError> {
+        if cut {
+            tracing::error!(
+                "the end of the journal's write-ahead file is damaged; the last commits before the crash may be lost"
+            );
+            self.write(announce_cut)?;
+        }
+        if let Some(kept) = self.read(|ledger| scope::lost(ledger.conn, ledger.scope))? {
+            self.write(|ledger| announce_replacement(ledger, &kept))?;
+        }
+        Ok(())
     }
 
     /// A panic inside a transaction rolled it back: the store is as sound as before.
@@ -202,12 +214,20 @@ pub(super) async fn look_after(inner: Weak<Inner>, woken: Arc<Notify>, look_ever
     }
 }
 
-fn announce_replacement(ledger: &Ledger<'_>, kept: &Path) -> Result<(), JournalError> {
-    let name = kept.file_name().unwrap_or_default().to_string_lossy();
+fn announce_cut(ledger: &Ledger<'_>) -> Result<(), JournalError> {
+    let text = "The journal of this daemon was damaged at its end when it was not closed properly. The last commits before \
+                that may be lost: messages may be shown again although they were handled, and delegations or replies sent \
+                just before may no longer be known here. Check the disk.";
+    ledger.announce(text, &format!("cut:{}", ledger.wall.0))?;
+    Ok(())
+}
+
+fn announce_replacement(ledger: &Ledger<'_>, name: &str) -> Result<(), JournalError> {
     let text = format!(
         "The journal of this daemon was damaged and was replaced by a new one. The damaged file is kept as {name}. \
-         Messages from the last saved position on are offered again, so some may have been answered already; \
-         delegations and replies that were under way are no longer known here. Check the disk."
+         Messages from the last saved position on are offered again, so some may have been answered already; earlier ones \
+         of the last 7 days are not, and inbox_peek(state=\"recovered\") lists them once they have been read again. \
+         Delegations and replies that were under way are no longer known here. Check the disk."
     );
     ledger.announce(&text, &format!("replaced:{name}"))?;
     Ok(())

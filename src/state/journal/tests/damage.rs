@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fs;
 
 use crate::state::journal::fixture::{Folder, batch, delegate, end, id, lease_name, message};
-use crate::state::journal::{Journal, JournalError, Popped};
+use crate::state::journal::{Batch, Journal, JournalError, Popped};
 use crate::state::message::{Kind, State};
 
 const MESSAGES: i64 = 12;
@@ -131,7 +131,7 @@ async fn a_kill_after_any_commit_keeps_all_that_was_committed() {
         }
         let (_folder, after) = restored(&left_by_a_kill(&folder)).await;
         let after = after.unwrap();
-        assert!(after.replaced().is_none());
+        assert!(after.replaced().is_none() && !after.recovery_wanted().await.unwrap());
         assert_eq!(lease_name(&after).await, Some(format!("m-{n}")));
         assert_eq!(lease_name(&after).await, None);
     }
@@ -151,13 +151,27 @@ async fn a_flipped_bit_in_the_write_ahead_log_alters_no_text() {
         let (_folder, Ok(journal)) = restored(&files).await else {
             continue;
         };
-        while let Ok(Some(entry)) = journal.lease_next().await {
-            if entry.message.kind != Kind::System {
-                let name = entry.message.activity_id.as_str();
-                let n: i64 = name.strip_prefix("m-").unwrap().parse().unwrap();
-                assert_eq!(entry.message, message(name, n), "byte {at}");
+        let (mut shown, mut told) = (0, journal.replaced().is_some());
+        loop {
+            match journal.lease_next().await {
+                Ok(Some(entry)) if entry.message.kind == Kind::System => told = true,
+                Ok(Some(entry)) => {
+                    let name = entry.message.activity_id.as_str();
+                    let n: i64 = name.strip_prefix("m-").unwrap().parse().unwrap();
+                    assert_eq!(entry.message, message(name, n), "byte {at}");
+                    shown += 1;
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    told = true;
+                    break;
+                }
             }
         }
+        assert!(
+            told || shown == MESSAGES,
+            "byte {at}: only {shown} messages, and nothing said"
+        );
     }
 }
 
@@ -179,6 +193,42 @@ async fn a_replaced_journal_says_so_once_and_works() {
     assert!(journal.replaced().is_none());
     assert_eq!(lease_name(&journal).await.as_deref(), Some("a"));
     assert_eq!(lease_name(&journal).await, None);
+}
+
+#[tokio::test]
+async fn after_a_replacement_every_workspace_wants_recovery_until_it_is_done() {
+    let (folder, _) = filled().await;
+    let journal = folder.open().await;
+    assert!(!journal.recovery_wanted().await.unwrap());
+    end(journal).await;
+    fs::write(folder.path().join("molecule.db"), "garbage").unwrap();
+    drop(folder.open().await);
+    // Neither a death before the recovery nor another workspace's recovery ends it.
+    let (ours, theirs) = (folder.open().await, folder.open_for("v").await);
+    theirs.recovery_done().await.unwrap();
+    assert!(ours.recovery_wanted().await.unwrap());
+    assert!(!theirs.recovery_wanted().await.unwrap());
+    let told = theirs.lease_next().await.unwrap().unwrap().message.text;
+    assert!(told.contains("was damaged"), "each workspace is told: {told}");
+    ours.commit(Batch {
+        recovered: true,
+        ..batch([message("old", 0)])
+    })
+    .await
+    .unwrap();
+    ours.recovery_done().await.unwrap();
+    assert_eq!(ours.counts().await.unwrap().recovered, 1);
+    end(ours).await;
+    end(theirs).await;
+    let ours = folder.open().await;
+    assert!(!ours.recovery_wanted().await.unwrap());
+    assert_eq!(ours.lease_next().await.unwrap().unwrap().message.kind, Kind::System);
+    assert_eq!(
+        lease_name(&ours).await,
+        None,
+        "told once, and what was recovered is not offered"
+    );
+    assert_eq!(ours.pop(&id("old")).await.unwrap(), Popped::Removed);
 }
 
 /// Changes stored values behind the journal's back, as a failing disk would while it is open.

@@ -124,6 +124,48 @@ async fn an_announcement_that_nobody_acknowledges_is_not_announced() {
 }
 
 #[tokio::test]
+async fn a_note_of_the_platform_that_is_set_aside_is_announced() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let mut note = message("a", 0);
+    note.kind = Kind::System;
+    journal.commit(batch([note])).await.unwrap();
+    for _ in 1..=5 {
+        assert_eq!(lease_name(&journal).await.as_deref(), Some("a"));
+        folder.time.advance(LEASE);
+    }
+    let told = journal.lease_next().await.unwrap().unwrap().message.text;
+    for part in ["Message a (system)", "inbox_pop", "inbox_peek(state=\"aside\")"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert_eq!(journal.pop(&id("a")).await.unwrap(), Popped::Removed);
+    assert_eq!(journal.counts().await.unwrap().aside, 0);
+}
+
+#[tokio::test]
+async fn what_is_being_worked_on_is_counted_by_kind_however_much_waits_before_it() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    assert!(journal.leased_kinds().await.unwrap().is_empty());
+    let kinds = [Kind::PeerAgent, Kind::CanvasUser, Kind::PeerAgent];
+    let leased = kinds.iter().enumerate().map(|(n, kind)| {
+        let mut message = message(&format!("m-{n}"), 1000);
+        message.kind = *kind;
+        message
+    });
+    journal.commit(batch(leased)).await.unwrap();
+    for _ in kinds {
+        lease_name(&journal).await.unwrap();
+    }
+    let older = (0..60).map(|n| message(&format!("older-{n}"), n));
+    journal.commit(batch(older)).await.unwrap();
+    assert_eq!(
+        journal.leased_kinds().await.unwrap(),
+        [(Kind::CanvasUser, 1), (Kind::PeerAgent, 2)]
+    );
+}
+
+#[tokio::test]
 async fn a_late_acknowledgement_cannot_settle_another_sessions_delivery() {
     let folder = Folder::new();
     let (one, two) = (folder.open().await, folder.open().await);

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::state::journal::fixture::{Folder, START, batch, end, id, lease_name, message};
+use crate::state::journal::fixture::{Folder, START, batch, end, eventually, id, lease_name, message};
 use crate::state::journal::{Batch, Committed, Cursor, Popped};
 use crate::state::message::{Message, State};
 use crate::types::Timestamp;
@@ -208,10 +208,12 @@ async fn handled_things_are_forgotten_after_thirty_days_and_the_file_shrinks() {
     for n in 0..1199 {
         assert_eq!(journal.pop(&id(&format!("m-{n}"))).await.unwrap(), Popped::Removed);
     }
-    folder.time.advance(Duration::from_secs(29 * 24 * 3600));
-    assert_eq!(journal.prune().await.unwrap(), 0);
-    folder.time.advance(Duration::from_secs(2 * 24 * 3600));
-    assert_eq!(journal.prune().await.unwrap(), 1199);
+    for (days, removed) in [(29_u64, 0), (31, 1199)] {
+        folder.time.advance(Duration::from_secs(days * 24 * 3600));
+        let newer = message(&format!("after-{days}-days"), days.cast_signed() * DAY);
+        journal.commit(batch([newer])).await.unwrap();
+        assert_eq!(journal.prune().await.unwrap(), removed);
+    }
     assert_eq!(
         lease_name(&journal).await.as_deref(),
         Some("m-1199"),
@@ -220,6 +222,55 @@ async fn handled_things_are_forgotten_after_thirty_days_and_the_file_shrinks() {
     end(journal).await;
     let size = std::fs::metadata(folder.path().join("molecule.db")).unwrap().len();
     assert!(size < 1_000_000, "{size}");
+}
+
+#[tokio::test]
+async fn no_wrong_clock_makes_the_journal_forget_what_was_handled_lately() {
+    let far_future = 100 * 365 * DAY;
+    // Our clock, or the platform's time of one odd row.
+    for (jump, claimed) in [(far_future, 1), (1, far_future)] {
+        let folder = Folder::new();
+        let journal = folder.open().await;
+        let rows = [message("a", 0), message("b", 1), message("odd", claimed)];
+        journal.commit(batch(rows)).await.unwrap();
+        journal.pop(&id("a")).await.unwrap();
+        folder.time.advance(Duration::from_secs(jump.cast_unsigned()));
+        journal.announce("said by the wrong clock", "x").await.unwrap();
+        journal.pop(&id("b")).await.unwrap();
+        assert_eq!(journal.prune().await.unwrap(), 0, "{jump} {claimed}");
+        for row in [message("a", 0), message("b", 1)] {
+            assert_eq!(journal.commit(batch([row])).await.unwrap().added, 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_acknowledged_while_the_clock_was_far_behind_is_remembered() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let today = 60 * DAY;
+    journal.commit(batch([message("a", today)])).await.unwrap();
+    journal.pop(&id("a")).await.unwrap();
+    folder.time.advance(Duration::from_secs(today.cast_unsigned()));
+    assert_eq!(journal.prune().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn the_journal_keeps_itself_tidy() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    journal.commit(batch([message("old", 0)])).await.unwrap();
+    journal.pop(&id("old")).await.unwrap();
+    let tidying = tokio::spawn(journal.clone().keep_tidy(Duration::from_millis(20)));
+    for round in 1..=2 {
+        let next = message(&format!("m-{round}"), round * 31 * DAY);
+        journal.commit(batch([next])).await.unwrap();
+        folder.time.advance(Duration::from_secs(31 * 24 * 3600));
+        eventually(async || journal.list(Some(State::Done), 9, 0).await.unwrap().is_empty()).await;
+        journal.pop(&id(&format!("m-{round}"))).await.unwrap();
+        assert_eq!(journal.list(Some(State::Done), 9, 0).await.unwrap().len(), 1);
+    }
+    tidying.abort();
 }
 
 #[tokio::test]
