@@ -41,6 +41,8 @@ const REFUSALS: u32 = 3;
 const AFTER_REFUSAL: Duration = Duration::from_secs(60);
 /// How long a holder that gives up waits for its own duties to end.
 const HANDOVER: Duration = Duration::from_secs(2);
+/// How often handled messages are pruned.
+const TIDY_EVERY: Duration = Duration::from_secs(3600);
 /// Changes of the health record this close together are told as one.
 const COALESCE: Duration = Duration::from_millis(500);
 /// How long beats and reads wait for the first register attempt before they go ahead without it.
@@ -255,6 +257,7 @@ impl Duties {
             timing,
             stop.clone(),
         ));
+        tasks.spawn(tidy(self.journal.clone(), stop.clone()));
         tasks.spawn(tell_followers(
             self.record.clone(),
             health.clone(),
@@ -295,4 +298,9 @@ async fn tell_followers(file: HealthFile, board: HealthBoard, timing: Timing, st
         };
         stop.run_until_cancelled(next).await;
     }
+}
+
+/// Drops what has been handled for long, in small steps.
+async fn tidy(journal: Journal, stop: CancellationToken) {
+    stop.run_until_cancelled(journal.keep_tidy(TIDY_EVERY)).await;
 }
