@@ -1,5 +1,7 @@
 //! Searches in a workspace's own activity log, for what no other route tells.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,9 +21,15 @@ const MAX_PAGES: usize = 20;
 #[derive(Debug, Deserialize)]
 struct Row {
     #[serde(default)]
+    id: Value,
+    #[serde(default)]
     method: Value,
     #[serde(default)]
     source_id: Value,
+    #[serde(default)]
+    target_id: Value,
+    #[serde(default)]
+    request_body: Value,
     #[serde(default)]
     response_body: Value,
     #[serde(default)]
@@ -79,14 +87,46 @@ impl WorkspaceApi {
             .find_map(|row| Some(row.response_body["text"].as_str()?.to_owned())))
     }
 
-    /// Whether the platform recorded a message to the person with exactly this text at `since` or later, by the
-    /// platform's clock: what settles a notify whose answer was lost. The row may follow the answer by a moment.
+    /// The delegations of exactly this task to this target that the platform recorded at `since` or later, by its
+    /// clock, newest first: what settles a delegation whose answer was lost. Of the newest rows only.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn echo_exists(&self, message: &str, since: Timestamp) -> Result<bool, CallError> {
+    pub async fn sent_delegations(
+        &self,
+        target: &PeerId,
+        task: &str,
+        since: Timestamp,
+    ) -> Result<Vec<String>, CallError> {
+        let page = self.delegation_rows(PAGE).await?;
+        let is_it = |row: &Row| {
+            row.method == "delegate"
+                && row.request_body["task"] == task
+                && row
+                    .target_id
+                    .as_str()
+                    .is_some_and(|id| id.eq_ignore_ascii_case(target.as_str()))
+                && row.time().is_some_and(|time| time >= since)
+        };
+        Ok(page
+            .rows
+            .iter()
+            .filter_map(|row| serde_json::from_str::<Row>(row.get()).ok())
+            .filter(is_it)
+            .filter_map(|row| Some(row.request_body["delegation_id"].as_str()?.to_owned()))
+            .collect())
+    }
+
+    /// How many messages to the person with exactly this text the platform recorded at `since` or later, by its clock:
+    /// what settles a notify whose answer was lost. The row may follow the answer by a moment.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn echoes(&self, message: &str, since: Timestamp) -> Result<usize, CallError> {
         let sent = message.replace('\0', "\u{fffd}");
         let mut before: Option<Timestamp> = None;
+        // Pages overlap at their edges.
+        let mut found = HashSet::new();
         for _ in 0..MAX_PAGES {
             let mut query = vec![
                 ("type", "a2a_receive".to_owned()),
@@ -106,18 +146,20 @@ impl WorkspaceApi {
                     && row.response_body["result"] == sent
                     && row.time().is_some_and(|time| time >= since)
             };
-            if rows.iter().any(is_echo) {
-                return Ok(true);
-            }
+            found.extend(
+                rows.iter()
+                    .filter(|row| is_echo(row))
+                    .map(|row| (row.id.to_string(), row.created_at.to_string())),
+            );
             // The comparison is strict: one microsecond more keeps the rows that share the oldest instant.
             let oldest = rows.iter().filter_map(Row::time).min().map(|time| time.plus_micros(1));
             let more = page.rows.len() >= PAGE as usize && oldest.is_some_and(|time| time > since);
             if !more || oldest == before {
-                return Ok(false);
+                break;
             }
             before = oldest;
         }
-        Ok(false)
+        Ok(found.len())
     }
 }
 
@@ -182,22 +224,54 @@ mod tests {
         let mut message = echo("hi", after);
         message["method"] = "message/send".into();
         for (rows, expected) in [
-            (json!([echo("hi", after)]), true),
-            (json!([7, { "created_at": 5 }, echo("hi", after)]), true),
-            (json!([echo("hi", "2026-05-01T10:00:00Z")]), true),
-            (json!([echo("hi", before)]), false),
-            (json!([echo("hi ", after)]), false),
-            (json!([echo("hi", "yesterday")]), false),
-            (json!([foreign]), false),
-            (json!([message]), false),
-            (json!([]), false),
+            (json!([echo("hi", after)]), 1),
+            (json!([echo("hi", after), echo("hi", "2026-05-01T10:00:01Z")]), 2),
+            (json!([echo("hi", after), echo("hi", after)]), 1),
+            (json!([7, { "created_at": 5 }, echo("hi", after)]), 1),
+            (json!([echo("hi", "2026-05-01T10:00:00Z")]), 1),
+            (json!([echo("hi", before)]), 0),
+            (json!([echo("hi ", after)]), 0),
+            (json!([echo("hi", "yesterday")]), 0),
+            (json!([foreign]), 0),
+            (json!([message]), 0),
+            (json!([]), 0),
         ] {
             let responder = Responder::start(vec![reply(&rows)]).await;
-            let found = responder.api().echo_exists("hi", since).await.unwrap();
+            let found = responder.api().echoes("hi", since).await.unwrap();
             assert_eq!(found, expected, "{rows}");
         }
         let responder = Responder::start(vec![reply(&json!([echo("a\u{fffd}b", after)]))]).await;
-        assert!(responder.api().echo_exists("a\0b", since).await.unwrap());
+        assert_eq!(responder.api().echoes("a\0b", since).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_lost_delegation_is_found_by_its_target_task_and_time() {
+        let since = Timestamp::parse("2026-05-01T10:00:00Z").unwrap();
+        let row = |id: &str, change: Value| {
+            let mut row = json!({ "method": "delegate", "target_id": PEER, "created_at": "2026-05-01T10:00:01Z",
+                "request_body": { "task": "t", "delegation_id": id } });
+            for (key, value) in change.as_object().unwrap() {
+                row[key] = value.clone();
+            }
+            row
+        };
+        let rows = json!([
+            row("d1", json!({})),
+            row("d2", json!({ "target_id": SELF })),
+            row("d3", json!({ "created_at": "2026-05-01T09:59:59Z" })),
+            row(
+                "d4",
+                json!({ "request_body": { "task": "other", "delegation_id": "d4" } })
+            ),
+            row("d5", json!({ "method": "delegate_result" })),
+            row("d6", json!({ "target_id": PEER.to_ascii_uppercase() })),
+        ]);
+        let responder = Responder::start(vec![reply(&rows)]).await;
+        let peer = PeerId::parse(PEER).unwrap();
+        assert_eq!(
+            responder.api().sent_delegations(&peer, "t", since).await.unwrap(),
+            ["d1", "d6"]
+        );
     }
 
     #[tokio::test]
@@ -209,16 +283,16 @@ mod tests {
             reply(&json!([echo("hi", "2026-05-01T10:04:00Z")])),
         ])
         .await;
-        assert!(responder.api().echo_exists("hi", since).await.unwrap());
+        assert_eq!(responder.api().echoes("hi", since).await.unwrap(), 1);
         let second = responder.seen()[1].request_line().to_owned();
         assert!(second.contains("before_ts=2026-05-01T10%3A05%3A00.000001Z"), "{second}");
 
         let deaf = Responder::start(vec![reply(&full("2026-05-01T10:05:00Z"))]).await;
-        assert!(!deaf.api().echo_exists("hi", since).await.unwrap());
+        assert_eq!(deaf.api().echoes("hi", since).await.unwrap(), 0);
         assert_eq!(deaf.seen().len(), 2);
 
         let old = Responder::start(vec![reply(&full("2026-05-01T09:00:00Z"))]).await;
-        assert!(!old.api().echo_exists("hi", since).await.unwrap());
+        assert_eq!(old.api().echoes("hi", since).await.unwrap(), 0);
         assert_eq!(old.seen().len(), 1);
     }
 

@@ -334,6 +334,16 @@ impl Journal {
         self.read(move |ledger| ledger.outbox_item(&id)).await
     }
 
+    /// From when on, by the platform's clock, to count the echoes of a message to the person, and how many of them belong
+    /// to other messages with the same text.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn echoes_of_others(&self, id: &str) -> Result<(Timestamp, usize), JournalError> {
+        let id = id.to_owned();
+        self.read(move |ledger| ledger.echoes_of_others(&id)).await
+    }
+
     /// Delegations with a platform id that are not final, younger than 24 h, of every session.
     ///
     /// # Errors

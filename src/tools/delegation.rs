@@ -52,15 +52,8 @@ impl Tool<Context> for DelegateTask {
         };
         let mut delegation = match answer {
             Answer::Known(item) => {
-                let delegation = Delegation::of(&item, 0)?;
-                if !call.has_ended()
-                    && let Some(activity) = &item.answer_activity
-                    && let Err(error) = context.journal.settle_answer(&item.id, activity).await
-                {
-                    // The answer is handed out all the same; it will be offered once more.
-                    tracing::warn!(%error, "an answer that was handed out could not be acknowledged");
-                }
-                delegation
+                settle(context, call, &item).await;
+                Delegation::of(&item, 0)?
             }
             Answer::Maybe(item, entry) => Delegation::of(&item, 0)?.maybe_answered_by(&entry),
         };
@@ -88,6 +81,8 @@ impl Tool<Context> for DelegateTaskAsync {
         /// A look-up at the platform may take 10 s.
         const ACCEPTANCE: Duration = Duration::from_secs(12);
         let started = self.order.place(context, call).await?;
+        // A refusal is this call's to tell.
+        let _awaited = context.journal.await_answer(&started.item.id).await?;
         let wait = Wait::new(context, call, ACCEPTANCE, "waiting for the platform to accept the task");
         let accepted = || async {
             let item = context.journal.outbox_item(&started.item.id).await?;
@@ -97,6 +92,7 @@ impl Tool<Context> for DelegateTaskAsync {
             Waited::Ready(item) => item,
             Waited::TimedOut | Waited::Ended => reread(context, started.item).await?,
         };
+        settle(context, call, &item).await;
         let mut delegation = Delegation::of(&item, 0)?.repeated(started.repeated);
         if matches!(delegation.status, Status::Queued | Status::Delivered) {
             delegation.status = Status::Delegated;
@@ -211,6 +207,17 @@ async fn look(context: &Context, started: &Item) -> Result<Option<Answer>, ToolE
     };
     let maybe = context.journal.maybe_reply(delegation_id, target, item.created).await?;
     Ok(maybe.map(|entry| Answer::Maybe(item.clone(), Box::new(entry))))
+}
+
+/// Acknowledges the message that tells what this call returns.
+async fn settle(context: &Context, call: &Call, item: &Item) {
+    if !call.has_ended()
+        && let Some(activity) = &item.answer_activity
+        && let Err(error) = context.journal.settle_answer(&item.id, activity).await
+    {
+        // The answer is handed out all the same; it will be offered once more.
+        tracing::warn!(%error, "an answer that was handed out could not be acknowledged");
+    }
 }
 
 async fn reread(context: &Context, item: Item) -> Result<Item, ToolError> {

@@ -2,10 +2,61 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 
-use super::support::{World, inbox_is_empty, next_message, until};
+use super::support::{Workspace, World, inbox_is_empty, next_message, start, until};
+
+/// A peer that the platform calls; it answers everything alike after `delay`.
+async fn called_peer(world: &World, name: &str, delay: Duration, status: u16, body: Value) -> Workspace {
+    let peer = world.workspace(name).await;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+    let body = body.to_string();
+    let head = "content-type: application/json\r\nconnection: close";
+    let answer = format!(
+        "HTTP/1.1 {status} X\r\n{head}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let mut request = vec![0; 65_536];
+                let _ = stream.read(&mut request).await;
+                sleep(delay).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    let card = json!({ "name": name });
+    let register = json!({ "id": peer.id, "url": url, "agent_card": card, "delivery_mode": "push" });
+    world
+        .ok(Method::POST, "/registry/register", Some(&peer.token), Some(register))
+        .await;
+    peer
+}
+
+/// What an agent answers to a call.
+fn spoken(text: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": "1", "result": { "kind": "message", "parts": [{ "kind": "text", "text": text }] } })
+}
+
+/// Puts `child` where `a` cannot reach it: the platform takes a delegation and fails it at once.
+async fn out_of_reach(world: &World, a: &Workspace) -> Workspace {
+    let parent = world.workspace("parent").await;
+    let child = world.workspace("child").await;
+    let other = world.workspace("other").await;
+    for (who, under) in [(&child, &parent), (a, &other)] {
+        let (path, body) = (format!("/workspaces/{}", who.id), json!({ "parent_id": under.id }));
+        world.ok(Method::PATCH, &path, Some(&who.token), Some(body)).await;
+    }
+    child
+}
 
 #[tokio::test]
 async fn a_delegates_b_replies_and_a_gets_the_text() {
@@ -140,26 +191,111 @@ async fn a_delegation_the_platform_fails_tells_its_reason() {
     let world = World::new().await;
     let a = world.workspace("a").await;
     let ada = world.online(&a).await;
-    // A child of a child is out of reach for its aunt.
-    let parent = world.workspace("parent").await;
-    let child = world.workspace("child").await;
-    let other = world.workspace("other").await;
-    for (who, under) in [(&child, &parent), (&a, &other)] {
-        let body = json!({ "parent_id": under.id });
-        world
-            .ok(
-                reqwest::Method::PATCH,
-                &format!("/workspaces/{}", who.id),
-                Some(&who.token),
-                Some(body),
-            )
-            .await;
-    }
+    let child = out_of_reach(&world, &a).await;
     let failure = ada
         .call("delegate_task", json!({ "workspace_id": child.id, "task": "x" }))
         .await
         .unwrap_err();
     assert!(failure.contains("cannot communicate"), "{failure}");
+    assert!(inbox_is_empty(&ada).await, "what a call told is not told again");
+}
+
+#[tokio::test]
+async fn a_delegation_that_took_effect_and_failed_is_not_sent_anew() {
+    let world = World::new().await;
+    let a = world.workspace("a").await;
+    let ada = world.online(&a).await;
+    let child = out_of_reach(&world, &a).await;
+    // The platform does the work, then the connection breaks; it forgets the key of a delegation that failed.
+    world
+        .fault(json!({ "route": "delegate", "times": 1, "truncate": 5 }))
+        .await;
+    let failure = ada
+        .call("delegate_task", json!({ "workspace_id": child.id, "task": "x" }))
+        .await
+        .unwrap_err();
+    assert!(failure.contains("cannot communicate"), "{failure}");
+    assert_eq!(world.requests("delegate").await.len(), 1);
+}
+
+#[tokio::test]
+async fn two_equal_replies_to_the_person_are_two_messages_even_when_one_is_refused_first() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    for question in ["first?", "second?"] {
+        world.say(&workspace, question).await;
+        let message = next_message(&daemon).await;
+        let reply = json!({ "activity_id": message["activity_id"], "text": "done" });
+        let replied = daemon.call("reply_to_message", reply).await.unwrap();
+        assert_eq!(replied["acknowledged"], json!(true), "{replied}");
+        // Nothing is stored for the next one.
+        world
+            .fault(json!({ "route": "notify", "times": 1, "status": 500, "body": {} }))
+            .await;
+    }
+    assert_eq!(world.told(&workspace).await, ["done", "done"]);
+}
+
+#[tokio::test]
+async fn a_reply_to_the_person_whose_answer_was_lost_is_told_once() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    for text in ["done", "done"] {
+        world
+            .fault(json!({ "route": "notify", "times": 1, "after": true, "drop": true }))
+            .await;
+        daemon
+            .call("send_message_to_user", json!({ "message": text }))
+            .await
+            .unwrap();
+    }
+    assert_eq!(world.told(&workspace).await, ["done", "done"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_the_call_gave_up_arrives_in_the_inbox() {
+    for (status, body, expected) in [
+        (200, spoken("late but here"), (Value::Null, "late but here")),
+        (
+            500,
+            json!({ "error": "out of memory" }),
+            (json!("error"), "out of memory"),
+        ),
+    ] {
+        let world = World::new().await;
+        let a = world.workspace("a").await;
+        let mut command = world.command(&a);
+        command.env("DELEGATION_TIMEOUT", "1");
+        let ada = start(command).await;
+        let peer = called_peer(&world, "called", Duration::from_secs(3), status, body).await;
+        let task = json!({ "workspace_id": peer.id, "task": "think hard" });
+        let early = ada.call("delegate_task", task).await.unwrap();
+        assert!(early["delegation_id"].is_string() && early["text"].is_null(), "{early}");
+        let message = next_message(&ada).await;
+        assert_eq!(message["kind"], "delegation_result", "{message}");
+        assert_eq!(message["delegation_id"], early["delegation_id"]);
+        assert_eq!((message["status"].clone(), message["text"].as_str().unwrap()), expected);
+        let popped = json!({ "activity_id": message["activity_id"] });
+        assert_eq!(ada.call("inbox_pop", popped).await.unwrap()["removed"], json!(true));
+        assert!(inbox_is_empty(&ada).await);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_the_call_returned_does_not_also_wait_in_the_inbox() {
+    let world = World::new().await;
+    let a = world.workspace("a").await;
+    let ada = world.online(&a).await;
+    let peer = called_peer(&world, "called", Duration::from_millis(300), 200, spoken("42")).await;
+    let task = json!({ "workspace_id": peer.id, "task": "add" });
+    let answer = ada.call("delegate_task", task).await.unwrap();
+    assert_eq!(
+        (answer["status"].as_str(), answer["text"].as_str()),
+        (Some("answered"), Some("42"))
+    );
+    assert!(inbox_is_empty(&ada).await);
 }
 
 #[tokio::test]
@@ -181,7 +317,7 @@ async fn the_same_task_is_never_sent_twice_while_it_is_outstanding() {
 }
 
 #[tokio::test]
-async fn a_delegation_whose_answer_was_cut_off_is_repeated_with_the_same_key() {
+async fn a_delegation_whose_answer_was_cut_off_is_found_and_not_repeated() {
     let world = World::new().await;
     let (a, b) = (world.workspace("a").await, world.workspace("b").await);
     let (ada, bob) = (world.online(&a).await, world.online(&b).await);
@@ -194,10 +330,10 @@ async fn a_delegation_whose_answer_was_cut_off_is_repeated_with_the_same_key() {
         .unwrap();
     assert!(handle["delegation_id"].is_string(), "{handle}");
     assert_eq!(next_message(&bob).await["text"], "once");
-    assert_eq!(world.requests("delegate").await.len(), 2);
+    assert_eq!(world.requests("delegate").await.len(), 1);
     let rows = world
         .ok(
-            reqwest::Method::GET,
+            Method::GET,
             &format!("/workspaces/{}/activity?type=a2a_receive", b.id),
             Some(&b.token),
             None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::body;
-use super::entries::{accepted, failed, given_up, taken_by_peer};
+use super::entries::{accepted, delegated_as, failed, given_up, taken_by_peer};
 use crate::platform::error::CallError;
 use crate::platform::wire::{A2aAnswer, Delegated};
 use crate::state::outbox::{Change, Item, Progress, Work};
@@ -30,6 +30,23 @@ pub(super) enum Arrival {
     Never,
     /// One may have.
     Maybe,
+}
+
+/// What a look-up brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The message to the person is in the log; the peer is one that is called, so it can have been its silence.
+    Yes,
+    /// It is not.
+    No,
+    /// The delegation took effect, under this id of the platform.
+    Delegation(String),
+}
+
+impl Found {
+    pub(super) fn yes(is_so: bool) -> Self {
+        if is_so { Self::Yes } else { Self::No }
+    }
 }
 
 /// When a decision is made.
@@ -71,7 +88,7 @@ pub(super) fn first(item: &Item, moment: &Moment) -> Verdict {
         )),
         // An attempt by a process that died left no outcome behind.
         // It may have died just now, with the request still on its way.
-        (Work::NotifyUser { .. }, _) => Verdict::LookUp { after: moment.settling },
+        (Work::NotifyUser { .. } | Work::Delegate { .. }, _) => Verdict::LookUp { after: moment.settling },
         (_, _) if moment.age < moment.window => Verdict::Attempt { after: now },
         (work, _) => Verdict::Record(given_up(
             work,
@@ -89,18 +106,15 @@ pub(super) fn after_attempt(
     moment: &Moment,
 ) -> Verdict {
     match outcome {
-        Ok(Answer::Delegated(delegated)) => Verdict::Record(Change {
-            progress: Some(Progress::Accepted),
-            delegation_id: Some(delegated.delegation_id.clone()),
-            ..Change::default()
-        }),
+        Ok(Answer::Delegated(delegated)) => Verdict::Record(delegated_as(&delegated.delegation_id)),
         Ok(Answer::Told) => Verdict::Record(accepted()),
         Ok(Answer::Peer(answer)) => Verdict::Record(taken_by_peer(answer)),
         Ok(Answer::Silence) => Verdict::LookUp { after: Duration::ZERO },
         Err(error) if error.is_transient() || error.outcome_is_unknown() => {
             let arrival = earlier.max(arrival(work, error));
             match work {
-                Work::NotifyUser { .. } if arrival == Arrival::Maybe => Verdict::LookUp {
+                // The platform forgets the key of a delegation that failed, and would send it anew.
+                Work::NotifyUser { .. } | Work::Delegate { .. } if arrival == Arrival::Maybe => Verdict::LookUp {
                     after: moment.pause.max(moment.settling),
                 },
                 _ => again(work, arrival, &error.to_string(), moment),
@@ -113,21 +127,22 @@ pub(super) fn after_attempt(
     }
 }
 
-/// The step after a look-up: for the person whether the message is in the log, for a peer whether it can have been its silence.
-pub(super) fn after_look_up(work: &Work, found: &Result<bool, CallError>, moment: &Moment) -> Verdict {
+/// The step after a look-up.
+pub(super) fn after_look_up(work: &Work, found: &Result<Found, CallError>, moment: &Moment) -> Verdict {
     let in_time = Moment {
         pause: Duration::ZERO,
         ..*moment
     };
     match (work, found) {
-        (Work::NotifyUser { .. }, Ok(true)) => Verdict::Record(accepted()),
-        (Work::NotifyUser { .. }, Ok(false)) => {
+        (_, Ok(Found::Delegation(id))) => Verdict::Record(delegated_as(id)),
+        (Work::NotifyUser { .. }, Ok(Found::Yes)) => Verdict::Record(accepted()),
+        (Work::NotifyUser { .. } | Work::Delegate { .. }, Ok(_)) => {
             again(work, Arrival::Maybe, "it does not show in the platform's log", &in_time)
         }
-        (Work::NotifyUser { .. }, Err(_)) if moment.age + moment.pause < moment.window => {
+        (Work::NotifyUser { .. } | Work::Delegate { .. }, Err(_)) if moment.age + moment.pause < moment.window => {
             Verdict::LookUp { after: moment.pause }
         }
-        (Work::ReplyToPeer { .. }, Ok(true)) => Verdict::Record(Change {
+        (Work::ReplyToPeer { .. }, Ok(Found::Yes)) => Verdict::Record(Change {
             progress: Some(Progress::DeliveredUnconfirmed),
             detail: Some("the peer was called and has not answered for 30 s".to_owned()),
             settle_reply: true,
@@ -216,8 +231,8 @@ mod tests {
             (0, 0, ["again", "again", "again"]),
             (0, 599, ["again", "again", "again"]),
             (0, 600, ["failed", "failed", "failed"]),
-            (1, 5, ["again", "again", "look up"]),
-            (3, 600, ["unknown", "unknown", "look up"]),
+            (1, 5, ["look up", "again", "look up"]),
+            (3, 600, ["look up", "unknown", "look up"]),
         ] {
             for (work, expected) in works().into_iter().zip(expected) {
                 let item = Item {
@@ -275,31 +290,31 @@ mod tests {
         let table: Vec<(CallError, Arrival, u64, [&str; 3])> = vec![
             (unreachable(), Never, 1, ["again", "again", "again"]),
             (unreachable(), Never, 597, ["failed", "failed", "failed"]),
-            (unreachable(), Maybe, 1, ["again", "again", "look up"]),
-            (unreachable(), Maybe, 597, ["unknown", "unknown", "look up"]),
+            (unreachable(), Maybe, 1, ["look up", "again", "look up"]),
+            (unreachable(), Maybe, 597, ["look up", "unknown", "look up"]),
             (throttled(2), Never, 1, ["again", "again", "again"]),
             (throttled(2), Never, 597, ["failed", "failed", "failed"]),
             (busy.clone(), Never, 1, ["again", "again", "again"]),
             (busy, Never, 597, ["failed", "unknown", "failed"]),
-            (interrupted(), Never, 1, ["again", "again", "look up"]),
-            (interrupted(), Never, 597, ["unknown", "unknown", "look up"]),
-            (rejected(500), Never, 1, ["again", "again", "look up"]),
-            (rejected(502), Never, 597, ["unknown", "unknown", "look up"]),
-            (rejected(408), Never, 597, ["unknown", "unknown", "look up"]),
-            (no_url, Never, 597, ["unknown", "failed", "look up"]),
+            (interrupted(), Never, 1, ["look up", "again", "look up"]),
+            (interrupted(), Never, 597, ["look up", "unknown", "look up"]),
+            (rejected(500), Never, 1, ["look up", "again", "look up"]),
+            (rejected(502), Never, 597, ["look up", "unknown", "look up"]),
+            (rejected(408), Never, 597, ["look up", "unknown", "look up"]),
+            (no_url, Never, 597, ["look up", "failed", "look up"]),
             (
                 CallError::Malformed {
                     detail: "no id".to_owned(),
                 },
                 Never,
                 597,
-                ["unknown", "unknown", "look up"],
+                ["look up", "unknown", "look up"],
             ),
             (
                 CallError::TooLarge { limit: 9 },
                 Never,
                 1,
-                ["again", "again", "look up"],
+                ["look up", "again", "look up"],
             ),
             (rejected(400), Never, 1, ["failed", "failed", "failed"]),
             (rejected(400), Maybe, 1, ["failed", "failed", "failed"]),
@@ -356,15 +371,20 @@ mod tests {
     #[test]
     fn a_look_up_decides_between_taken_repeat_and_unknown() {
         let notify = stand_in::notify("t");
-        let reply = stand_in::reply("t");
+        let (reply, task) = (stand_in::reply("t"), stand_in::delegate("t"));
         for (work, found, age, expected) in [
-            (&notify, Ok(true), 9000, "accepted settled"),
-            (&notify, Ok(false), 1, "again"),
-            (&notify, Ok(false), 600, "unknown"),
+            (&notify, Ok(Found::Yes), 9000, "accepted settled"),
+            (&notify, Ok(Found::No), 1, "again"),
+            (&notify, Ok(Found::No), 600, "unknown"),
             (&notify, Err(unreachable()), 1, "look up"),
             (&notify, Err(unreachable()), 600, "unknown"),
-            (&reply, Ok(true), 31, "delivered_unconfirmed settled"),
-            (&reply, Ok(false), 31, "again"),
+            (&task, Ok(Found::Delegation("d".to_owned())), 9000, "accepted"),
+            (&task, Ok(Found::No), 1, "again"),
+            (&task, Ok(Found::No), 600, "unknown"),
+            (&task, Err(unreachable()), 1, "look up"),
+            (&task, Err(unreachable()), 600, "unknown"),
+            (&reply, Ok(Found::Yes), 31, "delivered_unconfirmed settled"),
+            (&reply, Ok(Found::No), 31, "again"),
             (&reply, Err(unreachable()), 31, "again"),
             (&reply, Err(unreachable()), 600, "unknown"),
         ] {

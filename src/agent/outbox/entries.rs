@@ -34,6 +34,15 @@ pub(super) fn accepted() -> Change {
     }
 }
 
+/// A delegation that the platform took under this id.
+pub(super) fn delegated_as(id: &str) -> Change {
+    Change {
+        progress: Some(Progress::Accepted),
+        delegation_id: Some(id.to_owned()),
+        ..Change::default()
+    }
+}
+
 pub(super) fn failed(detail: String) -> Change {
     Change {
         progress: Some(Progress::Failed),

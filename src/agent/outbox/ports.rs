@@ -23,7 +23,17 @@ pub(super) trait Platform: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Delegated, CallError>> + Send;
     fn a2a(&self, target: &PeerId, envelope: &Value) -> impl Future<Output = Result<A2aAnswer, CallError>> + Send;
     fn notify(&self, message: &str) -> impl Future<Output = Result<(), CallError>> + Send;
-    fn echo_exists(&self, message: &str, since: Timestamp) -> impl Future<Output = Result<bool, CallError>> + Send;
+    /// How many messages to the person with this text the platform shows since then.
+    fn echoes(&self, message: &str, since: Timestamp) -> impl Future<Output = Result<usize, CallError>> + Send;
+    /// The platform's ids of the delegations of this task to this target since then.
+    fn sent_delegations(
+        &self,
+        target: &PeerId,
+        task: &str,
+        since: Timestamp,
+    ) -> impl Future<Output = Result<Vec<String>, CallError>> + Send;
+    /// Whether the platform knows no such workspace, or no longer.
+    fn is_gone(&self, target: &PeerId) -> impl Future<Output = Result<bool, CallError>> + Send;
     /// Whether the platform calls this peer, so that the peer's own silence can hold up an answer.
     fn is_pushed_to(&self, target: &PeerId) -> impl Future<Output = Result<bool, CallError>> + Send;
     fn delegations(&self) -> impl Future<Output = Result<Vec<DelegationRow>, CallError>> + Send;
@@ -37,6 +47,10 @@ pub(super) trait Book: Clone + Send + Sync + 'static {
     fn begin_attempt(&self, id: &str) -> impl Future<Output = Result<(), JournalError>> + Send;
     fn record(&self, id: &str, change: Change) -> impl Future<Output = Result<(), JournalError>> + Send;
     fn outstanding(&self) -> impl Future<Output = Result<Vec<Item>, JournalError>> + Send;
+    /// From when on to count the echoes of this message, and how many of them belong to others with the same text.
+    fn echoes_of_others(&self, id: &str) -> impl Future<Output = Result<(Timestamp, usize), JournalError>> + Send;
+    /// Whether a row has this delegation already.
+    fn has_delegation(&self, delegation_id: &str) -> impl Future<Output = Result<bool, JournalError>> + Send;
 }
 
 impl Platform for WorkspaceApi {
@@ -52,8 +66,16 @@ impl Platform for WorkspaceApi {
         Self::notify(self, message).await
     }
 
-    async fn echo_exists(&self, message: &str, since: Timestamp) -> Result<bool, CallError> {
-        Self::echo_exists(self, message, since).await
+    async fn echoes(&self, message: &str, since: Timestamp) -> Result<usize, CallError> {
+        Self::echoes(self, message, since).await
+    }
+
+    async fn sent_delegations(&self, target: &PeerId, task: &str, since: Timestamp) -> Result<Vec<String>, CallError> {
+        Self::sent_delegations(self, target, task, since).await
+    }
+
+    async fn is_gone(&self, target: &PeerId) -> Result<bool, CallError> {
+        Ok(!matches!(self.existence_of(target).await?, Existence::Known(_)))
     }
 
     async fn is_pushed_to(&self, target: &PeerId) -> Result<bool, CallError> {
@@ -103,6 +125,14 @@ impl Book for Journal {
 
     async fn outstanding(&self) -> Result<Vec<Item>, JournalError> {
         Self::outstanding(self).await
+    }
+
+    async fn echoes_of_others(&self, id: &str) -> Result<(Timestamp, usize), JournalError> {
+        Self::echoes_of_others(self, id).await
+    }
+
+    async fn has_delegation(&self, delegation_id: &str) -> Result<bool, JournalError> {
+        Ok(self.outbox_item(delegation_id).await?.is_some())
     }
 }
 

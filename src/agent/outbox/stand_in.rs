@@ -119,6 +119,8 @@ struct Manner {
     outcomes: VecDeque<Result<(), CallError>>,
     silences: usize,
     echo: bool,
+    sent: Vec<String>,
+    target_is_gone: bool,
     calls_peers: bool,
     rows: Vec<DelegationRow>,
     list_error: Option<CallError>,
@@ -145,6 +147,14 @@ impl Post {
 
     pub(super) fn store_echo(&self, stored: bool) {
         self.manner().echo = stored;
+    }
+
+    pub(super) fn show_sent<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
+        self.manner().sent = ids.into_iter().map(str::to_owned).collect();
+    }
+
+    pub(super) fn lose_target(&self) {
+        self.manner().target_is_gone = true;
     }
 
     pub(super) fn call_peers(&self, yes: bool) {
@@ -209,10 +219,25 @@ impl Platform for Post {
         self.send(format!("notify {message}")).await
     }
 
-    async fn echo_exists(&self, message: &str, _since: Timestamp) -> Result<bool, CallError> {
+    async fn echoes(&self, message: &str, _since: Timestamp) -> Result<usize, CallError> {
         let mut manner = self.manner();
         manner.calls.push(format!("echo {message}"));
-        Ok(manner.echo)
+        Ok(manner.echo.into())
+    }
+
+    async fn sent_delegations(
+        &self,
+        _target: &PeerId,
+        task: &str,
+        _since: Timestamp,
+    ) -> Result<Vec<String>, CallError> {
+        let mut manner = self.manner();
+        manner.calls.push(format!("sent {task}"));
+        Ok(manner.sent.clone())
+    }
+
+    async fn is_gone(&self, _target: &PeerId) -> Result<bool, CallError> {
+        Ok(self.manner().target_is_gone)
     }
 
     async fn is_pushed_to(&self, _target: &PeerId) -> Result<bool, CallError> {
@@ -248,6 +273,7 @@ struct Drawer {
     claims: usize,
     bad_records: usize,
     bad_attempts: usize,
+    echoes_of_others: usize,
 }
 
 /// Whose a row is, when it is not this session's.
@@ -281,6 +307,10 @@ impl Desk {
 
     pub(super) fn refuse_records(&self, times: usize) {
         self.drawer().bad_records = times;
+    }
+
+    pub(super) fn others_have_echoes(&self, count: usize) {
+        self.drawer().echoes_of_others = count;
     }
 
     pub(super) fn refuse_attempts(&self, times: usize) {
@@ -378,5 +408,16 @@ impl Book for Desk {
     async fn outstanding(&self) -> Result<Vec<Item>, JournalError> {
         let open = |item: &&Item| matches!(item.progress, Progress::Accepted | Progress::Delivered);
         Ok(self.items().iter().filter(open).cloned().collect())
+    }
+
+    async fn echoes_of_others(&self, id: &str) -> Result<(Timestamp, usize), JournalError> {
+        Ok((self.item(id).created, self.drawer().echoes_of_others))
+    }
+
+    async fn has_delegation(&self, delegation_id: &str) -> Result<bool, JournalError> {
+        Ok(self
+            .items()
+            .iter()
+            .any(|item| item.delegation_id.as_deref() == Some(delegation_id)))
     }
 }

@@ -325,12 +325,22 @@ impl Ledger<'_> {
         if first == 0 {
             return Ok(false);
         }
-        let id = format!("{LOCAL}{}", Uuid::new_v4());
         let message = Message {
+            text: text.to_owned(),
+            ..self.own_message()
+        };
+        self.insert(&message, State::New, None)?;
+        Ok(true)
+    }
+
+    /// An empty message of this daemon itself, with a fresh id and the time of now.
+    pub(super) fn own_message(&self) -> Message {
+        let id = format!("{LOCAL}{}", Uuid::new_v4());
+        Message {
             activity_id: ActivityId::parse(&id).expect("a prefix and a UUID are an activity id"),
             kind: Kind::System,
             peer_id: String::new(),
-            text: text.to_owned(),
+            text: String::new(),
             method: String::new(),
             created_at: self.wall.to_rfc3339(),
             at: self.wall,
@@ -346,9 +356,7 @@ impl Ledger<'_> {
             attachments: Vec::new(),
             digest: None,
             status: None,
-        };
-        self.insert(&message, State::New, None)?;
-        Ok(true)
+        }
     }
 }
 

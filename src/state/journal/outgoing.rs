@@ -9,11 +9,16 @@ use super::ledger::Ledger;
 use super::outbox_row::OutboxRow;
 use super::receive::DAY_MICROS;
 use super::shape::Popped;
+use crate::state::message::{Kind, Message, State};
 use crate::state::outbox::{Change, Enqueued, Item, Progress, Work};
 use crate::types::{ActivityId, Timestamp};
 
-/// The same delegation within this time is the same request, whatever became of it.
+/// The same delegation within this time is the same request, unless it failed.
 const FRESH_MICROS: i64 = 120_000_000;
+/// How far the platform's clock may be behind ours.
+const CLOCK_SLACK_MICROS: i64 = 60_000_000;
+/// How long after it was written down a message to the person may still be sent.
+const SENDING_MICROS: i64 = 600_000_000;
 
 /// Kind, target and text of a piece of work.
 fn parts(work: &Work) -> (&'static str, &str, &str) {
@@ -59,7 +64,12 @@ impl Ledger<'_> {
         let same = self.rows("fingerprint = ?2 ORDER BY n DESC", params![self.scope, fingerprint])?;
         let repeats = |row: &OutboxRow| match (&request_id, &work) {
             (Some(wanted), _) => row.item.request_id.as_ref() == Some(wanted) && row.item.replies_to == replies_to,
-            (None, Work::Delegate { .. }) => !row.item.progress.is_final() || self.is_fresh(row.item.created),
+            (None, Work::Delegate { .. }) => match row.item.progress {
+                Progress::Failed => false,
+                Progress::Answered => self.is_within(FRESH_MICROS, row.item.created),
+                // It may be under way even when nobody can tell.
+                _ => self.is_within(DAY_MICROS, row.item.created),
+            },
             (None, _) => {
                 replies_to.is_some()
                     && row.item.replies_to == replies_to
@@ -113,8 +123,38 @@ impl Ledger<'_> {
     }
 
     /// A clock that was set back leaves rows in the future: those are not fresh for ever.
-    fn is_fresh(&self, created: Timestamp) -> bool {
-        self.wall.0.abs_diff(created.0) < FRESH_MICROS.unsigned_abs()
+    fn is_within(&self, micros: i64, created: Timestamp) -> bool {
+        self.wall.0.abs_diff(created.0) < micros.unsigned_abs()
+    }
+
+    /// From when on to count the echoes of a message to the person, and how many of them belong to other messages with
+    /// the same text. An echo does not say whose it is, so the span reaches back over every message whose echo may lie
+    /// in it.
+    pub(super) fn echoes_of_others(&self, id: &str) -> Result<(Timestamp, usize), JournalError> {
+        let Some(row) = self.item_row(id)? else {
+            return Ok((self.wall, 0));
+        };
+        let same = self.rows(
+            "fingerprint = ?2 ORDER BY created DESC",
+            params![self.scope, fingerprint(&row.item.work)],
+        )?;
+        let has_echo = |other: &&OutboxRow| match other.item.progress {
+            Progress::Failed => false,
+            // Of two that are open at once the older one takes the first echo.
+            Progress::Pending => other.item.attempts > 0 && other.n < row.n,
+            _ => other.n != row.n,
+        };
+        let mut since = row.item.created;
+        let mut others = 0;
+        for other in same.sound.iter().filter(has_echo) {
+            let latest_echo = other.item.created.plus_micros(SENDING_MICROS + CLOCK_SLACK_MICROS);
+            if latest_echo < since.plus_micros(-CLOCK_SLACK_MICROS) {
+                break;
+            }
+            since = since.min(other.item.created);
+            others += 1;
+        }
+        Ok((since.plus_micros(-CLOCK_SLACK_MICROS), others))
     }
 
     /// Whether [`Self::claim_pending`] would find anything. Only reads.
@@ -187,6 +227,9 @@ impl Ledger<'_> {
             row.item.progress = wanted;
             row.item.answer = change.answer.or(row.item.answer);
             row.item.detail = change.detail.or(row.item.detail);
+            if row.item.answer_activity.is_none() && matches!(row.item.work, Work::Delegate { .. }) {
+                row.item.answer_activity = self.announce_outcome(&row.item)?;
+            }
         }
         self.save(&row)?;
         if in_time
@@ -199,6 +242,33 @@ impl Ledger<'_> {
             self.look_back(&row.item.id)?;
         }
         Ok(())
+    }
+
+    /// Puts the end of a delegation that no message told of into the inbox; `None`: it has not ended. A call that waits for
+    /// it returns it itself and acknowledges the message.
+    fn announce_outcome(&self, item: &Item) -> Result<Option<ActivityId>, JournalError> {
+        let (text, status) = match item.progress {
+            Progress::Answered => (&item.answer, None),
+            Progress::Failed => (&item.detail, Some("error")),
+            Progress::Unknown => (&item.detail, Some("unknown")),
+            _ => return Ok(None),
+        };
+        let (Work::Delegate { target, .. }, Ok(id)) =
+            (&item.work, ActivityId::parse(&format!("local:delegation:{}", item.id)))
+        else {
+            return Ok(None);
+        };
+        let message = Message {
+            activity_id: id.clone(),
+            kind: Kind::DelegationResult,
+            peer_id: target.to_string(),
+            text: text.clone().unwrap_or_default(),
+            delegation_id: item.delegation_id.clone(),
+            status: status.map(str::to_owned),
+            ..self.own_message()
+        };
+        self.insert(&message, State::New, None)?;
+        Ok(Some(id))
     }
 
     pub(super) fn outbox_item(&self, id: &str) -> Result<Option<Item>, JournalError> {

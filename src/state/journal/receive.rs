@@ -43,6 +43,12 @@ impl Ledger<'_> {
                 State::Recovered => None,
                 _ => self.may_answer(message)?,
             };
+            if state != State::Recovered && self.repeats_outcome(message)? {
+                self.insert(message, State::New, None)?;
+                self.pop(&message.activity_id)?;
+                committed.repeats += 1;
+                continue;
+            }
             self.insert(message, state, maybe_reply_to.as_deref())?;
             committed.added += 1;
             if state != State::Recovered {

@@ -4,6 +4,7 @@ use rusqlite::params;
 use serde_json::Value;
 
 use super::error::JournalError;
+use super::inbox::LOCAL;
 use super::ledger::Ledger;
 use super::outbox_row::OutboxRow;
 use super::receive::DAY_MICROS;
@@ -26,6 +27,8 @@ enum Verdict {
 /// What a message says about the delegations that it names; `None`: nothing.
 fn verdict(message: &Message) -> Option<Verdict> {
     match message.kind {
+        // Written here from the row of the outbox itself.
+        Kind::DelegationResult if message.activity_id.as_str().starts_with(LOCAL) => None,
         Kind::DelegationResult => Some(match message.status.as_deref() {
             None | Some("completed") if is_queued_envelope(&message.text) => Verdict::Delivered,
             None | Some("completed") => Verdict::Answered,
@@ -90,6 +93,26 @@ impl Ledger<'_> {
             return self.save(&row);
         }
         Ok(())
+    }
+
+    /// Whether this is the platform's record of an outcome that the inbox has told already, or tells with another message.
+    pub(super) fn repeats_outcome(&self, message: &Message) -> Result<bool, JournalError> {
+        if message.kind != Kind::DelegationResult {
+            return Ok(false);
+        }
+        for id in [&message.delegation_id, &message.in_reply_to].into_iter().flatten() {
+            let Some(row) = self.item_row(id)? else { continue };
+            if row.item.answer_activity.is_none() || !self.is_about(&row, message) {
+                return Ok(false);
+            }
+            return Ok(match (verdict(message), row.item.progress) {
+                // A text that differs is more than was told, the whole of a preview for one.
+                (Some(Verdict::Answered), Progress::Answered) => row.item.answer.as_ref() == Some(&message.text),
+                (Some(Verdict::Failed), Progress::Failed) | (Some(Verdict::Delivered), Progress::Answered) => true,
+                _ => false,
+            });
+        }
+        Ok(false)
     }
 
     /// Whether the delegation went to the message's sender (or the message is the platform's own record of it), and the

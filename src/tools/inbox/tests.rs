@@ -10,6 +10,7 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::HealthBoard;
 use crate::state::journal::{Batch, Journal};
 use crate::state::message::Kind;
+use crate::state::record::HealthFile;
 use crate::tools::message::sample;
 use crate::types::{BaseUrl, PlainHttp, Secret, WorkspaceId};
 
@@ -30,6 +31,7 @@ async fn context(dir: &std::path::Path) -> Context {
             .await
             .unwrap(),
         health: HealthBoard::default(),
+        holder: HealthFile::new(dir, ORIGIN, &own),
         own,
         inbox: Switch::On,
         delegation_timeout: Duration::from_secs(1),

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::state::journal::fixture::{Folder, LEASE, batch, delegate, end, id, lease_name, message, peer};
 use crate::state::journal::{Journal, Popped};
+use crate::state::message::Kind;
 use crate::state::outbox::{Change, Enqueued, Item, Progress, Work};
 
 fn task(text: &str) -> Work {
@@ -49,29 +50,108 @@ async fn the_same_delegation_is_not_made_twice() {
     let journal = folder.open().await;
     let first = delegate(&journal, "build").await;
     let again = journal.enqueue(task("build"), None, None).await.unwrap();
-    assert_eq!(again, Enqueued::Existing(first.clone()));
+    assert_eq!(again, Enqueued::Existing(first));
     delegate(&journal, "test").await;
-    // Long outstanding, then final: both the same handle, until the final one is no longer fresh.
-    folder.time.advance(Duration::from_secs(3600));
-    assert!(matches!(
-        journal.enqueue(task("build"), None, None).await.unwrap(),
-        Enqueued::Existing(_)
-    ));
-    journal.record(&first.id, progress(Progress::Failed)).await.unwrap();
-    let Enqueued::New(second) = journal.enqueue(task("build"), None, None).await.unwrap() else {
-        panic!("a final one that is old stands in nobody's way")
-    };
-    journal.record(&second.id, progress(Progress::Failed)).await.unwrap();
-    folder.time.advance(Duration::from_secs(119));
-    assert!(matches!(
-        journal.enqueue(task("build"), None, None).await.unwrap(),
-        Enqueued::Existing(_)
-    ));
-    folder.time.advance(Duration::from_secs(1));
-    assert!(matches!(
-        journal.enqueue(task("build"), None, None).await.unwrap(),
-        Enqueued::New(_)
-    ));
+}
+
+#[tokio::test]
+async fn a_delegation_stands_in_the_way_of_its_repetition_for_as_long_as_it_may_be_under_way() {
+    let day = 24 * 3600;
+    for (became, last_second) in [
+        (Progress::Accepted, Some(day - 1)),
+        (Progress::Delivered, Some(day - 1)),
+        (Progress::Unknown, Some(day - 1)),
+        (Progress::Answered, Some(119)),
+        (Progress::Failed, None),
+    ] {
+        let folder = Folder::new();
+        let journal = folder.open().await;
+        let first = delegate(&journal, "build").await;
+        journal.record(&first.id, progress(became)).await.unwrap();
+        if let Some(secs) = last_second {
+            folder.time.advance(Duration::from_secs(secs));
+            let again = journal.enqueue(task("build"), None, None).await.unwrap();
+            assert!(matches!(again, Enqueued::Existing(_)), "{became:?}");
+            folder.time.advance(Duration::from_secs(1));
+        }
+        let anew = journal.enqueue(task("build"), None, None).await.unwrap();
+        assert!(matches!(anew, Enqueued::New(_)), "{became:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_delegation_that_no_message_told_of_is_told_once_in_the_inbox() {
+    for (became, status) in [
+        (Progress::Answered, None),
+        (Progress::Failed, Some("error")),
+        (Progress::Unknown, Some("unknown")),
+    ] {
+        let folder = Folder::new();
+        let journal = folder.open().await;
+        let work = delegate(&journal, "build").await;
+        journal.record(&work.id, accepted("d")).await.unwrap();
+        let end = Change {
+            answer: Some("words".to_owned()),
+            detail: Some("words".to_owned()),
+            ..progress(became)
+        };
+        let awaited = journal.await_answer(&work.id).await.unwrap();
+        journal.record(&work.id, end.clone()).await.unwrap();
+        assert_eq!(lease_name(&journal).await, None, "a call waits for it");
+        drop(awaited);
+        journal.record(&work.id, end).await.unwrap();
+        let told = journal.peek(9).await.unwrap();
+        let [entry] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(entry.message.kind, Kind::DelegationResult);
+        assert_eq!(
+            (entry.message.text.as_str(), entry.message.status.as_deref()),
+            ("words", status)
+        );
+        assert_eq!(entry.message.delegation_id.as_deref(), Some("d"));
+        // The platform's own record of the same brings nothing new.
+        let mut record = message("record", 5);
+        record.kind = Kind::DelegationResult;
+        record.delegation_id = Some("d".to_owned());
+        record.text = "words".to_owned();
+        record.status = status.map(str::to_owned);
+        journal.commit(batch([record])).await.unwrap();
+        let shown = journal.peek(9).await.unwrap().len();
+        assert_eq!(shown, if became == Progress::Unknown { 2 } else { 1 });
+        let item = item(&journal, &work.id).await;
+        let message = item.answer_activity.unwrap();
+        assert_eq!(
+            journal.settle_answer(&work.id, &message).await.unwrap(),
+            Popped::Removed
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_echo_belongs_to_the_oldest_message_with_its_text() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let mut ids = Vec::new();
+    for (after_secs, became) in [
+        (0, Progress::Accepted),
+        (3600, Progress::Failed),
+        (1, Progress::Accepted),
+        (500, Progress::Unknown),
+        (60, Progress::Pending),
+        (1, Progress::Pending),
+    ] {
+        folder.time.advance(Duration::from_secs(after_secs));
+        let Enqueued::New(work) = journal.enqueue(to_user("done"), None, None).await.unwrap() else {
+            panic!("a message to the person is no repetition")
+        };
+        journal.begin_attempt(&work.id).await.unwrap();
+        journal.record(&work.id, progress(became)).await.unwrap();
+        ids.push(work);
+    }
+    journal.enqueue(to_user("other"), None, None).await.unwrap();
+    // What was accepted an hour before cannot have its echo in the span.
+    let since = ids[2].created.plus_micros(-60_000_000);
+    assert_eq!(journal.echoes_of_others(&ids[4].id).await.unwrap(), (since, 2));
+    assert_eq!(journal.echoes_of_others(&ids[5].id).await.unwrap(), (since, 3));
 }
 
 #[tokio::test]
