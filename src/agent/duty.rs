@@ -82,6 +82,8 @@ impl Duties {
     pub async fn run(self, stop: CancellationToken) -> Ended {
         if self.config.heartbeat == Switch::Off && self.config.inbox == Switch::Off {
             self.health.update(|health| health.duty = Duty::Off);
+            // Nobody competes for the duty here, and somebody must see what becomes of our delegations.
+            self.holder.send_replace(true);
             stop.cancelled().await;
             return Ended::Fine;
         }

@@ -21,7 +21,7 @@ use crate::config::McpProtocol;
 
 /// How long calls with a commit or an answer in flight may take to finish when the session ends. Clients kill a server
 /// about 2 s after they closed its input.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(950);
 
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

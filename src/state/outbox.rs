@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::{ActivityId, PeerId, Timestamp};
 
+/// How the detail of a message begins that reached its peer and was answered with an error there.
+pub const PEER_ERROR: &str = "the peer received it and answered with an error";
+
 /// What is to be sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "work", rename_all = "snake_case")]

@@ -60,6 +60,13 @@ impl Context {
 
     /// Why messages may be missed right now. Empty: they are not.
     pub(super) async fn deafness(&self) -> Vec<Trouble> {
+        if self.inbox == Switch::Off {
+            return vec![trouble(
+                "INBOX_OFF",
+                "receiving is switched off for this daemon, so messages and answers of polling peers do not arrive",
+                "remove MOLECULE_MCP_DISABLE_INBOX from its environment and start it again",
+            )];
+        }
         let health = self.health.now();
         if health.duty != Duty::Follower {
             return deafness(&health);

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::context::Context;
 use super::paging::check_text;
 use super::waiting::{Wait, Waited};
+use crate::config::Switch;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -53,13 +54,11 @@ impl Tool<Context> for DelegateTask {
         let mut delegation = match answer {
             Answer::Known(item) => {
                 settle(context, call, &item).await;
-                Delegation::of(&item, 0)?
+                Delegation::of_order(&item, 0, started.repeated)?
             }
             Answer::Maybe(item, entry) => Delegation::of(&item, 0)?.maybe_answered_by(&entry),
         };
-        if delegation.status.is_open() {
-            delegation.health = context.deafness().await;
-        }
+        warn(context, &mut delegation).await;
         Ok(delegation.repeated(started.repeated))
     }
 }
@@ -93,10 +92,11 @@ impl Tool<Context> for DelegateTaskAsync {
             Waited::TimedOut | Waited::Ended => reread(context, started.item).await?,
         };
         settle(context, call, &item).await;
-        let mut delegation = Delegation::of(&item, 0)?.repeated(started.repeated);
+        let mut delegation = Delegation::of_order(&item, 0, started.repeated)?;
         if matches!(delegation.status, Status::Queued | Status::Delivered) {
             delegation.status = Status::Delegated;
         }
+        warn(context, &mut delegation).await;
         Ok(delegation)
     }
 }
@@ -207,6 +207,16 @@ async fn look(context: &Context, started: &Item) -> Result<Option<Answer>, ToolE
     };
     let maybe = context.journal.maybe_reply(delegation_id, target, item.created).await?;
     Ok(maybe.map(|entry| Answer::Maybe(item.clone(), Box::new(entry))))
+}
+
+/// Says why an answer that is still to come may be missed.
+async fn warn(context: &Context, delegation: &mut Delegation) {
+    if delegation.status.is_open() {
+        delegation.health = context.deafness().await;
+        if context.inbox == Switch::Off {
+            delegation.heard_nowhere();
+        }
+    }
 }
 
 /// Acknowledges the message that tells what this call returns.

@@ -10,7 +10,7 @@ use super::paging::{TEXT_LIMIT, clip, page};
 use super::waiting::{Wait, Waited};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
-use crate::state::outbox::{Enqueued, Item, Progress, Work};
+use crate::state::outbox::{Enqueued, Item, PEER_ERROR, Progress, Work};
 use crate::types::ActivityId;
 
 /// How long to watch: a push peer that stays silent is given up on after 30 s.
@@ -43,6 +43,12 @@ pub(super) struct Sending {
     /// What the receiver answered at once. Other people's words: data.
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<String>,
+    /// There is more of the answer than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text_truncated: Option<bool>,
+    /// Where the next part starts: check_task_status(handle, offset).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_offset: Option<usize>,
     /// What is known beyond the status.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -97,24 +103,33 @@ fn outcome(item: &Item, repeated: bool) -> Result<Sending, ToolError> {
         ),
         Progress::Unknown => (
             SendStatus::Unknown,
-            Some("ask the receiver before sending it again: it may have arrived"),
+            Some("it may have arrived: call again only if reading it twice is harmless"),
         ),
         Progress::Failed => {
             let detail = item.detail.as_deref().unwrap_or("the platform refused the message");
-            let hint = "it was not delivered; mend the reason in detail, then send it again";
-            return Err(ToolError::failed("SEND_FAILED", detail, hint).with("handle", item.id.as_str()));
+            let (code, hint) = if detail.starts_with(PEER_ERROR) {
+                let hint = "it was delivered, so the same text would bring the same error; the message it answers stays \
+                            in the inbox until you acknowledge it with inbox_pop";
+                ("PEER_ERROR", hint)
+            } else {
+                let hint = "it was not delivered; mend the reason in detail, then send it again";
+                ("SEND_FAILED", hint)
+            };
+            return Err(ToolError::failed(code, detail, hint).with("handle", item.id.as_str()));
         }
     };
+    let answer = item.answer.as_ref().map(|text| page(text, 0, TEXT_LIMIT));
+    let next_offset = answer.as_ref().and_then(|page| page.next);
+    let rest = "check_task_status(task_id=handle, offset=next_offset) gives the rest of the answer";
     Ok(Sending {
         status,
         handle: item.id.clone(),
         already_sent: repeated.then_some(true),
-        answer: item
-            .answer
-            .as_ref()
-            .map(|text| page(text, 0, TEXT_LIMIT).text.to_owned()),
+        answer: answer.map(|page| page.text.to_owned()),
+        text_truncated: next_offset.map(|_| true),
+        next_offset,
         detail: item.detail.as_ref().map(|text| clip(text, 2_000)),
-        next_step,
+        next_step: next_step.or(next_offset.map(|_| rest)),
     })
 }
 
@@ -159,7 +174,17 @@ mod tests {
             (error.code(), error.to_string().as_str()),
             ("SEND_FAILED", "talk_to_user_disabled")
         );
+        refused.detail = Some(format!("{PEER_ERROR}: no such method"));
+        let error = outcome(&refused, false).unwrap_err();
+        assert_eq!(error.code(), "PEER_ERROR");
+        assert!(!error.hint().contains("send it again"), "{}", error.hint());
+        refused.answer = Some("é".repeat(40_000));
         refused.progress = Progress::Accepted;
+        let long = outcome(&refused, false).unwrap();
+        assert_eq!(
+            (long.text_truncated, long.next_offset),
+            (Some(true), Some(long.answer.unwrap().len()))
+        );
         assert_eq!(outcome(&refused, true).unwrap().already_sent, Some(true));
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::context::Context;
-use super::paging::{LIST_LIMIT, clip, fit};
+use super::paging::{LIST_LIMIT, clip, fit, size};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -85,6 +85,8 @@ impl PeerView {
     const WORD_LIMIT: usize = 256;
     const SENTENCE_LIMIT: usize = 2_000;
     const SKILLS_LIMIT: usize = 50;
+    /// Bytes of JSON for one peer, so that no card keeps the others from being listed.
+    const BUDGET: usize = 8 * 1024;
 
     fn of(peer: &Peer) -> Self {
         // Some writers store the card as JSON inside a string.
@@ -95,7 +97,7 @@ impl PeerView {
         let card = parsed.unwrap_or_default();
         let word = |text: &Option<String>| clip(text.as_deref().unwrap_or_default(), Self::WORD_LIMIT);
         let skills = card["skills"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Self {
+        let mut view = Self {
             id: clip(&peer.id, Self::WORD_LIMIT),
             name: word(&peer.name),
             status: word(&peer.status),
@@ -112,7 +114,15 @@ impl PeerView {
                 .take(Self::SKILLS_LIMIT)
                 .map(|name| clip(name, Self::WORD_LIMIT))
                 .collect(),
+        };
+        // Control characters take six bytes each, so the limits above do not bound the JSON.
+        if size(&view) > Self::BUDGET {
+            view.skills.clear();
         }
+        if size(&view) > Self::BUDGET {
+            view.description.clear();
+        }
+        view
     }
 }
 
@@ -141,7 +151,7 @@ impl Tool<Context> for GetWorkspaceInfo {
 
 fn description(existence: Existence, own: &WorkspaceId) -> Result<WorkspaceInfo, ToolError> {
     match existence {
-        Existence::Known(Value::Object(row)) => Ok(WorkspaceInfo(row)),
+        Existence::Known(Value::Object(row)) => Ok(WorkspaceInfo(fitting(row))),
         Existence::Known(_) => Err(ToolError::failed(
             "PLATFORM_ERROR",
             "the platform described this workspace in a form that could not be read",
@@ -164,6 +174,24 @@ fn description(existence: Existence, own: &WorkspaceId) -> Result<WorkspaceInfo,
             .with("removed_at", said("removed_at")))
         }
     }
+}
+
+/// The row with its largest fields left out, and said so, until it fits into one result.
+fn fitting(mut row: Map<String, Value>) -> Map<String, Value> {
+    while size(&row) > LIST_LIMIT {
+        let largest = row.iter().max_by_key(|(_, value)| size(value));
+        let Some((name, bytes)) = largest.map(|(name, value)| (name.clone(), size(value))) else {
+            break;
+        };
+        let marker = Value::from(format!("(omitted: {bytes} bytes)"));
+        if size(&marker) >= bytes {
+            // Nothing but small fields, too many of them.
+            row.remove(&name);
+        } else {
+            row.insert(name, marker);
+        }
+    }
+    row
 }
 
 #[cfg(test)]
@@ -215,6 +243,29 @@ mod tests {
         }
         assert_eq!(seen, 20);
         assert!(listing(&[], 0).note.is_some());
+    }
+
+    #[test]
+    fn one_card_keeps_no_other_peer_from_being_listed() {
+        let card = json!({ "description": "\u{1}".repeat(2_000), "skills": vec!["\u{1}".repeat(256); 50] });
+        let page = listing(&[peer(card), peer(json!({ "description": "small" }))], 0);
+        assert_eq!((page.peers.len(), page.next_offset), (2, None));
+        assert!(page.peers[0].skills.is_empty() && page.peers[0].description.is_empty());
+        assert_eq!(page.peers[1].description, "small");
+    }
+
+    #[test]
+    fn a_workspace_that_is_too_large_is_shown_without_its_largest_fields() {
+        let own = WorkspaceId::parse("w-1").unwrap();
+        let row = json!({ "id": "w-1", "agent_card": { "x": "y".repeat(90_000) }, "config": "z".repeat(70_000) });
+        let shown = description(Existence::Known(row), &own).ok().unwrap().0;
+        assert_eq!(shown["id"], "w-1");
+        for field in ["agent_card", "config"] {
+            assert!(shown[field].as_str().unwrap().starts_with("(omitted: "), "{field}");
+        }
+        let many: Map<String, Value> = (0..8_000).map(|n| (n.to_string(), Value::from(1))).collect();
+        let shown = description(Existence::Known(Value::Object(many)), &own).ok().unwrap().0;
+        assert!(size(&shown) <= LIST_LIMIT);
     }
 
     #[test]

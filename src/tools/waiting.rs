@@ -74,8 +74,9 @@ impl<'a> Wait<'a> {
                 tokio::select! {
                     biased;
                     () = self.call.ended() => return Ok(Waited::Ended),
-                    Ok(()) = self.changes.changed() => break,
+                    // Before the changes: a journal that never rests must not outlast the limit.
                     () = sleep_until(start + self.limit) => return Ok(Waited::TimedOut),
+                    Ok(()) = self.changes.changed() => break,
                     () = &mut again => break,
                     _ = progress.tick(), if self.call.shows_progress() => {
                         let spent = start.elapsed().as_secs_f64();

@@ -394,3 +394,87 @@ async fn sixteen_calls_run_side_by_side() {
     // One after the other would take 8 s; the bound leaves room for a busy machine.
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn a_daemon_that_neither_beats_nor_receives_still_learns_what_became_of_its_delegations() {
+    let world = World::new().await;
+    let (a, b) = (world.workspace("a").await, world.workspace("b").await);
+    let mut command = world.command(&a);
+    command
+        .env("MOLECULE_MCP_DISABLE_HEARTBEAT", "1")
+        .env("MOLECULE_MCP_DISABLE_INBOX", "1")
+        .env("DELEGATION_TIMEOUT", "20");
+    let ada = start(command).await;
+    let peer = called_peer(&world, "called", Duration::from_millis(100), 200, spoken("42")).await;
+    let task = json!({ "workspace_id": peer.id, "task": "add" });
+    let answer = ada.call("delegate_task", task).await.unwrap();
+    assert_eq!(
+        (answer["status"].as_str(), answer["text"].as_str()),
+        (Some("answered"), Some("42"))
+    );
+    let task = json!({ "workspace_id": b.id, "task": "fetch water" });
+    let given = ada.call("delegate_task_async", task).await.unwrap();
+    assert_eq!(given["health"][0]["code"], "INBOX_OFF", "{given}");
+    assert!(
+        !given["next_step"].as_str().unwrap().contains("wait_for_message"),
+        "{given}"
+    );
+}
+
+#[tokio::test]
+async fn a_delegation_that_failed_may_be_given_again_at_once() {
+    let world = World::new().await;
+    let a = world.workspace("a").await;
+    let ada = world.online(&a).await;
+    let child = out_of_reach(&world, &a).await;
+    let task = json!({ "workspace_id": child.id, "task": "x" });
+    for _ in 0..2 {
+        ada.call("delegate_task", task.clone()).await.unwrap_err();
+    }
+    assert_eq!(world.requests("delegate").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_target_that_was_removed_gets_nothing_even_when_the_first_look_fails() {
+    let world = World::new().await;
+    let (a, b) = (world.workspace("a").await, world.workspace("b").await);
+    let ada = world.online(&a).await;
+    world.delete(&b).await;
+    // More often than a reading call repeats itself.
+    world
+        .fault(json!({ "route": "get_workspace", "workspace": b.id, "times": 3, "status": 500, "body": {} }))
+        .await;
+    let failure = ada
+        .call("delegate_task", json!({ "workspace_id": b.id, "task": "x" }))
+        .await
+        .unwrap_err();
+    assert!(
+        failure.contains("DELEGATION_FAILED") && failure.contains("nothing was sent"),
+        "{failure}"
+    );
+    assert!(world.requests("delegate").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_a_reply_with_an_error_has_received_it() {
+    let world = World::new().await;
+    let a = world.workspace("a").await;
+    let ada = world.online(&a).await;
+    let refusal = json!({ "jsonrpc": "2.0", "id": "1", "error": { "code": -32603, "message": "out of memory" } });
+    let peer = called_peer(&world, "called", Duration::ZERO, 200, refusal).await;
+    world
+        .rows(
+            &a,
+            json!({ "id": "5f0c1d2e-0000-4000-8000-00000000000a", "source_id": peer.id, "request_body": {
+        "params": { "message": { "messageId": "q-1", "parts": [{ "kind": "text", "text": "how many?" }] } } } }),
+        )
+        .await;
+    let question = next_message(&ada).await;
+    let reply = json!({ "activity_id": question["activity_id"], "text": "seventeen" });
+    let failure = ada.call("reply_to_message", reply).await.unwrap_err();
+    assert!(
+        failure.contains("PEER_ERROR") && failure.contains("the peer received it"),
+        "{failure}"
+    );
+    assert!(!failure.contains("send it again"), "{failure}");
+}

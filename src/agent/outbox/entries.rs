@@ -2,7 +2,7 @@
 
 use super::decide::Arrival;
 use crate::platform::wire::A2aAnswer;
-use crate::state::outbox::{Change, Progress, Work};
+use crate::state::outbox::{Change, PEER_ERROR, Progress, Work};
 
 pub(super) fn taken_by_peer(answer: &A2aAnswer) -> Change {
     match answer {
@@ -15,7 +15,7 @@ pub(super) fn taken_by_peer(answer: &A2aAnswer) -> Change {
             answer: Some(text.clone()),
             ..accepted()
         },
-        A2aAnswer::Failed { detail } => failed(format!("the peer answered with an error: {detail}")),
+        A2aAnswer::Failed { detail } => failed(format!("{PEER_ERROR}: {detail}")),
         A2aAnswer::Unclear { detail } => Change {
             progress: Some(Progress::DeliveredUnconfirmed),
             detail: Some(format!(
@@ -63,12 +63,10 @@ pub(super) fn given_up(work: &Work, arrival: Arrival, reason: &str) -> Change {
              with a new request_id only if doing it twice is harmless"
         }
         Work::ReplyToPeer { .. } => {
-            "the peer may have it; the message it answers stays in the inbox: reply again if reading it twice is harmless, \
-             or acknowledge it with inbox_pop"
+            "the peer may have it; the message it answers stays in the inbox: call again only if reading it twice is \
+             harmless, or acknowledge it with inbox_pop"
         }
-        Work::NotifyUser { .. } => {
-            "the person may have it; send it again with a new request_id if reading it twice is harmless"
-        }
+        Work::NotifyUser { .. } => "the person may have it; call again only if reading it twice is harmless",
     };
     Change {
         progress: Some(Progress::Unknown),
@@ -85,7 +83,10 @@ mod tests {
     #[test]
     fn what_is_unknown_is_said_with_what_to_do() {
         let works = [stand_in::delegate("t"), stand_in::reply("t"), stand_in::notify("t")];
-        for (work, remedy) in works.into_iter().zip(["check_task_status", "inbox_pop", "request_id"]) {
+        for (work, remedy) in works
+            .into_iter()
+            .zip(["check_task_status", "inbox_pop", "call again only"])
+        {
             let change = given_up(&work, Arrival::Maybe, "x");
             assert_eq!(change.progress, Some(Progress::Unknown));
             assert!(change.detail.unwrap().contains(remedy));

@@ -16,7 +16,12 @@ pub(super) fn decode<T: DeserializeOwned>(
     mut given: Map<String, Value>,
     schema: &Map<String, Value>,
 ) -> Result<T, ToolError> {
-    given.retain(|_, value| !value.is_null());
+    let required = schema.get("required").and_then(Value::as_array);
+    let is_required = |name: &str| required.is_some_and(|required| required.iter().any(|known| known == name));
+    // Some clients fill in every argument, and write nothing for a workspace they do not mean to name.
+    given.retain(|name, value| {
+        !value.is_null() && (is_required(name) || !name.ends_with("workspace_id") || value.as_str() != Some(""))
+    });
     let properties = schema.get("properties").and_then(Value::as_object);
     let known = |name: &str| properties.and_then(|properties| properties.get(name));
     if let Some(unknown) = given.keys().find(|name| known(name).is_none()) {
@@ -27,7 +32,6 @@ pub(super) fn decode<T: DeserializeOwned>(
         };
         return Err(ToolError::argument(cut(unknown, 64), rule));
     }
-    let required = schema.get("required").and_then(Value::as_array);
     if let Some(missing) = required
         .into_iter()
         .flatten()
@@ -83,7 +87,7 @@ fn broken_rule(schema: &Value, value: &Value, complaint: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::PeerId;
+    use crate::types::{PeerId, WorkspaceId};
     use schemars::JsonSchema;
     use serde::Deserialize;
     use serde_json::json;
@@ -163,5 +167,24 @@ mod tests {
         let schema = super::super::schema::input::<Example>();
         let example: Example = decode(given, &schema.object).unwrap();
         assert!(example.count.is_none() && example.names.is_empty());
+    }
+
+    #[test]
+    fn an_empty_workspace_that_may_be_left_out_is_left_out() {
+        #[derive(Debug, Deserialize, JsonSchema)]
+        struct Route {
+            workspace_id: PeerId,
+            source_workspace_id: Option<WorkspaceId>,
+        }
+        let schema = super::super::schema::input::<Route>();
+        let decode = |target: &str| {
+            let Value::Object(given) = json!({ "workspace_id": target, "source_workspace_id": "" }) else {
+                panic!()
+            };
+            decode::<Route>(given, &schema.object)
+        };
+        let route = decode("5f0c1d2e-0000-4000-8000-000000000001").unwrap();
+        assert!(route.source_workspace_id.is_none() && !route.workspace_id.as_str().is_empty());
+        assert!(decode("").unwrap_err().to_string().contains("workspace_id"));
     }
 }

@@ -285,11 +285,15 @@ impl Ledger<'_> {
         Ok(found.sound.into_iter().map(|row| row.item).collect())
     }
 
-    /// The same, with one peer.
+    /// The same, with one peer, but for those whose probable answer was acknowledged: older daemons never say that they
+    /// answer, and what was handled must not keep the next answer from being recognised.
     pub(super) fn outstanding_with(&self, target: &str) -> Result<Vec<OutboxRow>, JournalError> {
         let found = self.rows(
             "kind = 'delegate' AND target = ?2 AND progress IN ('pending', 'accepted', 'delivered')
-                AND delegation_id IS NOT NULL AND created > ?3 ORDER BY n",
+                AND delegation_id IS NOT NULL AND created > ?3
+                AND NOT EXISTS (SELECT 1 FROM message WHERE message.scope = outbox.scope
+                    AND message.done_at >= outbox.created AND message.maybe_reply_to = outbox.delegation_id)
+             ORDER BY n",
             params![self.scope, target, self.wall.plus_micros(-DAY_MICROS).0],
         )?;
         Ok(found.sound)

@@ -142,16 +142,20 @@ impl Delegation {
             Work::Delegate { target, .. } | Work::ReplyToPeer { target, .. } => Some(target.to_string()),
             Work::NotifyUser { .. } => None,
         };
-        let delegation = Self {
+        let is_delegation = matches!(item.work, Work::Delegate { .. });
+        let mut delegation = Self {
             handle: Some(item.id.clone()),
             delegation_id: item.delegation_id.clone(),
             workspace_id: target,
             detail: item.detail.as_ref().map(|detail| clip(detail, 2_000)),
             ..Self::with_status(Status::of(item))
         };
+        if !is_delegation && delegation.status == Status::Unknown {
+            delegation.next_step = Some("it may have arrived: call again only if reading it twice is harmless");
+        }
         match &item.answer {
-            // Before the answer the platform's own words may stand there.
-            Some(text) if delegation.status == Status::Answered => delegation.with_text(text, offset),
+            // Before the answer of a delegation the platform's own words may stand there.
+            Some(text) if delegation.status == Status::Answered || !is_delegation => delegation.with_text(text, offset),
             _ => delegation,
         }
     }
@@ -161,7 +165,15 @@ impl Delegation {
     /// # Errors
     /// Then, with everything that is known.
     pub(super) fn of(item: &Item, offset: usize) -> Result<Self, ToolError> {
-        let delegation = Self::known(item, offset);
+        Self::of_order(item, offset, false)
+    }
+
+    /// The same for an order that may have been a repetition, which sent nothing.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub(super) fn of_order(item: &Item, offset: usize, repeated: bool) -> Result<Self, ToolError> {
+        let delegation = Self::known(item, offset).repeated(repeated);
         if delegation.status != Status::Failed {
             return Ok(delegation);
         }
@@ -169,9 +181,15 @@ impl Delegation {
             .detail
             .as_deref()
             .unwrap_or("the platform or the peer gave no reason");
-        let hint = "mend the reason in detail and delegate again, ask another peer (list_peers), or do it yourself";
+        let hint = if repeated {
+            "this failed before and nothing was sent again: mend the reason in detail and delegate with a new \
+             request_id, ask another peer (list_peers), or do it yourself"
+        } else {
+            "mend the reason in detail and delegate again, ask another peer (list_peers), or do it yourself"
+        };
         Err(ToolError::failed("DELEGATION_FAILED", detail, hint)
             .with("status", "failed")
+            .with("already_sent", delegation.already_sent)
             .with("handle", delegation.handle)
             .with("delegation_id", delegation.delegation_id)
             .with("workspace_id", delegation.workspace_id))
@@ -202,6 +220,14 @@ impl Delegation {
             next_step
         });
         delegation
+    }
+
+    /// Says that the inbox is switched off, so that an answer of a polling peer cannot arrive.
+    pub(super) fn heard_nowhere(&mut self) {
+        self.next_step = Some(
+            "do not send it again: this daemon's inbox is switched off, so the answer of a polling peer cannot arrive; \
+             check_task_status(task_id=handle) shows the answer of a peer that the platform calls",
+        );
     }
 
     /// Marks one that was not sent because it had been before.
@@ -273,6 +299,10 @@ mod tests {
             assert_eq!(shown[key], expected);
         }
         assert_eq!(Delegation::known(&failed, 0).status, Status::Failed);
+        let again = shape(Delegation::of_order(&failed, 0, true).map(|_| Value::Null));
+        let again = again.structured_content.unwrap();
+        assert_eq!(again["already_sent"], true);
+        assert!(again["hint"].as_str().unwrap().contains("new request_id"), "{again}");
     }
 
     #[test]

@@ -123,6 +123,25 @@ async fn the_platforms_record_settles_by_its_delegation() {
 }
 
 #[tokio::test]
+async fn a_probable_answer_that_was_acknowledged_leaves_room_for_the_next() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    for (task, delegation, answer) in [
+        ("build", "d-1", "one"),
+        ("test", "d-2", "two"),
+        ("ship", "d-3", "three"),
+    ] {
+        let work = delegate(&journal, task).await;
+        journal.record(&work.id, accepted(delegation)).await.unwrap();
+        journal.commit(batch([message(answer, 1)])).await.unwrap();
+        let entry = journal.find(&id(answer)).await.unwrap().unwrap();
+        assert_eq!(entry.maybe_reply_to.as_deref(), Some(delegation));
+        journal.pop(&id(answer)).await.unwrap();
+        assert_eq!(item(&journal, delegation).await.progress, Progress::Accepted);
+    }
+}
+
+#[tokio::test]
 async fn a_plain_message_may_answer_the_only_outstanding_delegation() {
     let folder = Folder::new();
     let journal = folder.open().await;
