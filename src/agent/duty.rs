@@ -241,7 +241,7 @@ impl Duties {
             let inbox = Inbox {
                 api: self.api.clone(),
                 journal: self.journal.clone(),
-                cursor_file: CursorFile::new(&self.config.state_dir),
+                cursor_file: CursorFile::new(&self.config.state_dir, &self.origin(), &self.config.workspace),
                 lock: Arc::clone(lock),
                 health: self.health.clone(),
                 stream: self.stream.clone(),

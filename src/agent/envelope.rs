@@ -31,13 +31,20 @@ pub struct Head {
     pub at: Timestamp,
     /// Its sequence number at level C.
     pub seq: Option<i64>,
+    /// Whether the row itself said its time. One that did not was given a neighbour's, which proves nothing about the order.
+    pub timed: bool,
 }
 
 /// What one row is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
     /// To be delivered.
-    Message(Box<Message>),
+    Message {
+        /// What it says.
+        message: Box<Message>,
+        /// See [`Head::timed`].
+        timed: bool,
+    },
     /// Not a message, but a place in the log: our own row, or our own words to the person mirrored back.
     Skip(Head),
     /// No object, or without an id: cannot be named, acknowledged or passed.
@@ -49,10 +56,11 @@ impl Row {
     #[must_use]
     pub fn head(&self) -> Option<Head> {
         match self {
-            Self::Message(message) => Some(Head {
+            Self::Message { message, timed } => Some(Head {
                 id: message.activity_id.clone(),
                 at: message.at,
                 seq: message.seq,
+                timed: *timed,
             }),
             Self::Skip(head) => Some(head.clone()),
             Self::Garbage => None,
@@ -61,7 +69,7 @@ impl Row {
 }
 
 /// Reads one row of the log of workspace `own`. `fallback` is the instant given to a row whose time is missing or unreadable:
-/// that of the row before it.
+/// that of a row beside it.
 #[must_use]
 pub fn read_row(raw: &RawValue, own: &WorkspaceId, fallback: Timestamp) -> Row {
     let Some(row) = Object::of(raw) else {
@@ -71,10 +79,12 @@ pub fn read_row(raw: &RawValue, own: &WorkspaceId, fallback: Timestamp) -> Row {
         return Row::Garbage;
     };
     let printed = row.filled("created_at");
+    let told = printed.as_deref().and_then(Timestamp::parse);
     let head = Head {
         id,
-        at: printed.as_deref().and_then(Timestamp::parse).unwrap_or(fallback),
+        at: told.unwrap_or(fallback),
         seq: row.value("seq"),
+        timed: told.is_some(),
     };
     let decoded = row.get("request_body").and_then(unwrapped);
     let body = decoded.as_deref().or(row.get("request_body")).and_then(Object::of);
@@ -120,7 +130,10 @@ pub fn read_row(raw: &RawValue, own: &WorkspaceId, fallback: Timestamp) -> Row {
     if message.text.is_empty() {
         message.text = row.filled("summary").unwrap_or_else(|| EMPTY.to_owned());
     }
-    Row::Message(Box::new(message))
+    Row::Message {
+        message: Box::new(message),
+        timed: told.is_some(),
+    }
 }
 
 /// The row's id. One that is no id of the usual shape still names its row: by a digest, which can never be a cursor.

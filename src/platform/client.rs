@@ -38,6 +38,8 @@ pub enum Class {
     Quick,
     /// 30 s: a big activity page, an `/a2a` message to a peer (a push peer silent for 30 s is `delivered_unconfirmed`).
     Long,
+    /// 5 min: a single row of the activity log, which may be 15 MiB on a slow line.
+    Patient,
 }
 
 /// One request, before it is sent.
@@ -102,6 +104,7 @@ pub(super) struct Deadlines {
     pub(super) connect: Duration,
     pub(super) quick: Duration,
     pub(super) long: Duration,
+    pub(super) patient: Duration,
 }
 
 impl Deadlines {
@@ -111,12 +114,14 @@ impl Deadlines {
         connect: Duration::from_secs(10),
         quick: Duration::from_millis(10_250),
         long: Duration::from_secs(30),
+        patient: Duration::from_secs(300),
     };
 
     fn of(self, class: Class) -> Duration {
         match class {
             Class::Quick => self.quick,
             Class::Long => self.long,
+            Class::Patient => self.patient,
         }
     }
 }

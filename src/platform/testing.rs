@@ -158,6 +158,7 @@ pub(super) fn deadlines() -> Deadlines {
         connect: Duration::from_secs(5),
         quick: Duration::from_secs(10),
         long: Duration::from_secs(10),
+        patient: Duration::from_secs(10),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::support::{World, drain, inbox_is_empty, until};
+use molecule_mcp::local_platform::Level;
+use reqwest::Method;
+
+use super::support::{World, drain, file, inbox_is_empty, next_message, pop, until};
 
 /// Each fault is in force for a while; afterwards every message sent meanwhile must arrive once.
 #[tokio::test]
@@ -98,4 +101,141 @@ async fn a_slow_platform_delays_no_beat() {
     let widest = times[before..].windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
     // 400 ms apart at the test speed; a beat that waited for a read would come 5 s late.
     assert!(widest < 3000, "{widest} ms between two beats");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_fetched_does_not_stop_the_rows_behind_it() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    let now = molecule_mcp::types::Timestamp::now();
+    let row = |micros: i64, text: String| {
+        json!({
+            "id": uuid::Uuid::new_v4().to_string(), "created_at": now.plus_micros(micros).to_rfc3339(),
+            "request_body": { "params": { "message": { "parts": [{ "kind": "text", "text": text }] } } },
+        })
+    };
+    // Larger than the largest row that is taken, however little is asked for.
+    let rows = json!([
+        row(0, "before".to_owned()),
+        row(40, "x".repeat(50 * 1024 * 1024)),
+        row(90, "behind".to_owned())
+    ]);
+    world.rows(&workspace, rows).await;
+    let (mut texts, mut told, mut last) = (Vec::new(), 0, Value::Null);
+    while texts.len() < 2 || told == 0 {
+        let message = next_message(&daemon).await;
+        let text = message["text"].as_str().unwrap();
+        if message["kind"] == "system" {
+            assert!(text.contains("could not be fetched"), "{text}");
+            told += 1;
+        } else {
+            texts.push(text.to_owned());
+            last = message["activity_id"].clone();
+        }
+        pop(&daemon, &message).await;
+    }
+    assert_eq!(texts, ["before", "behind"]);
+    until("the cursor passes it", || async {
+        file(&workspace.folder, ".mcp_inbox_cursor") == last.as_str().unwrap()
+    })
+    .await;
+    world.say(&workspace, "later").await;
+    assert_eq!(drain(&daemon, 1).await, ["later"], "and it is told of once");
+}
+
+#[tokio::test]
+async fn a_token_that_beats_but_may_not_read_is_told_to_whoever_waits() {
+    let world = World::at(Level::C).await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    let tokens = format!("/workspaces/{}/tokens", workspace.id);
+    let minted = world.ok(Method::POST, &tokens, Some(&workspace.token), None).await;
+    let other = minted["auth_token"].as_str().unwrap();
+    let listed = world.ok(Method::GET, &tokens, Some(other), None).await;
+    let of_daemon = listed["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|token| token["prefix"] == workspace.token[..8])
+        .unwrap();
+    let path = format!("{tokens}/{}", of_daemon["id"].as_str().unwrap());
+    world.ok(Method::DELETE, &path, Some(other), None).await;
+    until("wait_for_message says so", || async {
+        let waited = daemon
+            .call("wait_for_message", json!({ "timeout_secs": 0 }))
+            .await
+            .unwrap();
+        let health = waited["health"].as_array().cloned().unwrap_or_default();
+        health.iter().any(|trouble| {
+            trouble["code"] == "AUTH_ERROR" && trouble["what"].as_str().unwrap().contains("messages cannot be read")
+        })
+    })
+    .await;
+    let beats = world.requests("heartbeat").await.len();
+    until("beats go on and are taken", || async {
+        let beats_now = world.requests("heartbeat").await;
+        beats_now.len() > beats && beats_now.iter().all(|beat| beat["status"] == 200)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_state_folder_that_is_removed_is_told_and_ends_polling() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    std::fs::remove_dir_all(&workspace.folder).unwrap();
+    until("wait_for_message says so", || async {
+        let waited = daemon.call("wait_for_message", json!({ "timeout_secs": 0 })).await;
+        let said = waited.map_or_else(|error| error, |answer| answer.to_string());
+        said.contains("STATE_DIR_GONE")
+    })
+    .await;
+    let reads = world.requests("activity").await.len();
+    let beats = world.requests("heartbeat").await.len();
+    world.say(&workspace, "into the void").await;
+    until("time passes", || async {
+        world.requests("heartbeat").await.len() > beats + 5
+    })
+    .await;
+    assert_eq!(world.requests("activity").await.len(), reads);
+}
+
+#[tokio::test]
+async fn a_deleted_workspace_stays_told_as_deleted_when_it_is_read_again() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    world.delete(&workspace).await;
+    let codes = || async {
+        let waited = daemon
+            .call("wait_for_message", json!({ "timeout_secs": 0 }))
+            .await
+            .unwrap();
+        let health = waited["health"].as_array().cloned().unwrap_or_default();
+        health
+            .iter()
+            .map(|trouble| trouble["code"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    until("the deletion is told", || async {
+        codes().await.contains(&"WORKSPACE_REMOVED".to_owned())
+    })
+    .await;
+    let reads = world.requests("activity").await.len();
+    until("it is read again", || async {
+        world.requests("activity").await.len() > reads
+    })
+    .await;
+    let beats = world.requests("get_workspace").await.len();
+    until("the answer is judged", || async {
+        world.requests("get_workspace").await.len() > beats
+    })
+    .await;
+    assert!(
+        codes().await.contains(&"WORKSPACE_REMOVED".to_owned()),
+        "{:?}",
+        codes().await
+    );
 }

@@ -7,7 +7,7 @@ use molecule_mcp::local_platform::Level;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::support::{Workspace, World, drain, file, inbox_is_empty, next_message, pop, until};
+use super::support::{World, drain, inbox_is_empty, next_message, pop};
 
 #[tokio::test]
 async fn a_message_arrives_is_acknowledged_and_never_returns() {
@@ -217,37 +217,6 @@ async fn the_same_message_twice_is_one_message() {
 }
 
 #[tokio::test]
-async fn the_cursor_file_is_exported_and_a_foreign_one_is_imported() {
-    let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let daemon = world.online(&workspace).await;
-    world.say(&workspace, "one").await;
-    let first = next_message(&daemon).await;
-    pop(&daemon, &first).await;
-    until("the cursor is exported", || async {
-        file(&workspace.folder, ".mcp_inbox_cursor") == first["activity_id"].as_str().unwrap()
-    })
-    .await;
-    daemon.close().await.unwrap();
-
-    // A fresh folder with only a cursor, as the Python daemon leaves it: reading goes on behind it.
-    world.say(&workspace, "two").await;
-    let fresh = Workspace {
-        folder: workspace.folder.join("fresh"),
-        ..workspace.clone()
-    };
-    std::fs::create_dir(&fresh.folder).unwrap();
-    std::fs::write(
-        fresh.folder.join(".mcp_inbox_cursor"),
-        first["activity_id"].as_str().unwrap(),
-    )
-    .unwrap();
-    let daemon = world.online(&fresh).await;
-    assert_eq!(drain(&daemon, 1).await, ["two"]);
-    assert!(inbox_is_empty(&daemon).await);
-}
-
-#[tokio::test]
 async fn a_cursor_the_platform_no_longer_knows_loses_nothing() {
     let world = World::new().await;
     let workspace = world.workspace("alpha").await;
@@ -369,4 +338,28 @@ async fn an_unacknowledged_message_does_not_hide_the_next_one() {
     assert_eq!(next_message(&daemon).await["text"], "second");
     let listed = daemon.call("inbox_peek", json!({})).await.unwrap();
     assert_eq!(listed["messages"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_row_of_17_mib_arrives_and_its_text_is_read_in_parts() {
+    let world = World::at(Level::C).await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    let length = 17 * 1024 * 1024;
+    world
+        .rows(
+            &workspace,
+            json!([row(&format!("{}end", "x".repeat(length - 3)), None)]),
+        )
+        .await;
+    world.say(&workspace, "behind it").await;
+    let message = next_message(&daemon).await;
+    assert_eq!(message["text_truncated"], json!(true));
+    let shown = message["text"].as_str().unwrap().len();
+    assert!(shown > 1000 && message["next_offset"] == json!(shown), "{shown}");
+    let rest = json!({ "activity_id": message["activity_id"], "offset": length - 10 });
+    let rest = daemon.call("inbox_peek", rest).await.unwrap();
+    assert_eq!(rest["messages"][0]["text"], "xxxxxxxend");
+    pop(&daemon, &message).await;
+    assert_eq!(drain(&daemon, 1).await, ["behind it"]);
 }

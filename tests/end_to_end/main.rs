@@ -2,6 +2,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
 mod conversation;
+mod cursor;
 mod disk;
 mod faults;
 mod inbox;

@@ -15,7 +15,7 @@ fn read(row: &Value) -> Row {
 
 fn message(row: &Value) -> Message {
     match read(row) {
-        Row::Message(message) => *message,
+        Row::Message { message, .. } => *message,
         other => panic!("{other:?} from {row}"),
     }
 }
@@ -53,7 +53,7 @@ fn rows_are_classified_in_the_order_of_the_contract() {
     ] {
         let row = base(method, source);
         match (read(&row), expected) {
-            (Row::Message(message), Some(kind)) => assert_eq!(message.kind, kind, "{row}"),
+            (Row::Message { message, .. }, Some(kind)) => assert_eq!(message.kind, kind, "{row}"),
             (Row::Skip(head), None) => assert_eq!(head.id.as_str(), ROW, "{row}"),
             (other, _) => panic!("{other:?} from {row}"),
         }
@@ -383,7 +383,7 @@ fn poison_inside_a_row_costs_only_what_it_spoils() {
             {{"messageId":"m","parts":[{{"kind":"data","data":{deep}}},{{"kind":"text","text":"half \ud800 pair"}}]}}}}}}}}"#
     );
     let raw = RawValue::from_string(row).unwrap();
-    let Row::Message(read) = read_row(&raw, &WorkspaceId::parse(OWN).unwrap(), Timestamp(7)) else {
+    let Row::Message { message: read, .. } = read_row(&raw, &WorkspaceId::parse(OWN).unwrap(), Timestamp(7)) else {
         panic!("the row was not delivered");
     };
     assert!(
@@ -454,7 +454,7 @@ mod any_json {
                 "method": method, "created_at": time, "summary": rest, "status": rest, "attachments": rest, "seq": rest});
             let read = read(&row);
             prop_assert!(read.head().is_some());
-            if let Row::Message(message) = read {
+            if let Row::Message { message, .. } = read {
                 prop_assert!(!message.text.is_empty());
             }
         }

@@ -12,34 +12,32 @@ use std::time::Duration;
 
 use crate::agent::envelope::{Head, Row};
 use crate::config::Timing;
-use crate::state::journal::{Batch, Cursor};
 use crate::state::message::Message;
 use crate::types::{ActivityId, Timestamp};
-use ledger::{Cover, Ledger, Mark, Settled};
-use pacing::{Errand, Pacing, SETTLING};
+use hole::Hole;
+use ledger::{Cover, Ledger, Mark};
+use pacing::{Errand, Pacing};
 use paging::{Forward, Turn, is_full};
 use recovery::{LastGood, Window};
 use run::{PageSize, Range, Run, items};
+use staging::{Reading, Staged};
 
 pub use exchange::{Failure, Next, Note, Page, Plan, ReadFailure, Recovered, Start, Step};
 pub use recovery::Reason;
 
+mod detour;
 mod exchange;
+mod hole;
 mod ledger;
+mod listing;
 mod pacing;
 mod paging;
 mod recovery;
 mod run;
+mod staging;
 
 /// How far back a near sweep goes.
 const NEAR_BACK: Duration = Duration::from_secs(10);
-/// How old a row must be on the platform's clock to be settled at first sight.
-const STAMPED_BACK: Duration = Duration::from_secs(60);
-/// How often the last good poll is recorded while nothing else is committed.
-const RECORD_EVERY: Duration = Duration::from_secs(60);
-/// How long a platform is taken for one that ignores cursors (level A) before it is tried again.
-const LEVEL_A_FOR: Duration = Duration::from_secs(600);
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Reader {
@@ -57,6 +55,14 @@ pub struct Reader {
     cursor_is_gone: bool,
     released: bool,
     level_a_until: Option<Duration>,
+    /// A row that cannot be fetched and stands above the saved cursor.
+    hole: Option<Hole>,
+    /// Since when a window could not be read at all; a page ends it.
+    dark_since: Option<Duration>,
+    /// The row that reading began from, as long as the platform knows it.
+    beginning: Option<ActivityId>,
+    /// From when on to list what lies before the beginning of a replaced journal.
+    list_from: Option<Duration>,
 }
 
 /// One moment by both clocks.
@@ -64,32 +70,6 @@ pub struct Reader {
 struct Moment {
     now: Duration,
     wall: Timestamp,
-}
-
-/// What one page came to.
-struct Reading {
-    finished: bool,
-    cover: Option<Cover>,
-    oldest: Option<Timestamp>,
-    /// New rows above the saved cursor.
-    fresh: Vec<Head>,
-    unhinted: bool,
-}
-
-/// What happens once the journal has the batch.
-#[derive(Debug)]
-struct Staged {
-    run: Option<Run>,
-    finished: Option<(Errand, Duration)>,
-    swept: bool,
-    fresh: Vec<Head>,
-    mark: Option<Mark>,
-    history: Option<Timestamp>,
-    released: bool,
-    recorded: bool,
-    unhinted: bool,
-    level_a: bool,
-    moment: Moment,
 }
 
 impl Reader {
@@ -114,6 +94,10 @@ impl Reader {
         Self {
             timing,
             history: cursor.as_ref().and_then(|mark| mark.at),
+            beginning: cursor.as_ref().map(|mark| mark.id.clone()),
+            list_from: start.replaced.then_some(now),
+            hole: None,
+            dark_since: None,
             ledger: Ledger::new(cursor),
             pacing,
             size: PageSize::default(),
@@ -154,9 +138,12 @@ impl Reader {
         }
         let run = match self.run.take() {
             Some(run) => run,
-            None => match self.pacing.due(now, self.ledger.oldest_unsettled()) {
-                Ok(errand) => self.begin(errand, now, wall),
-                Err(wait) => return Next::Wait(wait),
+            None => match self.begin_listing(now) {
+                Some(run) => run,
+                None => match self.pacing.due(now, self.ledger.oldest_unsettled()) {
+                    Ok(errand) => self.begin(errand, now, wall),
+                    Err(wait) => return Next::Wait(wait),
+                },
             },
         };
         let plan = run.plan(now, self.size.limit());
@@ -168,7 +155,7 @@ impl Reader {
     fn begin(&mut self, errand: Errand, now: Duration, wall: Timestamp) -> Run {
         let level_a = self.level_a_until.is_some_and(|until| now < until);
         let from = match errand {
-            Errand::Compare => None,
+            Errand::Compare | Errand::List => None,
             Errand::Fast { .. } => self.ledger.newest(),
             Errand::Near => self.ledger.seen_by(now.checked_sub(self.timing.of(NEAR_BACK))),
             Errand::Full => self.ledger.cursor().map(|mark| mark.id.clone()),
@@ -196,6 +183,12 @@ impl Reader {
         Window::new(reason, now, wall, self.last_good, backlog)
     }
 
+    /// The time of a row that cannot be fetched now, but perhaps later: the saved cursor waits for it.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<Timestamp> {
+        self.hole.filter(|hole| !hole.certain).map(|hole| hole.at)
+    }
+
     /// The ids of a page that the reader cannot judge itself; asked only where [`Plan::compare`] is set.
     #[must_use]
     pub fn unknown(&self, rows: &[Row]) -> Vec<ActivityId> {
@@ -212,51 +205,48 @@ impl Reader {
         match result {
             Ok(page) => self.take(Moment { now, wall }, run, page),
             Err(failure) => {
-                self.failed(now, wall, &run, failure);
+                self.failed(Moment { now, wall }, run, failure);
                 Step::default()
             }
         }
     }
 
-    fn failed(&mut self, now: Duration, wall: Timestamp, run: &Run, failure: ReadFailure) {
-        let mut pause = failure.pause;
-        match (failure.failure, &run.range) {
-            (Failure::Gone, Range::Forward(forward)) => {
-                self.cursor_is_gone |= self.ledger.cursor().is_some();
-                let window = self.window(Reason::Gone, now, wall);
-                self.ledger.forget(&forward.from);
-                self.run = Some(Run::new(Errand::Full, Range::Window(window), now));
-                pause = Duration::ZERO;
-            }
-            (Failure::TooLarge, _) if self.size.shrink() => pause = Duration::ZERO,
-            (Failure::Interrupted, _) => self.size.broke_off(),
-            _ => {}
-        }
-        self.pacing.pause(now, pause);
-    }
-
     fn take(&mut self, moment: Moment, mut run: Run, page: Page) -> Step {
+        let mut step = Step::default();
+        self.dark_since = None;
+        run.date = run.date.or(page.date);
+        if let Range::Window(window) = &mut run.range
+            && let Some(search) = &mut window.search
+        {
+            // Whatever it holds is met again below the row that is searched for.
+            search.worked();
+            self.end_search(&mut run, moment.now);
+            self.staged = Some(Staged {
+                run: Some(run),
+                ..Staged::nothing(moment)
+            });
+            return step;
+        }
         let limit = self.size.limit();
         let largest = self.size.is_largest();
         let full = is_full(page.rows.len(), limit);
         self.size.worked();
-        let mut step = Step::default();
-        run.date = run.date.or(page.date);
         let (mut items, garbage) = items(page.rows);
         if garbage > 0 {
             step.notes.push(Note::Garbage(garbage));
         }
         let mut heads: Vec<Head> = items.iter().map(|item| item.head.clone()).collect();
-        if let Range::Forward(forward) = &run.range
+        if let Range::Forward(forward) = &mut run.range
             && forward.was_ignored(&heads)
         {
+            let believed = forward.doubted;
+            forward.doubted = true;
+            if believed {
+                (run.range, run.errand) = (Range::Newest, Errand::Full);
+            }
             self.staged = Some(Staged {
-                run: Some(Run {
-                    range: Range::Newest,
-                    errand: Errand::Full,
-                    ..run
-                }),
-                level_a: true,
+                run: Some(run),
+                level_a: believed,
                 ..Staged::nothing(moment)
             });
             return step;
@@ -268,7 +258,20 @@ impl Reader {
         if turn == Turn::Stuck {
             step.notes.push(Note::Stuck);
         }
+        if run.errand == Errand::List {
+            let listing = self.list(moment, run, items, turn);
+            return Step {
+                notes: step.notes,
+                ..listing
+            };
+        }
         let finished = turn != Turn::Next;
+        if let Some(passed) = run.window().and_then(|window| window.passed)
+            && finished
+            && run.barred.is_none()
+        {
+            step.notes.push(Note::Unfetchable(passed));
+        }
         let lower = match &run.range {
             Range::Window(window) => window.lower,
             Range::Newest => self.lower_bound(&heads, &page.known, full, &mut step),
@@ -319,7 +322,7 @@ impl Reader {
         full: bool,
         step: &mut Step,
     ) -> Option<Timestamp> {
-        let ours = |head: &&Head| known.contains(&head.id) || self.ledger.knows(&head.id);
+        let ours = |head: &&Head| head.timed && (known.contains(&head.id) || self.ledger.knows(&head.id));
         let oldest_known = heads.iter().find(ours).map(|head| head.at);
         let cursor = self.ledger.cursor().and_then(|mark| mark.at);
         let reached = heads
@@ -353,155 +356,13 @@ impl Reader {
                 (whole || reached).then_some(Cover::All)
             }
         };
-        match (cover, run.cut) {
+        // Beside a row that cannot be fetched only single rows can be had: equal times there are never read as one page.
+        let passed = run.window().is_some_and(|window| window.passed.is_some());
+        let cut = run.cut.filter(|_| !passed).into_iter().chain(run.barred).min();
+        match (cover, cut) {
             (Some(Cover::Below(edge)), Some(cut)) => Some(Cover::Below(edge.min(cut))),
             (Some(Cover::All), Some(cut)) => Some(Cover::Below(cut)),
             (cover, _) => cover,
-        }
-    }
-
-    /// Works out what the page changes once it is committed.
-    fn stage(&mut self, moment: Moment, mut run: Run, reading: Reading) {
-        let Reading {
-            finished,
-            cover,
-            oldest,
-            fresh,
-            unhinted,
-        } = reading;
-        let rule = Settled {
-            seen_by: run.began.checked_sub(self.timing.of(SETTLING)),
-            stamped_by: run.date.map(|date| {
-                let back = i64::try_from(self.timing.of(STAMPED_BACK).as_micros()).unwrap_or(i64::MAX);
-                date.plus_micros(-back)
-            }),
-        };
-        let mark = cover
-            .and_then(|cover| self.ledger.candidate(cover, rule, &fresh))
-            .filter(|mark| self.ledger.cursor() != Some(mark));
-        let lower = run.window().and_then(|window| window.lower);
-        let history = (run.errand == Errand::Full && finished)
-            .then(|| lower.or(oldest).or(run.date))
-            .flatten();
-        run.first_page = false;
-        if let Range::Window(window) = &mut run.range {
-            window.held |= !finished;
-        }
-        self.staged = Some(Staged {
-            finished: finished.then_some((run.errand, run.began)),
-            swept: finished && cover == Some(Cover::All),
-            run: Some(run),
-            fresh,
-            mark,
-            history,
-            released: finished && self.run.as_ref().is_some_and(|run| run.errand == Errand::Full),
-            unhinted,
-            ..Staged::nothing(moment)
-        });
-    }
-
-    /// Makes the batch that belongs to what is staged.
-    fn fill(&mut self, step: &mut Step, messages: Vec<Message>, finished: bool, moment: Moment) {
-        let Some(staged) = &mut self.staged else { return };
-        let window = staged.run.as_ref().and_then(Run::window);
-        let hold = window.is_some() && !finished;
-        let recorded_lately = self
-            .recorded
-            .is_some_and(|then| moment.now < then + self.timing.of(RECORD_EVERY));
-        let cursor = staged.mark.as_ref().and_then(|mark| {
-            mark.at.map(|at| Cursor {
-                id: mark.id.clone(),
-                at,
-                seq: mark.seq,
-            })
-        });
-        let mut batch = Batch {
-            forget_cursor: self.cursor_is_gone && window.is_some() && finished && cursor.is_none(),
-            release: finished && staged.released && (!self.released || window.is_some_and(|window| window.held)),
-            hold,
-            messages,
-            cursor,
-            polled: None,
-            recovered: false,
-        };
-        step.recovering = window.is_some_and(|window| window.reason != Reason::Still);
-        step.recovered = window.filter(|_| finished).map(|window| Recovered {
-            reason: window.reason,
-            since: window.since,
-        });
-        let writes = !batch.messages.is_empty() || batch.cursor.is_some() || batch.forget_cursor || batch.release;
-        let polls = staged.finished.is_some_and(|(errand, _)| errand != Errand::Compare);
-        if polls && (writes || !recorded_lately) {
-            batch.polled = Some(moment.wall);
-            staged.recorded = true;
-        }
-        if finished {
-            staged.run = None;
-        }
-        step.batch = (writes || batch.polled.is_some()).then_some(batch);
-    }
-
-    /// The journal has the batch (or there was none): what was read counts from now on.
-    pub fn committed(&mut self) {
-        let Some(staged) = self.staged.take() else { return };
-        let now = staged.moment.now;
-        self.run = staged.run;
-        if !staged.fresh.is_empty() {
-            self.pacing.sighted(now);
-            self.ledger.sight(staged.fresh, now);
-        }
-        if let Some(mark) = staged.mark {
-            self.ledger.advance(mark);
-            self.cursor_is_gone = false;
-        }
-        if let Some((errand, began)) = staged.finished {
-            self.pacing.finished(errand, began, now);
-            if errand != Errand::Compare {
-                self.last_good = Some(LastGood {
-                    wall: staged.moment.wall,
-                    monotonic: Some(now),
-                });
-            }
-            if staged.swept {
-                self.cursor_is_gone = false;
-                if let Some(limit) = began.checked_sub(self.timing.of(SETTLING)) {
-                    self.ledger.retire(limit);
-                }
-            }
-        }
-        self.history = self.history.or(staged.history);
-        self.released |= staged.released;
-        if staged.recorded {
-            self.recorded = Some(now);
-        }
-        if staged.unhinted {
-            self.pacing.unhinted(now);
-        }
-        if staged.level_a {
-            self.level_a_until = Some(now + self.timing.of(LEVEL_A_FOR));
-        }
-    }
-
-    /// The journal could not take the batch: everything stays as it was, and the same page is asked for again.
-    pub fn not_committed(&mut self) {
-        self.staged = None;
-    }
-}
-
-impl Staged {
-    fn nothing(moment: Moment) -> Self {
-        Self {
-            run: None,
-            finished: None,
-            swept: false,
-            fresh: Vec::new(),
-            mark: None,
-            history: None,
-            released: false,
-            recorded: false,
-            unhinted: false,
-            level_a: false,
-            moment,
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::platform::error::CallError;
 use crate::state::health::Trouble;
 use crate::state::journal::JournalError;
+use crate::types::Timestamp;
 
 /// The code of a journal that could not be written.
 pub(super) const JOURNAL: &str = "JOURNAL_ERROR";
@@ -28,13 +29,40 @@ pub(super) fn unread(error: &CallError, token: &str, can_change: bool) -> Troubl
     }
 }
 
+/// One message fails over and over, and the saved cursor waits for it.
+pub(super) fn waits_for(at: Timestamp) -> Trouble {
+    Trouble {
+        code: "MESSAGE_UNREADABLE".to_owned(),
+        what: format!(
+            "a message of {} cannot be fetched; all others are received",
+            at.to_rfc3339()
+        ),
+        remedy: "it is tried again for ten minutes and then passed, and said so in the inbox; the canvas has it"
+            .to_owned(),
+    }
+}
+
 /// The journal did not take a batch.
 pub(super) fn unwritten(error: &JournalError) -> Trouble {
+    let remedy = match error {
+        JournalError::Disk(_) => {
+            "free disk space or make the state folder writable, and reading goes on by itself; if the folder or its \
+             molecule.db was deleted or replaced, restart molecule-mcp. The platform keeps the messages meanwhile"
+        }
+        JournalError::Busy(_) => {
+            "nothing is lost, and reading goes on by itself; if this stays, end the program that keeps molecule.db in the \
+             state folder locked (a backup or a database browser, for example)"
+        }
+        JournalError::Newer { .. } => "update molecule-mcp, or set CONFIGS_DIR to another folder; then restart it",
+        JournalError::Damaged(_) => {
+            "check the disk, then end every molecule-mcp of this state folder and start it again: the damaged journal is \
+             kept under another name, and a new one reads on from .mcp_inbox_cursor"
+        }
+    };
     Trouble {
         code: JOURNAL.to_owned(),
         what: format!("received messages cannot be stored, so none are fetched: {error}"),
-        remedy: "free disk space or make the state folder writable; nothing is lost, and reading goes on by itself"
-            .to_owned(),
+        remedy: remedy.to_owned(),
     }
 }
 
@@ -86,6 +114,22 @@ mod tests {
                 "JOURNAL_ERROR",
                 "disk space",
             ),
+            (
+                unwritten(&JournalError::Busy("locked".to_owned())),
+                "JOURNAL_ERROR",
+                "by itself",
+            ),
+            (
+                unwritten(&JournalError::Newer { found: 9, known: 1 }),
+                "JOURNAL_ERROR",
+                "update",
+            ),
+            (
+                unwritten(&JournalError::Damaged("malformed".to_owned())),
+                "JOURNAL_ERROR",
+                "start it again",
+            ),
+            (waits_for(Timestamp(0)), "MESSAGE_UNREADABLE", "canvas"),
             (folder_gone(), "STATE_DIR_GONE", "restart"),
             (other_poller(), "OTHER_POLLER", "stop"),
         ];

@@ -19,6 +19,8 @@ pub struct Start {
     pub last_poll: Option<Timestamp>,
     /// Whether the duty was taken over from another process: then the newest page is compared, too.
     pub takeover: bool,
+    /// Whether the journal was replaced and what lies before its beginning is still to be listed.
+    pub replaced: bool,
 }
 
 /// One request for a page of the log.
@@ -63,8 +65,8 @@ pub enum Failure {
     Gone,
     /// The answer was larger than the bound.
     TooLarge,
-    /// The answer broke off or came too late.
-    Interrupted,
+    /// The answer broke off, came too late, could not be read, or could not be made: less of it might work.
+    Unreadable,
     /// Anything else.
     Other,
 }
@@ -89,6 +91,8 @@ pub enum Note {
     Gap,
     /// So many messages appeared behind the saved cursor.
     Late(usize),
+    /// A row of this time cannot be fetched, and reading has gone on without it.
+    Unfetchable(Timestamp),
 }
 
 /// A window that was read in full.
@@ -107,8 +111,8 @@ pub struct Step {
     pub batch: Option<Batch>,
     /// Things to tell once the batch is committed.
     pub notes: Vec<Note>,
-    /// Whether this page belongs to a window.
-    pub recovering: bool,
     /// Set with the last page of a window.
     pub recovered: Option<Recovered>,
+    /// With the last page of what was listed after the journal was replaced.
+    pub listed: bool,
 }

@@ -46,6 +46,7 @@ type Key = (Timestamp, i64, ActivityId);
 struct Sighting {
     first_seen: Duration,
     settled: bool,
+    timed: bool,
 }
 
 /// See the module's documentation.
@@ -90,6 +91,12 @@ impl Ledger {
         })
     }
 
+    /// Whether the saved cursor has left an instant behind.
+    pub(super) fn is_passed(&self, at: Timestamp) -> bool {
+        let cursor = self.cursor.as_ref().and_then(|cursor| cursor.at);
+        cursor.is_some_and(|cursor| cursor > at)
+    }
+
     /// Remembers rows first seen `now`.
     pub(super) fn sight(&mut self, heads: Vec<Head>, now: Duration) {
         for head in heads {
@@ -98,6 +105,7 @@ impl Ledger {
                 let sighting = Sighting {
                     first_seen: now,
                     settled: false,
+                    timed: head.timed,
                 };
                 self.rows.insert((place.0, place.1, head.id), sighting);
                 self.oldest_unsettled = Some(self.oldest_unsettled.map_or(now, |oldest| oldest.min(now)));
@@ -122,7 +130,7 @@ impl Ledger {
 
     fn newest_where(&self, fits: impl Fn(&Sighting) -> bool) -> Option<ActivityId> {
         let rows = self.rows.iter().rev();
-        rows.filter(|((_, _, id), sighting)| id.is_uuid() && fits(sighting))
+        rows.filter(|((_, _, id), sighting)| id.is_uuid() && sighting.timed && fits(sighting))
             .map(|((_, _, id), _)| id.clone())
             .next()
             .or_else(|| self.cursor.as_ref().map(|cursor| cursor.id.clone()))
@@ -134,7 +142,7 @@ impl Ledger {
     }
 
     /// Where the saved cursor may move: the newest settled row in the covered part of the log, of those known and those
-    /// just read. `None` when that is no step forward.
+    /// just read. A row that did not say its time has no certain place, so it is none. `None` when that is no step forward.
     pub(super) fn candidate(&self, cover: Cover, rule: Settled, fresh: &[Head]) -> Option<Mark> {
         let covered = |at: Timestamp| match cover {
             Cover::All => true,
@@ -143,12 +151,12 @@ impl Ledger {
         let old_enough = |at: Timestamp| rule.stamped_by.is_some_and(|limit| at <= limit);
         let known = self.rows.iter().rev().find(|((at, _, id), sighting)| {
             let settled = rule.seen_by.is_some_and(|limit| sighting.first_seen <= limit) || old_enough(*at);
-            covered(*at) && settled && id.is_uuid()
+            covered(*at) && settled && sighting.timed && id.is_uuid()
         });
         let known = known.map(|(key, _)| key.clone());
         let read = fresh
             .iter()
-            .filter(|head| covered(head.at) && old_enough(head.at) && head.id.is_uuid())
+            .filter(|head| covered(head.at) && old_enough(head.at) && head.timed && head.id.is_uuid())
             .map(|head| (head.at, head.seq.unwrap_or(0), head.id.clone()))
             .max();
         let (at, seq, id) = known.max(read)?;
@@ -208,6 +216,7 @@ mod tests {
             id: id(n),
             at: Timestamp(at),
             seq: None,
+            timed: true,
         }
     }
 
@@ -263,6 +272,7 @@ mod tests {
             id: ActivityId::parse("odd").unwrap(),
             at: Timestamp(50),
             seq: None,
+            timed: true,
         };
         ledger.sight(vec![head(1, 10), odd], SECOND);
         let mark = ledger.candidate(Cover::All, seen_by(SECOND), &[]).unwrap();

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::state::journal::{Batch, Cursor};
 use crate::state::message::Kind;
 
 const MICROS: i64 = 1_000_000;
@@ -42,6 +43,12 @@ struct Case {
     bulky: Option<usize>,
     repeats: bool,
     live: bool,
+    /// Per mille of rows that do not say their time.
+    untimed: u64,
+    /// Which row (of so many as there are, cyclically) cannot be fetched, and whether because of its size.
+    poison: Option<(usize, bool)>,
+    /// Per mille of restarts at which the journal is lost and only the cursor file remains.
+    damage: u64,
 }
 
 struct Sent {
@@ -77,15 +84,16 @@ fn id(n: u64) -> ActivityId {
     ActivityId::parse(&format!("00000000-0000-4000-8000-{n:012x}")).unwrap()
 }
 
-fn row(sent: &Sent, level: Level) -> Row {
-    Row::Message(Box::new(Message {
+/// The row as it was read: with its own time, or with that of a row beside it.
+fn row(sent: &Sent, level: Level, timed: bool, at: Timestamp) -> Row {
+    let message = Box::new(Message {
         activity_id: sent.id.clone(),
         kind: Kind::CanvasUser,
         peer_id: String::new(),
         text: "x".to_owned(),
         method: String::new(),
         created_at: String::new(),
-        at: sent.at,
+        at,
         seq: (level == Level::C).then_some(sent.seq),
         message_id: None,
         delegation_id: None,
@@ -98,7 +106,8 @@ fn row(sent: &Sent, level: Level) -> Row {
         attachments: Vec::new(),
         digest: None,
         status: None,
-    }))
+    });
+    Row::Message { message, timed }
 }
 
 /// The journal as far as receiving needs it: keyed by id, durable across restarts.
@@ -106,17 +115,35 @@ fn row(sent: &Sent, level: Level) -> Row {
 struct Store {
     offered: HashSet<ActivityId>,
     held: HashSet<ActivityId>,
+    recovered: HashSet<ActivityId>,
+    /// It began anew and has not listed yet what lies before.
+    replaced: bool,
     cursor: Option<Cursor>,
     polled: Option<Timestamp>,
 }
 
 impl Store {
+    fn holds(&self, id: &ActivityId) -> bool {
+        [&self.offered, &self.held, &self.recovered]
+            .iter()
+            .any(|place| place.contains(id))
+    }
+
+    /// Whether an agent can see it.
+    fn shows(&self, id: &ActivityId) -> bool {
+        self.offered.contains(id) || self.recovered.contains(id)
+    }
+
     fn commit(&mut self, batch: Batch) {
         for message in batch.messages {
-            if self.offered.contains(&message.activity_id) || self.held.contains(&message.activity_id) {
+            if self.holds(&message.activity_id) {
                 continue;
             }
-            let place = if batch.hold { &mut self.held } else { &mut self.offered };
+            let place = match (batch.recovered, batch.hold) {
+                (true, _) => &mut self.recovered,
+                (false, true) => &mut self.held,
+                (false, false) => &mut self.offered,
+            };
             place.insert(message.activity_id);
         }
         if batch.release {
@@ -137,6 +164,9 @@ struct World {
     /// Instants at which rows become visible, as far as nobody was told yet.
     hints: BTreeMap<i64, u32>,
     store: Store,
+    /// What was offered by journals that were lost.
+    seen: HashSet<ActivityId>,
+    poison: Option<ActivityId>,
     reader: Reader,
     now: i64,
     requests: u64,
@@ -151,10 +181,12 @@ impl World {
         for &(gap, count, late, tied) in &case.bursts {
             at += i64::from(gap) * 1000;
             for _ in 0..count {
-                at += if tied {
+                let apart = case.poison.is_some() || case.untimed > 0;
+                at += if tied && !apart {
                     0
                 } else {
-                    i64::try_from(dice.below(3000)).unwrap()
+                    // Beside a row that cannot be fetched or does not say its time, not all rows of one time can be had.
+                    i64::from(apart) + i64::try_from(dice.below(3000)).unwrap()
                 };
                 let late = i64::try_from(dice.below(u64::from(late) + 1)).unwrap() * 1000;
                 *hints.entry(at + late).or_default() += 1;
@@ -173,6 +205,10 @@ impl World {
         for (seq, n) in order.into_iter().enumerate() {
             rows[n].seq = i64::try_from(seq).unwrap() + 1;
         }
+        let poison = case
+            .poison
+            .filter(|_| !rows.is_empty())
+            .map(|(n, _)| rows[n % rows.len()].id.clone());
         // Older than any first window: never ours.
         for n in 0..20 {
             let at = -(700 + n) * MICROS;
@@ -181,7 +217,7 @@ impl World {
                 at: Timestamp(EPOCH + at),
                 seq: 0,
                 visible: at,
-                tie: 0,
+                tie: 999,
             });
         }
         let reader = Reader::new(Start::default(), Timing::REAL, Duration::ZERO);
@@ -191,6 +227,8 @@ impl World {
             rows,
             hints,
             store: Store::default(),
+            seen: HashSet::new(),
+            poison,
             reader,
             now: 0,
             requests: 0,
@@ -231,8 +269,9 @@ impl World {
         let pause = Duration::from_millis(self.dice.below(3000));
         let fail = |failure| Err(ReadFailure { failure, pause });
         if self.dice.per_mille(self.case.failures) {
-            return fail(if self.dice.per_mille(300) {
-                Failure::Interrupted
+            // Small pages on which no row says its time cannot be followed by another.
+            return fail(if self.case.untimed == 0 && self.dice.per_mille(300) {
+                Failure::Unreadable
             } else {
                 Failure::Other
             });
@@ -283,7 +322,25 @@ impl World {
         if self.case.bulky.is_some_and(|most| rows.len() > most) {
             return fail(Failure::TooLarge);
         }
-        let mut page: Vec<Row> = rows.into_iter().map(|sent| row(sent, level)).collect();
+        if rows.iter().any(|row| Some(&row.id) == self.poison.as_ref()) {
+            let certain = self.case.poison.is_some_and(|(_, certain)| certain);
+            return fail(if certain {
+                Failure::TooLarge
+            } else {
+                Failure::Unreadable
+            });
+        }
+        let timed = |sent: &Sent| sent.tie % 1000 >= self.case.untimed;
+        let date = Timestamp((EPOCH + self.now) / MICROS * MICROS);
+        let first = rows.iter().find(|sent| ascending && timed(sent));
+        let mut beside = first.map_or(date, |sent| sent.at);
+        let mut page: Vec<Row> = Vec::new();
+        for sent in rows {
+            if timed(sent) {
+                beside = sent.at;
+            }
+            page.push(row(sent, level, timed(sent), beside));
+        }
         if self.case.repeats && !page.is_empty() {
             let twice = page[page.len() / 2].clone();
             page.insert(page.len() / 2, twice);
@@ -294,11 +351,10 @@ impl World {
         } else {
             Vec::new()
         };
-        let stored = |id: &ActivityId| self.store.offered.contains(id) || self.store.held.contains(id);
         Ok(Page {
             rows: page,
-            date: Some(Timestamp((EPOCH + self.now) / MICROS * MICROS)),
-            known: known.into_iter().filter(stored).collect(),
+            date: Some(date),
+            known: known.into_iter().filter(|id| self.store.holds(id)).collect(),
         })
     }
 
@@ -334,6 +390,7 @@ impl World {
         if self.dice.per_mille(self.case.restarts) {
             self.restart();
         } else {
+            self.store.replaced &= !step.listed;
             self.reader.committed();
         }
         Some(plan)
@@ -348,7 +405,7 @@ impl World {
             };
             let ours = row.at.0 >= EPOCH;
             assert!(
-                !passed || !ours || self.store.offered.contains(&row.id),
+                !passed || !ours || self.is_accounted_for(&row.id),
                 "the cursor at {} passed {row_at} (visible {:+} ms from now)",
                 cursor.at.0 - EPOCH,
                 (row.visible - self.now) / 1000,
@@ -357,13 +414,30 @@ impl World {
         }
     }
 
+    /// Offered or listed, or offered by a journal that was lost and whose rest is still to be listed, or out of reach.
+    fn is_accounted_for(&self, id: &ActivityId) -> bool {
+        let to_be_listed = self.store.replaced && self.seen.contains(id);
+        self.store.shows(id) || to_be_listed || self.poison.as_ref() == Some(id)
+    }
+
     fn restart(&mut self) {
         let (now, _) = self.clock();
+        let mut imported = None;
+        if self.store.cursor.is_some() && self.dice.per_mille(self.case.damage) {
+            let lost = std::mem::take(&mut self.store);
+            imported = lost.cursor.map(|cursor| cursor.id);
+            self.seen.extend(lost.offered);
+            self.seen.extend(lost.recovered);
+            self.store.replaced = true;
+            // The cursor file is as old as that.
+            self.store.polled = lost.polled;
+        }
         let start = Start {
             cursor: self.store.cursor.clone(),
-            imported: None,
+            imported,
             last_poll: self.store.polled,
             takeover: self.dice.per_mille(500),
+            replaced: self.store.replaced,
         };
         self.reader = Reader::new(start, Timing::REAL, now);
         self.reader.stream_live(self.case.live);
@@ -384,11 +458,16 @@ fn verify(case: Case) {
     world.run_until(last + MICROS);
     let case = &mut world.case;
     (case.failures, case.gone, case.restarts) = (0, 0, 0);
-    world.run_until(last + 200 * MICROS);
+    let patience = if case.poison.is_some_and(|(_, certain)| !certain) {
+        2500
+    } else {
+        200
+    };
+    world.run_until(last + patience * MICROS);
     let missing: Vec<i64> = world
         .rows
         .iter()
-        .filter(|row| row.at.0 >= EPOCH && !world.store.offered.contains(&row.id))
+        .filter(|row| row.at.0 >= EPOCH && !world.store.shows(&row.id) && world.poison.as_ref() != Some(&row.id))
         .map(|row| row.at.0 - EPOCH)
         .collect();
     assert!(
@@ -401,8 +480,25 @@ fn verify(case: Case) {
     let taken = foreign.filter(|row| world.store.offered.contains(&row.id)).count();
     assert_eq!(taken, 0, "rows from before the first start were delivered");
     assert!(world.store.held.is_empty());
-    if world.case.bursts.iter().any(|burst| burst.1 > 0) {
+    assert!(!world.store.replaced, "what lies before a new journal was never listed");
+    let unseen = world
+        .rows
+        .iter()
+        .filter(|row| row.at.0 >= EPOCH && world.store.recovered.contains(&row.id) && !world.seen.contains(&row.id));
+    assert_eq!(
+        unseen.count(),
+        0,
+        "a message that nobody was shown was listed instead of offered"
+    );
+    if world.case.untimed == 0 && world.case.poison.is_none() && world.case.bursts.iter().any(|burst| burst.1 > 0) {
         assert!(world.store.cursor.is_some());
+    }
+    if let Some(newest) = world.rows.iter().max_by_key(|row| row.at)
+        && let Some(poison) = world.rows.iter().find(|row| Some(&row.id) == world.poison.as_ref())
+        && poison.at < newest.at
+    {
+        let cursor = world.store.cursor.as_ref().unwrap();
+        assert!(cursor.at > poison.at, "the cursor waits for ever");
     }
 
     // All is still: a timer read every 30 s (5 s without a stream) and a comparison every 10 min.
@@ -410,8 +506,14 @@ fn verify(case: Case) {
     let before = world.requests;
     let still = world.run_until(world.now + 1200 * MICROS).len();
     let every = if world.case.live { 30 } else { 5 };
+    // The newest row that cannot be fetched is met at every read; when it may be had again, only the pauses between reads count.
+    let each = match world.case.poison {
+        None => 3,
+        Some((_, true)) => 12,
+        Some((_, false)) => 1000,
+    };
     assert!(
-        still <= 3600 / every + 8,
+        still <= 1200 * each / every + 8,
         "{still} requests in 20 idle minutes, {before} before"
     );
 }
@@ -430,6 +532,9 @@ fn cases() -> impl Strategy<Value = Case> {
         prop_oneof![Just(None), (40..400usize).prop_map(Some)],
         any::<bool>(),
         any::<bool>(),
+        prop_oneof![2 => Just(0u64), 1 => 0..600u64],
+        prop_oneof![2 => Just(None), 1 => any::<(usize, bool)>().prop_map(Some)],
+        prop_oneof![1 => Just(0u64), 1 => 0..1000u64],
     );
     (
         level,
@@ -443,8 +548,8 @@ fn cases() -> impl Strategy<Value = Case> {
                 level,
                 seed,
                 mut bursts,
-                (failures, gone, lost_hints, restarts),
-                (ignores_limit, bulky, repeats, live),
+                (failures, mut gone, lost_hints, mut restarts),
+                (ignores_limit, bulky, repeats, live, untimed, poison, damage),
             )| {
                 let a = level == Level::A;
                 if a {
@@ -455,6 +560,13 @@ fn cases() -> impl Strategy<Value = Case> {
                 }
                 // A tie of more rows than a page holds cannot be read to its end at level B.
                 let most = if bulky.is_some() { 40 } else { 90 };
+                // A platform without cursors or limits shows the row whatever is asked for. One that may only be ill is told from
+                // one that is only while something newer can be read.
+                let poison = poison.filter(|_| !a && !ignores_limit);
+                let certain = poison.is_none_or(|(_, certain)| certain);
+                if !certain {
+                    (gone, restarts) = (0, 0);
+                }
                 for burst in &mut bursts {
                     if burst.3 {
                         burst.1 = burst.1.min(most);
@@ -471,16 +583,20 @@ fn cases() -> impl Strategy<Value = Case> {
                     restarts: if a { restarts.min(5) } else { restarts },
                     ignores_limit: ignores_limit && !a,
                     // Nothing could be read from a platform whose pages are too large whatever was asked for.
-                    bulky: bulky.filter(|_| !a && !ignores_limit),
+                    bulky: bulky.filter(|_| !a && !ignores_limit && poison.is_none() && untimed == 0),
                     repeats,
                     live,
+                    // Without a time no row can be the cursor, so that nothing gets past the one that cannot be fetched.
+                    untimed: if poison.is_some() { 0 } else { untimed },
+                    poison,
+                    damage,
                 }
             },
         )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn every_row_that_becomes_visible_is_delivered_and_the_cursor_passes_none(case in cases()) {
@@ -504,6 +620,9 @@ fn a_burst_from_sixteen_senders_is_complete_within_seconds() {
             bulky: None,
             repeats: false,
             live: true,
+            untimed: 0,
+            poison: None,
+            damage: 0,
         });
         let last = world.rows.iter().map(|row| row.visible).max().unwrap();
         let mut complete = None;

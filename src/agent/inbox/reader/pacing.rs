@@ -39,6 +39,15 @@ pub(super) enum Errand {
     Full,
     /// One newest-first page, by id.
     Compare,
+    /// What lies before the beginning of a replaced journal. Asked for once, whatever the timers say.
+    List,
+}
+
+impl Errand {
+    /// Whether it reads on from what is known, so that it counts as a poll.
+    pub(super) fn is_poll(self) -> bool {
+        !matches!(self, Self::Compare | Self::List)
+    }
 }
 
 /// All times are monotonic, since the reader's epoch.
@@ -198,7 +207,7 @@ impl Pacing {
     pub(super) fn begun(&mut self, now: Duration, errand: Errand) {
         self.last_start = Some(now);
         self.last_was_fast = matches!(errand, Errand::Fast { .. });
-        if errand != Errand::Compare {
+        if errand.is_poll() {
             self.hinted = false;
         }
         if errand == (Errand::Fast { hinted: true }) {
@@ -223,6 +232,7 @@ impl Pacing {
                 self.next_compare = now + self.timing.of(COMPARE_EVERY);
                 return;
             }
+            Errand::List => return,
             Errand::Full => {
                 self.last_full = Some(began);
                 self.near_swept(began);

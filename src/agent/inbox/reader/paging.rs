@@ -24,7 +24,7 @@ pub(super) fn is_full(rows: usize, limit: u32) -> bool {
     rows >= usize::try_from(limit.clamp(1, DEFAULT_LIMIT)).unwrap_or(usize::MAX)
 }
 
-/// What both directions remember of the page before.
+/// What both directions remember of the page before, and of those that ended at the same instant.
 #[derive(Clone, Debug, Default)]
 struct Progress {
     previous: HashSet<ActivityId>,
@@ -38,7 +38,11 @@ impl Progress {
     }
 
     fn remember(&mut self, heads: &[Head], edge: Timestamp) {
-        self.previous = heads.iter().map(|head| head.id.clone()).collect();
+        // Rows of one time come in any order, another one each time: all that were met there count.
+        if self.edge != Some(edge) {
+            self.previous.clear();
+        }
+        self.previous.extend(heads.iter().map(|head| head.id.clone()));
         self.edge = Some(edge);
         self.retried = false;
     }
@@ -50,6 +54,8 @@ pub(super) struct Forward {
     pub(super) from: ActivityId,
     /// Rows of this instant may have been skipped: they did not fit on one page.
     pub(super) cut: Option<Timestamp>,
+    /// An answer looked as if the platform had ignored the row: it is asked once more before that is believed.
+    pub(super) doubted: bool,
     progress: Progress,
 }
 
@@ -58,13 +64,16 @@ impl Forward {
         Self {
             from,
             cut: None,
+            doubted: false,
             progress: Progress::default(),
         }
     }
 
-    /// Whether an answer shows that the platform ignored the row that was asked from (level A).
+    /// Whether an answer shows that the platform ignored the row that was asked from (level A). Only rows that say their own
+    /// time tell in which order they came.
     pub(super) fn was_ignored(&self, heads: &[Head]) -> bool {
-        let descends = match (heads.first(), heads.last()) {
+        let mut timed = heads.iter().filter(|head| head.timed);
+        let descends = match (timed.next(), timed.next_back()) {
             (Some(first), Some(last)) => first.at > last.at,
             _ => false,
         };
@@ -81,6 +90,7 @@ impl Forward {
         // With sequence numbers the platform tells equal times apart.
         let skipped = Some(last.at).filter(|_| last.seq.is_none());
         let askable = |head: &&Head| head.id.is_uuid();
+        let certain = |head: &&Head| head.id.is_uuid() && head.timed;
         let newest = heads.iter().rev().find(askable);
         if !self.progress.has_new(heads, |edge| last.at >= edge) {
             let Some(newest) = newest.filter(|_| !self.progress.retried) else {
@@ -91,7 +101,7 @@ impl Forward {
             self.cut = skipped;
             return Turn::Next;
         }
-        let older = heads.iter().rev().filter(|head| head.at < last.at).find(askable);
+        let older = heads.iter().rev().filter(|head| head.at < last.at).find(certain);
         let Some(next) = older.or(newest) else {
             return Turn::Stuck;
         };
@@ -112,6 +122,14 @@ pub(super) struct Backward {
 }
 
 impl Backward {
+    /// Begins with the rows strictly older than `before`.
+    pub(super) fn from(before: Timestamp) -> Self {
+        Self {
+            before: Some(before),
+            ..Self::default()
+        }
+    }
+
     /// Decides what follows a page, given in the order of the log. The comparison of `before_ts` is strict, so the next page is
     /// asked for from one microsecond after the oldest instant of this one.
     pub(super) fn turn(&mut self, heads: &[Head], full: bool) -> Turn {
@@ -144,6 +162,7 @@ mod tests {
                 id: id(n),
                 at: Timestamp(at),
                 seq: None,
+                timed: true,
             })
             .collect()
     }
@@ -244,5 +263,8 @@ mod tests {
         ] {
             assert_eq!(forward.was_ignored(&page), ignored, "{page:?}");
         }
+        let mut untimed_first = heads(&[(1, 90), (2, 10), (3, 20)]);
+        untimed_first[0].timed = false;
+        assert!(!forward.was_ignored(&untimed_first));
     }
 }

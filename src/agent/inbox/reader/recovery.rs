@@ -1,14 +1,20 @@
-//! The window that is read backwards when there is no row to read on from.
+//! The window that is read backwards: when there is no row to read on from, around a row that cannot be fetched, and to list
+//! what lies before the row that a replaced journal begins with.
 
 use std::time::Duration;
 
+use super::hole::Search;
+use super::ledger::Mark;
 use super::paging::Backward;
-use crate::types::Timestamp;
+use crate::agent::envelope::Head;
+use crate::types::{ActivityId, Timestamp};
 
 /// What every window reaches back beyond the last good poll, and the whole of it on a first start.
 const MARGIN_SECS: u64 = 600;
 /// The platform refuses nothing beyond, but caps here.
 const MOST_SECS: u64 = 2_592_000;
+/// How far back messages are listed after a journal was replaced.
+const LISTED_SECS: u64 = 604_800;
 /// A poll this fresh needs no more than the margin.
 const FRESH: Duration = Duration::from_secs(60);
 /// How far the platform's clocks (of its rows and of its answers) may differ before an old row is taken for one in the window.
@@ -25,6 +31,44 @@ pub enum Reason {
     Gone,
     /// There was never a row that could become the cursor: the ordinary read of an empty inbox.
     Still,
+    /// A row that cannot be fetched bars the way forward from the saved cursor.
+    Detour,
+    /// The journal was replaced: rows from before its beginning, to be listed and not offered.
+    Replaced,
+}
+
+/// Up to where a replaced journal's window takes rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ceiling {
+    /// Up to this row, whose place is not known yet.
+    Row(ActivityId),
+    /// Up to the place of that row.
+    Through(Timestamp, Option<i64>),
+    /// Everything older than this.
+    Below(Timestamp),
+}
+
+impl Ceiling {
+    /// Learns the row's place from a page that holds it.
+    fn look(&mut self, heads: &[Head]) {
+        if let Self::Row(id) = self
+            && let Some(head) = heads.iter().find(|head| head.id == *id)
+        {
+            *self = Self::Through(head.at, head.seq);
+        }
+    }
+
+    /// Exactly the rows that reading forward from the row does not bring.
+    pub(super) fn covers(&self, head: &Head) -> bool {
+        match self {
+            Self::Row(_) => false,
+            Self::Through(at, seq) => match (head.seq, seq) {
+                (Some(own), Some(seq)) => (head.at, own) <= (*at, *seq),
+                _ => head.at <= *at,
+            },
+            Self::Below(at) => head.at < *at,
+        }
+    }
 }
 
 /// The last good poll, by both clocks: the monotonic one does not count the time a computer sleeps.
@@ -52,6 +96,14 @@ pub(super) struct Window {
     pub(super) lower: Option<Timestamp>,
     /// The last good poll before it, by the wall clock.
     pub(super) since: Option<Timestamp>,
+    /// A row to stop at, where only its id is known.
+    floor: Option<ActivityId>,
+    /// With [`Reason::Replaced`].
+    pub(super) ceiling: Option<Ceiling>,
+    /// While a row that cannot be fetched is looked for.
+    pub(super) search: Option<Search>,
+    /// The newest row that could not be fetched and was passed.
+    pub(super) passed: Option<Timestamp>,
     secs: u64,
     began: Duration,
 }
@@ -71,13 +123,57 @@ impl Window {
         let age = last.map_or(Duration::ZERO, |last| last.age(now, wall)).max(stuck);
         let missed = if age < FRESH { 0 } else { age.as_secs() + 1 };
         Self {
+            since: last.map(|last| last.wall),
+            ..Self::of(reason, missed + MARGIN_SECS, now)
+        }
+    }
+
+    /// From the newest row back to the saved cursor, or to where everything is known from.
+    pub(super) fn detour(now: Duration, wall: Timestamp, cursor: Option<&Mark>, history: Option<Timestamp>) -> Self {
+        let at = match cursor {
+            Some(cursor) => cursor.at,
+            None => history,
+        };
+        let secs = at.map_or(MOST_SECS, |at| at.until(wall).as_secs() + MARGIN_SECS);
+        Self {
+            lower: at,
+            floor: cursor.filter(|_| at.is_none()).map(|cursor| cursor.id.clone()),
+            ..Self::of(Reason::Detour, secs, now)
+        }
+    }
+
+    /// The rows of the last seven days up to `ceiling`.
+    pub(super) fn replaced(now: Duration, ceiling: Ceiling) -> Self {
+        Self {
+            ceiling: Some(ceiling),
+            ..Self::of(Reason::Replaced, LISTED_SECS, now)
+        }
+    }
+
+    fn of(reason: Reason, secs: u64, began: Duration) -> Self {
+        Self {
             reason,
             paging: Backward::default(),
             held: false,
             lower: None,
-            since: last.map(|last| last.wall),
-            secs: (missed + MARGIN_SECS).min(MOST_SECS),
-            began: now,
+            since: None,
+            floor: None,
+            ceiling: None,
+            search: None,
+            passed: None,
+            secs: secs.min(MOST_SECS),
+            began,
+        }
+    }
+
+    /// Looks on a page for the rows that bound it.
+    pub(super) fn look(&mut self, heads: &[Head]) {
+        if let Some(ceiling) = &mut self.ceiling {
+            ceiling.look(heads);
+        }
+        let is_floor = |head: &&Head| self.floor.as_ref().is_some_and(|floor| *floor == head.id);
+        if let Some(floor) = heads.iter().find(is_floor) {
+            self.lower = Some(floor.at);
         }
     }
 

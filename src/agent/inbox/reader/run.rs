@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::exchange::Plan;
+use super::hole::TRIES;
 use super::pacing::Errand;
 use super::paging::{Backward, Forward, Turn};
 use super::recovery::Window;
@@ -31,6 +32,8 @@ pub(super) struct Run {
     pub(super) first_page: bool,
     /// Where pages smaller than the largest may have skipped rows of equal time; the oldest such instant.
     pub(super) cut: Option<Timestamp>,
+    /// From here on something is still missing that may yet be had.
+    pub(super) barred: Option<Timestamp>,
     pub(super) passes: u32,
 }
 
@@ -50,6 +53,7 @@ impl Run {
             date: None,
             first_page: true,
             cut: None,
+            barred: None,
             passes: 1,
         }
     }
@@ -57,9 +61,17 @@ impl Run {
     pub(super) fn plan(&self, now: Duration, limit: u32) -> Plan {
         let (since, since_secs, before) = match &self.range {
             Range::Forward(forward) => (Some(forward.from.clone()), None, None),
-            Range::Window(window) => (None, Some(window.since_secs(now)), window.paging.before),
+            Range::Window(window) => {
+                let before = match &window.search {
+                    Some(search) => Some(search.before()),
+                    None => window.paging.before,
+                };
+                (None, Some(window.since_secs(now)), before)
+            }
             Range::Newest => (None, None, None),
         };
+        let searching = self.window().is_some_and(|window| window.search.is_some());
+        let limit = if searching { 1 } else { limit };
         Plan {
             since,
             since_secs,
@@ -83,6 +95,7 @@ impl Run {
             Range::Newest => (Turn::Done, None),
             Range::Window(window) => {
                 window.dated(self.date);
+                window.look(heads);
                 match heads.first() {
                     Some(oldest) if !window.holds(oldest.at) => (Turn::Done, None),
                     _ => (window.paging.turn(heads, full), window.paging.cut),
@@ -109,6 +122,7 @@ impl Run {
 pub(super) struct PageSize {
     rung: usize,
     good: u32,
+    /// Answers in a row that could not be had at this size.
     broken: u32,
 }
 
@@ -125,11 +139,21 @@ impl PageSize {
         smaller
     }
 
-    pub(super) fn broke_off(&mut self) {
+    /// An answer broke off or could not be read. `false`: nothing smaller is left, and it was tried often enough.
+    pub(super) fn broke_off(&mut self) -> bool {
         self.broken += 1;
-        if self.broken >= BROKEN_PAGES {
-            self.shrink();
+        if self.rung + 1 < LIMITS.len() {
+            if self.broken >= BROKEN_PAGES {
+                self.shrink();
+            }
+            return true;
         }
+        self.broken < TRIES
+    }
+
+    /// What was tried so far counts no more.
+    pub(super) fn start_over(&mut self) {
+        self.broken = 0;
     }
 
     /// Whether it is the largest.
@@ -165,7 +189,7 @@ pub(super) fn items(rows: Vec<Row>) -> (Vec<Item>, usize) {
         };
         if seen.insert(head.id.clone()) {
             let message = match row {
-                Row::Message(message) => Some(message),
+                Row::Message { message, .. } => Some(message),
                 Row::Skip(_) | Row::Garbage => None,
             };
             items.push(Item { head, message });

@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::agent::envelope::read_row;
+use crate::state::journal::Cursor;
 use crate::types::WorkspaceId;
 
 const SECOND: i64 = 1_000_000;
@@ -129,7 +130,7 @@ fn pages_of_a_recovery_are_held_until_the_oldest_is_in() {
     let step = desk.give(page(full));
     let batch = step.batch.unwrap();
     assert!(batch.hold && !batch.release && batch.cursor.is_none() && batch.polled.is_none());
-    assert!(!batch.forget_cursor && step.recovered.is_none() && step.recovering);
+    assert!(!batch.forget_cursor && step.recovered.is_none());
 
     let plan = desk.ask();
     assert_eq!(plan.before, Some(Timestamp(NOW - 349 * SECOND).plus_micros(1)));
@@ -220,25 +221,171 @@ fn the_saved_cursor_follows_45_s_behind() {
 #[test]
 fn big_answers_are_asked_for_in_smaller_ones() {
     let mut desk = Desk::new(from_cursor(1, -5000));
-    for limit in [500, 50, 5, 1] {
+    for limit in [500, 50, 5] {
         assert_eq!(desk.ask().limit, limit);
         desk.fail(Failure::TooLarge, Duration::from_secs(7));
     }
-    assert_eq!(desk.ask().limit, 1);
-    assert_eq!(desk.now, Duration::from_secs(7), "only the smallest is paused after");
     for n in 2..6 {
+        let plan = desk.ask();
+        assert_eq!((plan.since, plan.limit), (Some(id(n - 1)), 1));
         desk.give(page(vec![row(n, -300 + i64::from(n))]));
-        assert_eq!(desk.ask().since, Some(id(n)));
     }
+    assert_eq!(desk.now, Duration::ZERO, "a smaller page is asked for at once");
     assert_eq!(desk.ask().limit, 5, "after four good pages a larger one is tried");
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_twice_is_asked_for_in_smaller_ones() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    for limit in [500, 500, 50, 50, 5, 5, 1, 1, 1] {
+        let plan = desk.ask();
+        assert_eq!((plan.since, plan.limit), (Some(id(1)), limit));
+        desk.fail(Failure::Unreadable, Duration::from_secs(1));
+    }
+    assert_eq!(desk.ask().since, None, "another way is tried");
+}
+
+/// A log of one row per second, one of which is too large: answers plans as a platform does, rows and order.
+fn answer(rows: &[(u32, i64)], too_large: u32, plan: &Plan) -> Option<Vec<Row>> {
+    let at = |seconds: i64| Timestamp(NOW + seconds * SECOND);
+    let since = plan
+        .since
+        .as_ref()
+        .map(|since| rows.iter().find(|(n, _)| id(*n) == *since).unwrap().1);
+    let mut fit: Vec<_> = rows
+        .iter()
+        .filter(|(_, seconds)| since.is_none_or(|since| *seconds > since))
+        .filter(|(_, seconds)| plan.before.is_none_or(|before| at(*seconds) < before))
+        .collect();
+    if since.is_none() {
+        fit.reverse();
+    }
+    fit.truncate(usize::try_from(plan.limit).unwrap());
+    let fits = fit.iter().all(|(n, _)| *n != too_large);
+    fits.then(|| fit.into_iter().map(|(n, seconds)| row(*n, *seconds)).collect())
+}
+
+#[test]
+fn a_row_that_cannot_be_fetched_stops_nothing_and_the_cursor_passes_it() {
+    for (start, from) in [
+        ("a cursor", from_cursor(1, -900)),
+        (
+            "an imported cursor",
+            Start {
+                imported: Some(id(1)),
+                ..Start::default()
+            },
+        ),
+        (
+            "no cursor",
+            Start {
+                last_poll: Some(Timestamp(NOW - 900 * SECOND)),
+                ..Start::default()
+            },
+        ),
+    ] {
+        let rows: Vec<(u32, i64)> = (1..40).map(|n| (n, i64::from(n) * 10 - 910)).collect();
+        let mut desk = Desk::new(from);
+        let (mut seen, mut told, mut cursor) = (HashSet::new(), Vec::new(), None);
+        let mut requests = 0;
+        while cursor != Some(id(39)) {
+            requests += 1;
+            assert!(requests < 400, "{start}");
+            let plan = desk.ask();
+            match answer(&rows, 20, &plan) {
+                None => desk.fail(Failure::TooLarge, Duration::from_secs(2)),
+                Some(rows) => {
+                    let step = desk.give(page(rows));
+                    seen.extend(ids(&step));
+                    told.extend(step.notes);
+                    cursor = step
+                        .batch
+                        .and_then(|batch| batch.cursor)
+                        .map(|cursor| cursor.id)
+                        .or(cursor);
+                }
+            }
+        }
+        let missing: Vec<u32> = (2..40).filter(|n| !seen.contains(&id(*n))).collect();
+        assert_eq!(missing, [20], "{start}");
+        assert_eq!(told, [Note::Unfetchable(Timestamp(NOW - 710 * SECOND))], "{start}");
+        assert!(desk.now < Duration::from_secs(60), "{start}: {:?}", desk.now);
+    }
+}
+
+#[test]
+fn the_newest_row_that_cannot_be_fetched_is_looked_at_now_and_then_only() {
+    let mut rows: Vec<(u32, i64)> = (1..6).map(|n| (n, i64::from(n) - 100)).collect();
+    let mut desk = Desk::new(from_cursor(1, -99));
+    let run = |desk: &mut Desk, rows: &[(u32, i64)], until: u64| {
+        let (mut seen, mut requests) = (Vec::new(), 0);
+        while desk.now < Duration::from_secs(until) {
+            requests += 1;
+            let plan = desk.ask();
+            match answer(rows, 5, &plan) {
+                None => desk.fail(Failure::TooLarge, Duration::from_secs(2)),
+                Some(rows) => seen.extend(ids(&desk.give(page(rows)))),
+            }
+        }
+        (seen, requests)
+    };
+    let (seen, _) = run(&mut desk, &rows, 60);
+    assert_eq!(HashSet::from_iter(seen), HashSet::from([id(2), id(3), id(4)]));
+    let (seen, requests) = run(&mut desk, &rows, 360);
+    assert!(seen.is_empty() && requests < 300 / 5 * 4, "{requests}");
+    rows.push((6, 400));
+    let (seen, _) = run(&mut desk, &rows, 380);
+    assert_eq!(seen, [id(6)]);
+}
+
+#[test]
+fn before_a_replaced_journal_begins_messages_are_listed_and_not_offered() {
+    let start = Start {
+        imported: Some(id(5)),
+        replaced: true,
+        ..Start::default()
+    };
+    let mut desk = Desk::new(start);
+    assert_eq!(desk.ask().since, Some(id(5)), "what is to be offered comes first");
+    let step = desk.give(page(vec![row(6, -40), row(7, -30)]));
+    assert_eq!(ids(&step), [id(6), id(7)]);
+
+    let plan = desk.ask();
+    assert_eq!((plan.since, plan.since_secs, plan.limit), (None, Some(604_800), 500));
+    let newest: Vec<Row> = (0..500).map(|n| row(1000 + n, -20)).collect();
+    let step = desk.give(page(newest));
+    assert!(
+        step.batch.is_none() && !step.listed,
+        "what is above the beginning is not listed"
+    );
+    assert_eq!(desk.ask().before, Some(Timestamp(NOW - 20 * SECOND).plus_micros(1)));
+    let rest = vec![
+        row(7, -30),
+        row(6, -40),
+        row(5, -50),
+        row(4, -50),
+        row(3, -604_700),
+        row(2, -700_000),
+    ];
+    let step = desk.give(page(rest));
+    assert_eq!(
+        ids(&step),
+        [id(3), id(5), id(4)].map(|id| id).into_iter().collect::<Vec<_>>()
+    );
+    let batch = step.batch.unwrap();
+    assert!(batch.recovered && !batch.hold && !batch.release && batch.cursor.is_none() && batch.polled.is_none());
+    assert!(step.listed && step.recovered.is_none());
+    assert!(desk.ask().since.is_some(), "and then reading goes on as ever");
 }
 
 #[test]
 fn level_a_is_recognised_and_read_newest_first() {
     let mut desk = Desk::new(from_cursor(1, -5000));
-    desk.ask();
-    let step = desk.give(page(vec![row(3, -1), row(2, -2), row(1, -5000), row(9, -6000)]));
-    assert!(step.batch.is_none());
+    for _ in 0..2 {
+        assert_eq!(desk.ask().since, Some(id(1)), "one odd answer is no proof");
+        let step = desk.give(page(vec![row(3, -1), row(2, -2), row(1, -5000), row(9, -6000)]));
+        assert!(step.batch.is_none());
+    }
     let plan = desk.ask();
     assert!(plan.compare && plan.since.is_none() && plan.since_secs.is_none() && plan.limit == 500);
     let rows = vec![row(3, -1), row(2, -2), row(1, -5000), row(9, -6000)];
