@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -108,8 +109,28 @@ impl Stream {
             health.update(|health| tell_of_rival(rival, &mut health.rival));
         }
         // Without a subscriber nobody needs the event.
-        let _ = self.0.events.send(Arc::new(event));
+        let _ = self.0.events.send(Arc::new(essence(event)));
     }
+}
+
+/// An event without the rest of its payload: a subscriber that is slow keeps many of them, and each may be 1 MiB long.
+fn essence(mut event: Event) -> Event {
+    const USED: [&str; 5] = [
+        "activity_type",
+        "delegation_id",
+        "status",
+        "uptime_seconds",
+        "workspace_id",
+    ];
+    if let Value::Object(payload) = &mut event.payload {
+        payload.retain(|key, value| {
+            USED.contains(&key.as_str())
+                && !value.is_object()
+                && !value.is_array()
+                && value.as_str().is_none_or(|text| text.len() <= 256)
+        });
+    }
+    event
 }
 
 /// Whether an event says that a new row may be waiting.
@@ -267,6 +288,19 @@ mod tests {
 
     fn own() -> WorkspaceId {
         WorkspaceId::parse("00000000-0000-4000-8000-00000000000a").unwrap()
+    }
+
+    #[test]
+    fn what_waits_for_a_slow_subscriber_is_small() {
+        let text = "x".repeat(500_000);
+        let heard = event(
+            "ACTIVITY_LOGGED",
+            json!({ "activity_type": "a2a_receive", "delegation_id": "d1", "request_body": { "text": text }, "status": text }),
+        );
+        assert_eq!(
+            essence(heard).payload,
+            json!({ "activity_type": "a2a_receive", "delegation_id": "d1" })
+        );
     }
 
     fn event(kind: &str, payload: Value) -> Event {
