@@ -5,7 +5,7 @@ use rmcp::{Peer, RoleServer};
 use tokio_util::sync::CancellationToken;
 
 /// One call of a tool.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     cancelled: CancellationToken,
     closing: CancellationToken,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -156,6 +157,7 @@ impl<C: Send + Sync + 'static> Registry<C> {
         });
         Ok(Toolset {
             entries: entries.collect(),
+            farewell: Box::new(|| ToolError::Ended),
         })
     }
 }
@@ -170,7 +172,11 @@ struct Entry {
 /// The tools that a client is shown.
 pub struct Toolset {
     entries: BTreeMap<&'static str, Entry>,
+    farewell: Box<dyn Fn() -> ToolError + Send + Sync>,
 }
+
+/// How long a call that is under way may go on after the end of the session; then it is answered without its result.
+const LAST_CALL: Duration = Duration::from_millis(800);
 
 impl Toolset {
     /// What a client is told about each tool, sorted by name.
@@ -178,16 +184,33 @@ impl Toolset {
         self.entries.values().map(|entry| &entry.definition)
     }
 
+    /// What calls are told that the end of the session overtakes.
+    #[must_use]
+    pub fn with_farewell(self, farewell: impl Fn() -> ToolError + Send + Sync + 'static) -> Self {
+        Self {
+            farewell: Box::new(farewell),
+            ..self
+        }
+    }
+
     /// Runs a tool and shapes its outcome. `None`: there is no such tool. A panic inside is a failure of this call only.
     pub async fn call(&self, name: &str, arguments: Map<String, Value>, call: Call) -> Option<CallToolResult> {
         let entry = self.entries.get(name)?;
-        let outcome = AssertUnwindSafe(async { (entry.run)(arguments, call).await })
-            .catch_unwind()
-            .await;
-        Some(answer::shape(outcome.unwrap_or_else(|_| {
-            tracing::error!(tool = name, "a tool panicked");
-            Err(ToolError::Internal)
-        })))
+        let ending = call.clone();
+        let run = AssertUnwindSafe(async { (entry.run)(arguments, call).await }).catch_unwind();
+        let overtaken = async {
+            ending.ended().await;
+            tokio::time::sleep(LAST_CALL).await;
+        };
+        let outcome = tokio::select! {
+            biased;
+            outcome = run => outcome.unwrap_or_else(|_| {
+                tracing::error!(tool = name, "a tool panicked");
+                Err(ToolError::Internal)
+            }),
+            () = overtaken => Err((self.farewell)()),
+        };
+        Some(answer::shape(outcome))
     }
 }
 

@@ -9,7 +9,8 @@ use crate::mcp::toolset::{Duplicate, Registry, Toolset};
 /// # Errors
 /// When two tools have the same name.
 pub fn toolset(context: Context) -> Result<Toolset, Duplicate> {
-    registry().finish(context)
+    let ending = context.clone();
+    Ok(registry().finish(context)?.with_farewell(move || ending.ended()))
 }
 
 fn registry() -> Registry<Context> {

@@ -229,3 +229,23 @@ async fn register_outcomes_other_than_success_are_told_apart() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_call_in_flight_is_answered_with_the_remedy_when_the_start_is_refused() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    world.fault(json!({ "route": "peers", "delay_ms": 20_000 })).await;
+    world.fault(json!({ "route": "register", "delay_ms": 1000, "status": 401, "body": { "error": "invalid workspace auth token" } })).await;
+    let mut daemon = start(world.command(&workspace)).await;
+    let (_, answer) = daemon.begin("tools/call", json!({ "name": "list_peers", "arguments": {} }));
+    let answer = answer.await.unwrap();
+    assert_eq!(answer["result"]["structuredContent"]["error"], "AUTH_ERROR", "{answer}");
+    assert!(
+        answer["result"]["structuredContent"]["hint"]
+            .as_str()
+            .unwrap()
+            .contains("Tokens tab"),
+        "{answer}"
+    );
+    assert_eq!(daemon.wait().await.unwrap().0.code(), Some(3));
+}
