@@ -64,18 +64,21 @@ impl Reader {
             }
             Range::Window(window) => {
                 let before = window.paging.before;
-                let known = self.hole.filter(|hole| hole.fails == before);
+                // What was found while the platform might have been ill is found again once it is certainly the row.
+                let known = self
+                    .hole
+                    .filter(|hole| hole.fails == before && (hole.certain || !certain));
                 match known {
-                    // The newest row of all, met again: what is older was read, and nothing newer has come.
-                    Some(hole) if before.is_none() && self.released && hole.is_final(now, self.timing.of(PATIENCE)) => {
-                        self.pacing.finished(run.errand, run.began, now);
-                        self.run = None;
-                        return false;
-                    }
-                    Some(hole) if before.is_some() => {
+                    Some(hole) if before.is_some() || window.passed.is_some() => {
                         self.pass(&mut run, hole, now);
                         self.run = Some(run);
                         return true;
+                    }
+                    // The newest row of all, met again: what is older was read, and nothing newer has come.
+                    Some(hole) if self.released && hole.is_final(now, self.timing.of(PATIENCE)) => {
+                        self.pacing.finished(run.errand, run.began, now);
+                        self.run = None;
+                        return false;
                     }
                     // While no page at all comes, the platform may be ill: nothing is learned about rows by asking it more.
                     _ if certain || before.is_some() || self.dark_for(now) >= self.timing.of(PATIENCE) => {
@@ -105,6 +108,8 @@ impl Reader {
             Errand::List => self.list_from = self.list_from.map(|_| now + self.timing.of(LIST_AGAIN)),
             _ => {}
         }
+        // Pages that are held wait for the next read that comes to its end.
+        self.released &= run.window().is_none_or(|window| !window.held);
         self.run = None;
     }
 
@@ -114,7 +119,7 @@ impl Reader {
         if let Some(found) = found {
             let hole = self
                 .hole
-                .filter(|hole| hole.at == found.at && hole.fails == found.fails);
+                .filter(|hole| hole.at == found.at && hole.fails == found.fails && !found.certain);
             self.pass(run, hole.unwrap_or(found), now);
         }
     }
