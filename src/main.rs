@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use molecule_mcp::cli::options::{Command, Options, Outcome, exit};
+use molecule_mcp::cli::options::{Command, Options, Outcome};
 use molecule_mcp::cli::{init, logging, run, signals};
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +44,10 @@ async fn perform(options: Options) -> Outcome {
         #[cfg(feature = "local-platform")]
         Command::Platform(args) => match molecule_mcp::cli::platform::perform(args, stop).await {
             Ok(report) => Outcome::fine(report),
-            Err(complaint) => Outcome::failed(exit::CONFIGURATION, format!("molecule-mcp platform: {complaint}\n")),
+            Err(complaint) => Outcome::failed(
+                options::exit::CONFIGURATION,
+                format!("molecule-mcp platform: {complaint}\n"),
+            ),
         },
         #[cfg(feature = "local-platform")]
         Command::Demo(args) => molecule_mcp::cli::demo::perform(args, stop).await,
