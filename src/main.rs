@@ -45,7 +45,7 @@ async fn perform(options: Options) -> Outcome {
         Command::Platform(args) => match molecule_mcp::cli::platform::perform(args, stop).await {
             Ok(report) => Outcome::fine(report),
             Err(complaint) => Outcome::failed(
-                options::exit::CONFIGURATION,
+                molecule_mcp::cli::options::exit::CONFIGURATION,
                 format!("molecule-mcp platform: {complaint}\n"),
             ),
         },
