@@ -11,12 +11,15 @@ pub use dirs::Places;
 pub use problem::{Fault, Problem, explain};
 use token::TokenSource;
 
+pub mod access;
 mod ca;
 mod check;
 pub mod dirs;
 pub mod file;
+pub mod management;
 mod problem;
 mod reader;
+pub mod shown;
 pub mod token;
 mod workspaces;
 
@@ -38,7 +41,7 @@ pub struct Config {
     pub token: TokenSource,
     /// The state folder, made and writable.
     pub state_dir: PathBuf,
-    /// `MOLECULE_ORG_ID`, alias `MOLECULE_ORGANIZATION_ID`; never set when an entry of `MOLECULE_WORKSPACES` brings a
+    /// `MOLECULE_ORG_ID`, alias `MOLECULE_ORGANIZATION_ID`, `MOLECULE_ORG`; never set when an entry of `MOLECULE_WORKSPACES` brings a
     /// platform of its own.
     pub org_id: Option<String>,
     /// `MOLECULE_CA_FILE`.
@@ -60,6 +63,10 @@ pub struct Config {
     pub lease: Duration,
     /// `MOLECULE_MCP_PROTOCOL`: `auto` (the default) and `legacy`, or `modern`.
     pub protocol: McpProtocol,
+    /// Keys for managing the tenant, beside the workspace's token.
+    pub access: access::Access,
+    /// The tools to show.
+    pub shown: shown::Shown,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.
@@ -152,6 +159,18 @@ impl Config {
         check::check(&var, places, Existing::Used)?
             .make()
             .map_err(|problem| vec![problem])
+    }
+}
+
+/// The state folder that a process with this environment would use. It is not made.
+///
+/// # Errors
+/// When none can be used.
+pub fn state_dir(var: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, Vec<Problem>> {
+    let reader = &mut reader::Reader::new(&var);
+    match check::choose_folder(reader, &Places::usual()) {
+        Some(folder) => Ok(folder.path().to_owned()),
+        None => Err(std::mem::take(&mut reader.problems)),
     }
 }
 

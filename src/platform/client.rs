@@ -27,6 +27,8 @@ pub struct Settings {
     pub base: BaseUrl,
     /// Sent as `X-Molecule-Org-Id` when known.
     pub org_id: Option<String>,
+    /// Sent as `X-Molecule-Org-Slug` when known.
+    pub org_slug: Option<String>,
     /// PEM file with further certificate authorities.
     pub ca_file: Option<PathBuf>,
 }
@@ -57,6 +59,8 @@ pub struct Request<'a> {
     pub bearer: Option<Secret>,
     /// Sent as `X-Workspace-ID`.
     pub sender: Option<&'a str>,
+    /// Sent as `X-Confirm-Name`.
+    pub confirm_name: Option<&'a str>,
     /// The deadline.
     pub class: Class,
     /// Largest acceptable answer in bytes.
@@ -205,6 +209,16 @@ impl Client {
         if let Some(org) = &settings.org_id {
             headers.insert(ORG, sending::header("MOLECULE_ORG_ID", org)?);
         }
+        if let Some(slug) = &settings.org_slug {
+            headers.insert(ORG_SLUG, sending::header("MOLECULE_ORG_SLUG", slug)?);
+        }
+        if let Some(name) = request.confirm_name {
+            // Not only ASCII: the platform compares the bytes.
+            let name = HeaderValue::from_bytes(name.as_bytes()).ok();
+            let unsendable =
+                || CallError::NotSent("the workspace's name holds characters that cannot be sent".to_owned());
+            headers.insert(CONFIRM_NAME, name.ok_or_else(unsendable)?);
+        }
         if let Some(sender) = request.sender {
             headers.insert(SENDER, sending::header("the workspace id", sender)?);
         }
@@ -275,6 +289,8 @@ impl fmt::Debug for Client {
 }
 
 const ORG: HeaderName = HeaderName::from_static("x-molecule-org-id");
+const ORG_SLUG: HeaderName = HeaderName::from_static("x-molecule-org-slug");
+const CONFIRM_NAME: HeaderName = HeaderName::from_static("x-confirm-name");
 const SENDER: HeaderName = HeaderName::from_static("x-workspace-id");
 
 /// Bounds a call that may have been sent by now: running out of time leaves its outcome unknown.

@@ -1,12 +1,17 @@
 //! The only place that speaks HTTP to a platform.
 //!
 //! [`client::Client`] is the one door; [`workspace::WorkspaceApi`] is the door with a workspace's credential, and its
-//! methods read like the platform's API. Nothing here keeps state beyond connections and the last seen rate limit.
+//! methods read like the platform's API. Stronger credentials have types of their own, [`tenant::KeyApi`],
+//! [`org::OrgApi`] and [`control::ControlApi`], which carry requests as data ([`order::Order`]). Nothing here keeps state beyond connections and the last seen rate limit.
 
 pub mod client;
+pub mod control;
 pub mod error;
 pub mod events;
+pub mod order;
+pub mod org;
 pub mod retry;
+pub mod tenant;
 pub mod wire;
 pub mod workspace;
 
@@ -14,5 +19,5 @@ mod a2a;
 mod address;
 mod lookups;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod verdict;
