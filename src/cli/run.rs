@@ -6,28 +6,30 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::logging;
 use super::options::{Outcome, exit};
+use super::{bench, logging, manage};
 use crate::agent::duty::Duties;
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
 use crate::agent::supervisor::{Ended, Supervisor};
-use crate::config::{self, Config};
+use crate::config::shown::Mode;
+use crate::config::{self, Config, McpProtocol, Problem};
 use crate::mcp::instructions;
 use crate::mcp::server::{self, End};
+use crate::mcp::toolset::Toolset;
 use crate::mcp::transport;
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::HealthBoard;
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::record::HealthFile;
-use crate::tools;
+use crate::tools::catalogue::Catalogue;
 use crate::tools::context::Context;
 
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
-const GRACE: Duration = Duration::from_millis(1400);
+pub(super) const GRACE: Duration = Duration::from_millis(1400);
 
 /// How often the token's file is looked at.
 const LOOK_AT_TOKEN: Duration = Duration::from_secs(20);
@@ -37,17 +39,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Joins the workspace and serves MCP until the client goes away or `stop` is cancelled.
 pub async fn perform(stop: CancellationToken) -> Outcome {
     let started = Instant::now();
-    let config = match Config::read(|name| std::env::var_os(name)) {
-        Ok(config) => config,
+    let var = |name: &str| std::env::var_os(name);
+    if Mode::of(var) == Mode::Management {
+        return manage::perform(stop).await;
+    }
+    let (config, catalogue) = match Config::read(var).and_then(checked) {
+        Ok(both) => both,
         Err(problems) => return Outcome::failed(exit::CONFIGURATION, config::explain(&problems)),
     };
-    logging::to_stderr(config.verbose);
-    if std::io::stdin().is_terminal() {
-        warn!("speaking MCP on standard input and output, as an MCP client expects; for a person there is --help");
-    }
-    for warning in &config.warnings {
-        warn!("{warning}");
-    }
+    greet(config.verbose, &config.warnings);
     let settings = JournalSettings {
         look_every: config.timing.of(LOOK_EVERY),
         ..JournalSettings::with_lease(config.timing.of(config.lease))
@@ -57,18 +57,48 @@ pub async fn perform(stop: CancellationToken) -> Outcome {
         Ok(journal) => journal,
         Err(error) => return Outcome::failed(exit::CONFIGURATION, unusable(&config, &error)),
     };
-    match serve(config, journal, started, stop).await {
+    outcome(serve(config, catalogue, journal, started, stop).await)
+}
+
+/// What every server says when it starts: warnings, and a word to a person who started it by hand.
+pub(super) fn greet(verbose: bool, warnings: &[String]) {
+    logging::to_stderr(verbose);
+    if std::io::stdin().is_terminal() {
+        warn!("speaking MCP on standard input and output, as an MCP client expects; for a person there is --help");
+    }
+    for warning in warnings {
+        warn!("{warning}");
+    }
+}
+
+/// How a server's end becomes the program's.
+pub(super) fn outcome(ended: Ended) -> Outcome {
+    match ended {
         Ended::Fine => Outcome::fine(""),
         Ended::Refused(text) => Outcome::failed(exit::REFUSED, format!("molecule-mcp: {text}\n")),
         Ended::Failed(text) => Outcome::failed(exit::INTERNAL, format!("molecule-mcp: {text}\n")),
     }
 }
 
+/// The tools there are, when the configuration names no others.
+fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem>> {
+    let catalogue = Catalogue::new();
+    catalogue.check(&config.shown).map_err(|problem| vec![problem])?;
+    Ok((config, catalogue))
+}
+
 /// Starts the tasks of the process and waits for them.
-async fn serve(config: Config, journal: Journal, started: Instant, stop: CancellationToken) -> Ended {
+async fn serve(
+    config: Config,
+    catalogue: Catalogue,
+    journal: Journal,
+    started: Instant,
+    stop: CancellationToken,
+) -> Ended {
     let settings = Settings {
         base: config.platform.clone(),
         org_id: config.org_id.clone(),
+        org_slug: None,
         ca_file: config.ca_file.clone(),
     };
     let api = WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone());
@@ -88,23 +118,20 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
         timing: config.timing,
     };
     let mut tasks = Supervisor::new(stop.clone());
-    let toolset = match tools::agent::toolset(context) {
+    let bench = bench::of_workspace(&config, &api, context);
+    let toolset = match catalogue.finish(&config.shown, config.access.api_key.is_some(), bench) {
         Ok(toolset) => toolset,
         Err(duplicate) => return Ended::Failed(duplicate.to_string()),
     };
     let instructions = instructions::text(config.poll_hint_secs, config.inbox);
-    let protocol = config.protocol;
-    let token = stop.clone();
-    tasks.spawn("mcp", async move {
-        let (input, output) = transport::stdio();
-        match server::serve(toolset, instructions, protocol, input, output, token).await {
-            End::Closed | End::Stopped => Ended::Fine,
-            End::Broken => {
-                warn!("the client closed standard output; ending");
-                Ended::Fine
-            }
-        }
-    });
+    tasks.spawn(
+        "mcp",
+        serve_client(toolset, instructions, config.protocol, stop.clone()),
+    );
+    if config.shown.mode == Mode::Own {
+        // The agent of this workspace is present already: a second one that registers or polls would be in its way.
+        return tasks.run(GRACE).await;
+    }
     let outbox = Outbox {
         api: api.clone(),
         journal: journal.clone(),
@@ -136,6 +163,24 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
     };
     tasks.spawn("duties", duties.run(stop.clone()));
     tasks.run(GRACE).await
+}
+
+/// Serves MCP on standard input and output until the client goes away.
+pub(super) async fn serve_client(
+    toolset: Toolset,
+    instructions: String,
+    protocol: McpProtocol,
+    stop: CancellationToken,
+) -> Ended {
+    info!("serving {} tools on standard input and output", toolset.count());
+    let (input, output) = transport::stdio();
+    match server::serve(toolset, instructions, protocol, input, output, stop).await {
+        End::Closed | End::Stopped => Ended::Fine,
+        End::Broken => {
+            warn!("the client closed standard output; ending");
+            Ended::Fine
+        }
+    }
 }
 
 fn unusable(config: &Config, error: &JournalError) -> String {

@@ -119,9 +119,7 @@ impl ServerHandler for Server {
                 None,
             ));
         }
-        Ok(ListToolsResult::with_all_items(
-            self.toolset.definitions().cloned().collect(),
-        ))
+        Ok(ListToolsResult::with_all_items(self.toolset.definitions().collect()))
     }
 
     async fn call_tool(
@@ -129,8 +127,8 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let progress = context.meta.get_progress_token().map(|token| (context.peer, token));
-        let call = Call::new(context.ct, self.closing.clone(), progress);
+        let progress = context.meta.get_progress_token();
+        let call = Call::new(context.ct, self.closing.clone()).of_client(context.peer, progress);
         match self
             .toolset
             .call(&request.name, request.arguments.unwrap_or_default(), call)

@@ -3,6 +3,7 @@
 //! [`journal::Journal`] is the heart: messages, cursor and outbox in one SQLite database that several processes share.
 //! The other files are small, and each has one writer.
 
+pub mod audit;
 pub mod clock;
 pub mod crash_point;
 pub mod cursor;
