@@ -5,6 +5,7 @@ mod conversation;
 mod delegation;
 mod faults;
 mod level_c;
+mod management;
 mod registry;
 
 use std::time::{Duration, Instant};

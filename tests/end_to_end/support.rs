@@ -39,14 +39,20 @@ impl World {
     }
 
     pub async fn at(level: Level) -> Self {
-        let options = Options {
-            listen: ([127, 0, 0, 1], 0).into(),
-            data: None,
-            admin_token: None,
+        Self::with(Options {
             level,
+            ..Options::default()
+        })
+        .await
+    }
+
+    /// A platform with these peculiarities, that limits nobody and can be told to fail.
+    pub async fn with(options: Options) -> Self {
+        let level = options.level;
+        let options = Options {
             rate_limit: 1_000_000,
             faults: true,
-            speed: 1,
+            ..options
         };
         let platform = LocalPlatform::start(options).await.expect("a free port");
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -60,6 +66,11 @@ impl World {
             http,
             folder: tempfile::tempdir().unwrap(),
         }
+    }
+
+    /// The credential of administrative routes.
+    pub fn admin(&self) -> &str {
+        &self.admin
     }
 
     pub fn url(&self) -> &str {
