@@ -123,7 +123,10 @@ async fn serve(
         Ok(toolset) => toolset,
         Err(duplicate) => return Ended::Failed(duplicate.to_string()),
     };
-    let instructions = instructions::text(config.poll_hint_secs, config.inbox);
+    let instructions = match toolset.has("wait_for_message") {
+        true => instructions::text(config.poll_hint_secs, config.inbox),
+        false => manage::INSTRUCTIONS.to_owned(),
+    };
     tasks.spawn(
         "mcp",
         serve_client(toolset, instructions, config.protocol, stop.clone()),

@@ -289,7 +289,11 @@ mod tests {
     fn a_secret_that_came_back_is_hidden_everywhere() {
         let body = json!({ "a": ["x abcde!"], "status": "pending" });
         let error = ToolError::failed("HTTP 400", "bad abcde!", "not abcde!").with("body", body);
-        let shown = shape(Err(error.without(&["abcde!".to_owned(), "p".to_owned(), String::new()])));
+        let shown = shape(Err(error.without(&[
+            "abcde!".to_owned(),
+            "p".to_owned(),
+            String::new(),
+        ])));
         assert!(!text_of(&shown).contains("abcde!"), "{}", text_of(&shown));
         assert!(text_of(&shown).contains("x (secret)") && text_of(&shown).contains("pending"));
     }

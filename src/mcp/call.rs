@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rmcp::model::{
-    BooleanSchema, ElicitRequestParams, ElicitationAction, ElicitationSchema, PrimitiveSchemaDefinition,
-    ProgressNotificationParam, ProgressToken,
+    BooleanSchema, ElicitRequestParams, ElicitationAction, ElicitationCapability, ElicitationSchema,
+    PrimitiveSchemaDefinition, ProgressNotificationParam, ProgressToken, ProtocolVersion,
 };
 use rmcp::{Peer, RoleServer};
 use tokio_util::sync::CancellationToken;
@@ -148,9 +148,10 @@ impl Call {
     }
 }
 
-/// Clients that name neither form nor address mean forms: the capability is older than the choice.
+/// Clients that name neither form nor address mean forms: the capability is older than the choice. The newest revision has no
+/// requests of a server.
 fn can_ask(client: &Peer<RoleServer>) -> bool {
-    let info = client.peer_info();
-    let elicitation = info.as_ref().and_then(|info| info.capabilities.elicitation.as_ref());
-    elicitation.is_some_and(|elicitation| elicitation.form.is_some() || elicitation.url.is_none())
+    let Some(info) = client.peer_info() else { return false };
+    let can = |elicitation: &ElicitationCapability| elicitation.form.is_some() || elicitation.url.is_none();
+    info.protocol_version < ProtocolVersion::V_2026_07_28 && info.capabilities.elicitation.as_ref().is_some_and(can)
 }

@@ -222,6 +222,12 @@ impl Toolset {
         self.entries.len()
     }
 
+    /// Whether a tool is among them.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
     /// These tools and those.
     ///
     /// # Errors

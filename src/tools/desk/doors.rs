@@ -24,6 +24,7 @@ pub(in crate::tools) struct Doors {
 #[derive(Clone, Copy, Debug)]
 enum Lack {
     ApiKey,
+    AnyKey,
     OrgKey,
     ControlToken,
 }
@@ -49,7 +50,12 @@ impl Doors {
     };
 
     pub(super) fn ops(public: PublicApi, own: Option<WorkspaceApi>, key: Option<KeyApi>) -> Self {
-        Self::shared(public, own, key, None)
+        Self {
+            public: Some(public),
+            own,
+            key,
+            ..Self::NONE
+        }
     }
 
     pub(super) fn shared(
@@ -63,6 +69,7 @@ impl Doors {
             own,
             key,
             org,
+            lack: Lack::AnyKey,
             ..Self::NONE
         }
     }
@@ -111,6 +118,12 @@ impl Lack {
                 "this tool needs a key of the tenant, and MOLECULE_API_KEY is not set; nothing was sent",
                 "set MOLECULE_API_KEY in the environment of this server and start it again; the workspace's own token opens \
                  only routes of its own workspace",
+            ),
+            Self::AnyKey => ToolError::failed(
+                "AUTH_ERROR",
+                "this tool needs a key of the tenant, and MOLECULE_API_KEY is not set; nothing was sent",
+                "set MOLECULE_API_KEY in the environment of this server and start it again; MOLECULE_ORG_API_KEY counts only \
+                 when MOLECULE_MCP_TOOLSETS names the set management",
             ),
             Self::OrgKey => ToolError::failed(
                 "AUTH_ERROR",

@@ -44,8 +44,7 @@ pub(in crate::tools) enum Answer {
     ListWithin(&'static str),
 }
 
-/// A request, and what has to be known about it besides.
-#[derive(Clone, Debug)]
+/// A request, and what has to be known about it besides. It holds secrets, so it cannot be shown.
 pub(in crate::tools) struct Plan {
     pub(in crate::tools) order: Order,
     question: Option<String>,
