@@ -1,7 +1,7 @@
 //! What the tools share that change or read a platform from outside: credentials, the audit record, paging, errors.
 //!
-//! A tool of this kind is usually [`plain::Plain`]: it only says which request it is, and everything else happens here.
-//! One that needs several requests is a [`crate::mcp::toolset::Tool`] and sends each through an [`Errand`].
+//! A tool of this kind is usually `plain::Plain`: it only says which request it is, and everything else happens here.
+//! One that needs several requests is a [`crate::mcp::toolset::Tool`] and sends each through an `Errand`.
 
 use std::ops::Deref;
 use std::path::PathBuf;
