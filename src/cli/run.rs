@@ -140,8 +140,8 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
 
 fn unusable(config: &Config, error: &JournalError) -> String {
     format!(
-        "molecule-mcp: {error}\n  folder: {}\n  Nothing was started or sent. Use a CONFIGS_DIR on a local file system that \
-         this user may write.\n",
-        config.state_dir.display()
+        "molecule-mcp: {error}\n  folder: {}\n  Remedy: {}.\n  Nothing was started or sent.\n",
+        config.state_dir.display(),
+        error.remedy()
     )
 }

@@ -10,6 +10,7 @@ pub mod health;
 pub mod journal;
 pub mod lock;
 pub mod message;
+pub mod obstacle;
 pub mod outbox;
 pub mod record;
 pub mod secret;

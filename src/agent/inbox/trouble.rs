@@ -44,25 +44,10 @@ pub(super) fn waits_for(at: Timestamp) -> Trouble {
 
 /// The journal did not take a batch.
 pub(super) fn unwritten(error: &JournalError) -> Trouble {
-    let remedy = match error {
-        JournalError::Disk(_) => {
-            "free disk space or make the state folder writable, and reading goes on by itself; if the folder or its \
-             molecule.db was deleted or replaced, restart molecule-mcp. The platform keeps the messages meanwhile"
-        }
-        JournalError::Busy(_) => {
-            "nothing is lost, and reading goes on by itself; if this stays, end the program that keeps molecule.db in the \
-             state folder locked (a backup or a database browser, for example)"
-        }
-        JournalError::Newer { .. } => "update molecule-mcp, or set CONFIGS_DIR to another folder; then restart it",
-        JournalError::Damaged(_) => {
-            "check the disk, then end every molecule-mcp of this state folder and start it again: the damaged journal is \
-             kept under another name, and a new one reads on from .mcp_inbox_cursor"
-        }
-    };
     Trouble {
         code: JOURNAL.to_owned(),
         what: format!("received messages cannot be stored, so none are fetched: {error}"),
-        remedy: remedy.to_owned(),
+        remedy: format!("{}. The platform keeps the messages meanwhile", error.remedy()),
     }
 }
 
@@ -90,6 +75,7 @@ pub(super) fn other_poller() -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::obstacle::Obstacle;
 
     #[test]
     fn every_failure_names_its_code_and_a_remedy_that_fits() {
@@ -110,14 +96,17 @@ mod tests {
                 "PLATFORM_URL",
             ),
             (
-                unwritten(&JournalError::Disk("disk full".to_owned())),
+                unwritten(&JournalError::Disk {
+                    obstacle: Obstacle::Full,
+                    what: "disk full".to_owned(),
+                }),
                 "JOURNAL_ERROR",
-                "disk space",
+                "free space",
             ),
             (
                 unwritten(&JournalError::Busy("locked".to_owned())),
                 "JOURNAL_ERROR",
-                "by itself",
+                "keeps molecule.db",
             ),
             (
                 unwritten(&JournalError::Newer { found: 9, known: 1 }),

@@ -245,7 +245,7 @@ async fn a_damaged_message_is_passed_over_told_once_and_mended_by_reading_it_aga
         &journal,
         "UPDATE message SET body = replace(body, 'text of a', 'TEXT of a')",
     );
-    assert!(matches!(journal.find(&id("a")).await, Err(JournalError::Damaged(_))));
+    assert!(matches!(journal.find(&id("a")).await, Err(JournalError::DamagedRow(_))));
     assert_eq!(
         lease_name(&journal).await.as_deref(),
         Some("b"),
@@ -298,7 +298,7 @@ async fn damaged_work_is_not_sent_and_told_once() {
     alter(&journal, "UPDATE outbox SET work = replace(work, 'a task', 'a tusk')");
     assert!(matches!(
         journal.outbox_item(&bad.id).await,
-        Err(JournalError::Damaged(_))
+        Err(JournalError::DamagedRow(_))
     ));
     for _ in 0..2 {
         let pending = journal.claim_pending(true).await.unwrap();
