@@ -49,13 +49,9 @@ impl Context {
         }
     }
 
-    /// The error of a call that ends with the session: the remedy, when the session ends because of a trouble.
+    /// The error of a call that ends with the session.
     pub(super) fn ended(&self) -> ToolError {
-        let health = self.health.now();
-        match health.register_trouble.or(health.read_trouble) {
-            Some(trouble) => ToolError::failed(trouble.code, trouble.what, trouble.remedy),
-            None => ToolError::Ended,
-        }
+        farewell(&self.health)
     }
 
     /// Why messages may be missed right now. Empty: they are not.
@@ -74,6 +70,19 @@ impl Context {
         let file = self.holder.clone();
         let record = tokio::task::spawn_blocking(move || file.read()).await.ok().flatten();
         deafness_of_follower(record.as_ref(), self.timing.of(Self::PATIENCE))
+    }
+}
+
+/// The error of a call that ends with the session: the remedy, when the session ends because of a trouble.
+pub(super) fn farewell(health: &HealthBoard) -> ToolError {
+    let health = health.now();
+    let trouble = health
+        .register_trouble
+        .or(health.read_trouble)
+        .or(health.journal_trouble);
+    match trouble {
+        Some(trouble) => ToolError::failed(trouble.code, trouble.what, trouble.remedy),
+        None => ToolError::Ended,
     }
 }
 
