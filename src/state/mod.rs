@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod crash_point;
 pub mod cursor;
+mod draft;
 pub mod health;
 pub mod journal;
 pub mod lock;

@@ -1,7 +1,9 @@
 //! What keeps the state folder from taking anything, and what a person can do about it.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::Path;
+
+use super::draft;
 
 /// Why the state folder does not take what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +89,10 @@ fn by_number(_: &io::Error) -> Option<Obstacle> {
 /// # Errors
 /// The system's own.
 pub(super) fn try_out(folder: &Path) -> io::Result<()> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".molecule-probe.")
-        .tempfile_in(folder)?;
+    let file = draft::begin(folder, ".molecule-probe.", "")?;
     // As much as a page of the journal: a full disk may still take a few bytes.
-    file.write_all(&[0; 4096])?;
-    file.as_file().sync_data()?;
-    file.close()
+    draft::write(&file, &[0; 4096])?;
+    file.as_file().sync_data()
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 //! makes progress. It holds no credential and no message text.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::draft;
 use super::health::Health;
 use super::lock::scope_key;
 use super::obstacle;
@@ -38,11 +39,8 @@ impl HealthFile {
     /// # Errors
     /// When the folder or disk refuses; the old record stays.
     pub fn write(&self, health: &Health) -> io::Result<()> {
-        let mut draft = tempfile::Builder::new()
-            .prefix(&self.name)
-            .suffix(".tmp")
-            .tempfile_in(&self.folder)?;
-        draft.write_all(&serde_json::to_vec(health)?)?;
+        let draft = draft::begin(&self.folder, &self.name, ".tmp")?;
+        draft::write(&draft, &serde_json::to_vec(health)?)?;
         draft
             .persist(self.folder.join(&self.name))
             .map_err(|refused| refused.error)?;

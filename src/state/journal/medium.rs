@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::JournalError;
+use crate::state::draft;
 use crate::state::lock::open_private;
 use crate::state::obstacle::Obstacle;
 
@@ -98,9 +99,7 @@ pub(super) fn unlockable(lock: &Path, why: &str) -> JournalError {
 /// # Errors
 /// When that cannot be found out.
 pub(super) fn can_share_memory(folder: &Path) -> Result<bool, JournalError> {
-    let draft = tempfile::Builder::new()
-        .prefix(".molecule-probe.")
-        .tempfile_in(folder)
+    let draft = draft::begin(folder, ".molecule-probe.", "")
         .map_err(|error| JournalError::at(folder, &error))?
         .into_temp_path();
     let tried = try_write_ahead(&draft);

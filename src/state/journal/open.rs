@@ -17,6 +17,7 @@ use super::medium::{self, NoLog, beside};
 use super::replace::set_aside;
 use super::schema::{self, Standing};
 use super::{scope, wal};
+use crate::state::draft;
 use crate::state::lock::open_private;
 use crate::state::obstacle::Obstacle;
 
@@ -112,7 +113,7 @@ fn lock_shared(path: &Path) -> Result<File, JournalError> {
 fn prepare(path: &Path, lock: &mut File, no_log: Option<NoLog>) -> Result<Connection, JournalError> {
     // Read before the database: once it says so, the tables are there for everyone to see.
     let mark = ensure_file(path, lock)?;
-    check_access(path)?;
+    check_files(path)?;
     let mut conn = connect(path)?;
     let standing = match standing(&conn) {
         // It was used on another file system.
@@ -170,26 +171,44 @@ fn standing(conn: &Connection) -> Result<Standing, JournalError> {
     schema::standing(&snapshot)
 }
 
-/// SQLite says no more than that it cannot open the database; this names the file and its owner.
-#[cfg(unix)]
-fn check_access(path: &Path) -> Result<(), JournalError> {
-    use std::os::unix::fs::MetadataExt as _;
+/// SQLite says no more than that it cannot open the database; this names the file, and what is wrong with it.
+fn check_files(path: &Path) -> Result<(), JournalError> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let file = beside(path, suffix);
-        if let Ok(found) = fs::symlink_metadata(&file)
-            && let Err(refused) = rustix::fs::access(&file, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)
-        {
-            let refused = io::Error::from(refused);
-            let what = format!("{}: {refused}; it belongs to user {}", file.display(), found.uid());
-            return Err(JournalError::disk(Obstacle::of(&refused), what));
+        match fs::symlink_metadata(&file) {
+            Ok(found) if found.is_file() => check_access(&file, &found)?,
+            Ok(found) => return Err(in_the_way(&file, &found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(JournalError::at(&file, &error)),
         }
     }
     Ok(())
 }
 
+#[cfg(unix)]
+fn check_access(file: &Path, found: &fs::Metadata) -> Result<(), JournalError> {
+    use rustix::fs::Access;
+    use std::os::unix::fs::MetadataExt as _;
+    let asked = rustix::fs::access(file, Access::READ_OK | Access::WRITE_OK);
+    asked.map_err(|refused| {
+        let refused = io::Error::from(refused);
+        let what = format!("{}: {refused}; it belongs to user {}", file.display(), found.uid());
+        JournalError::disk(Obstacle::of(&refused), what)
+    })
+}
+
 #[cfg(not(unix))]
-fn check_access(_: &Path) -> Result<(), JournalError> {
+fn check_access(_: &Path, _: &fs::Metadata) -> Result<(), JournalError> {
     Ok(())
+}
+
+fn in_the_way(path: &Path, found: &fs::Metadata) -> JournalError {
+    let what = if found.is_symlink() {
+        "a symbolic link"
+    } else {
+        "not a plain file"
+    };
+    JournalError::disk(Obstacle::InTheWay, format!("{} is {what}; remove it", path.display()))
 }
 
 /// Makes an empty 0600 file where there is none; answers what is known of it.
@@ -199,15 +218,7 @@ fn ensure_file(path: &Path, lock: &mut File) -> Result<Mark, JournalError> {
             tighten(path, &found);
             Ok(Mark::read(lock)?)
         }
-        Ok(found) => {
-            let what = if found.is_symlink() {
-                "a symbolic link"
-            } else {
-                "not a plain file"
-            };
-            let what = format!("{} is {what}; remove it", path.display());
-            Err(JournalError::disk(Obstacle::InTheWay, what))
-        }
+        Ok(found) => Err(in_the_way(path, &found)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut mark = Mark::read(lock)?;
             if mark == Mark::Made {
@@ -215,7 +226,7 @@ fn ensure_file(path: &Path, lock: &mut File) -> Result<Mark, JournalError> {
                 mark.write(lock)?;
             }
             let dir = path.parent().unwrap_or(Path::new("."));
-            let draft = tempfile::NamedTempFile::with_prefix_in(".molecule.db.", dir)?.into_temp_path();
+            let draft = draft::begin(dir, ".molecule.db.", "")?.into_temp_path();
             match draft.persist_noclobber(path) {
                 Ok(()) => {}
                 Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {}
