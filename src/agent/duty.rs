@@ -287,7 +287,7 @@ async fn tell_followers(file: HealthFile, board: HealthBoard, timing: Timing, st
     let mut told = true;
     while !stop.is_cancelled() {
         let (file, health) = (file.clone(), changes.borrow_and_update().clone());
-        let written = tokio::task::spawn_blocking(move || file.write(&health)).await;
+        let written = tokio::task::spawn_blocking(move || file.write(&health).inspect_err(|_| file.withdraw())).await;
         if let Ok(Err(error)) = &written
             && told
         {

@@ -8,6 +8,9 @@ use tokio::sync::watch;
 
 use crate::types::Timestamp;
 
+/// The code of a journal that cannot be written.
+pub const JOURNAL_ERROR: &str = "JOURNAL_ERROR";
+
 /// Something that is wrong right now, told the same way by every tool and command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trouble {
@@ -57,6 +60,8 @@ pub struct Health {
     pub read_trouble: Option<Trouble>,
     /// What is wrong with the state folder.
     pub journal_trouble: Option<Trouble>,
+    /// What is wrong with the state folder although messages are received and kept.
+    pub disk_trouble: Option<Trouble>,
     /// Another program polls or beats for the same workspace.
     pub rival: Option<Trouble>,
 }
@@ -75,6 +80,7 @@ impl Health {
             &self.read_trouble,
             &self.register_trouble,
             &self.beat_trouble,
+            &self.disk_trouble,
             &self.rival,
         ]
         .into_iter()

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+#[cfg(unix)]
+use super::obstacle::Obstacle;
 use crate::types::WorkspaceId;
 
 /// Holds the duty until dropped.
@@ -117,20 +119,26 @@ pub(super) fn open_private(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether `file` is the one that `path` names now.
+/// Whether `file` is the one that `path` names now. A path that cannot be looked at for now, because the disk fails or the folder
+/// is closed to us, is not known to name another.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
         match (file.metadata(), fs::symlink_metadata(path)) {
             (Ok(ours), Ok(there)) => ours.dev() == there.dev() && ours.ino() == there.ino(),
-            _ => false,
+            (Err(error), _) | (_, Err(error)) => !is_gone(&error),
         }
     }
     #[cfg(not(unix))]
     {
         file.metadata().is_ok() && path.exists()
     }
+}
+
+#[cfg(unix)]
+fn is_gone(error: &io::Error) -> bool {
+    matches!(Obstacle::of(error), Obstacle::Gone | Obstacle::InTheWay)
 }
 
 #[cfg(test)]
@@ -208,6 +216,22 @@ mod tests {
         let second = DutyLock::try_take(&dir, ORIGIN, &workspace("a")).unwrap().unwrap();
         assert!(!held.is_current());
         assert!(second.is_current());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_is_lost_with_its_folder_and_not_because_nobody_can_look() {
+        use rustix::io::Errno;
+        for (errno, lost) in [
+            (Errno::NOENT, true),
+            (Errno::NOTDIR, true),
+            (Errno::STALE, true),
+            (Errno::ACCESS, false),
+            (Errno::IO, false),
+            (Errno::MFILE, false),
+        ] {
+            assert_eq!(is_gone(&errno.into()), lost, "{errno:?}");
+        }
     }
 
     #[cfg(unix)]

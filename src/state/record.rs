@@ -4,12 +4,14 @@
 //! makes progress. It holds no credential and no message text.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::draft;
 use super::health::Health;
 use super::lock::scope_key;
+use super::obstacle;
 use crate::types::WorkspaceId;
 
 /// How often a holder that makes progress writes its record.
@@ -37,15 +39,26 @@ impl HealthFile {
     /// # Errors
     /// When the folder or disk refuses; the old record stays.
     pub fn write(&self, health: &Health) -> io::Result<()> {
-        let mut draft = tempfile::Builder::new()
-            .prefix(&self.name)
-            .suffix(".tmp")
-            .tempfile_in(&self.folder)?;
-        draft.write_all(&serde_json::to_vec(health)?)?;
+        let draft = draft::begin(&self.folder, &self.name, ".tmp")?;
+        draft::write(&draft, &serde_json::to_vec(health)?)?;
         draft
             .persist(self.folder.join(&self.name))
             .map_err(|refused| refused.error)?;
         Ok(())
+    }
+
+    /// Takes the record away, because it is no longer true and a new one cannot be written: removing needs no space.
+    pub fn withdraw(&self) {
+        let _ = fs::remove_file(self.folder.join(&self.name));
+    }
+
+    /// Whether the folder takes files at all. To be asked when the record is missing or old: then it tells a holder that
+    /// makes no progress from a disk that lets nobody make any.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn try_out_folder(&self) -> io::Result<()> {
+        obstacle::try_out(&self.folder)
     }
 
     /// The record and how long ago it was written; `None` when there is none that can be read.

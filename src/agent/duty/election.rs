@@ -6,6 +6,7 @@ use tracing::{info, warn};
 use super::{AFTER_REFUSAL, AT_START, Duties, TRY_AGAIN};
 use crate::state::health::{Duty, Trouble};
 use crate::state::lock::{Candidacy, DutyLock};
+use crate::state::obstacle::Obstacle;
 
 /// The code of a state folder in which nothing can be locked.
 const UNUSABLE: &str = "STATE_DIR_UNUSABLE";
@@ -92,7 +93,7 @@ impl Duties {
             Err(error) => {
                 let folder = self.config.state_dir.display();
                 let what = format!("the duty lock in {folder} cannot be taken: {error}");
-                let remedy = "use a CONFIGS_DIR on a local file system that this user may write".to_owned();
+                let remedy = Obstacle::of(&error).remedy().to_owned();
                 let trouble = Trouble {
                     code: UNUSABLE.to_owned(),
                     what,

@@ -2,13 +2,14 @@
 //!
 //! Nothing is acknowledged, exported or forgotten before it is committed, and a stop never falls between the two.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::reader::{Next, Page, Plan, Reader, Step};
 use super::trouble;
@@ -35,6 +36,8 @@ mod import;
 mod page;
 mod telling;
 
+/// The longest pause before the journal is tried again that took nothing.
+const DISK_AGAIN: Duration = Duration::from_secs(5);
 /// How often a removed workspace is asked about.
 const REMOVED_EVERY: Duration = Duration::from_secs(300);
 
@@ -108,6 +111,8 @@ struct Poller {
     errors: Backoff,
     refusals: Backoff,
     disk: Backoff,
+    /// The saved cursor, while the cursor file does not hold it. `Some(None)`: there is none any more.
+    unexported: Option<Option<Cursor>>,
     failures: u32,
     rival_told: bool,
     last_read: Option<Instant>,
@@ -118,7 +123,7 @@ impl Poller {
     async fn begin(inbox: Inbox, stop: &CancellationToken) -> Option<Self> {
         let timing = inbox.timing;
         let (once, most) = (Duration::from_secs(1), Duration::from_secs(60));
-        let mut disk = Backoff::new(timing.of(once), timing.of(most));
+        let mut disk = Backoff::new(timing.of(once), timing.of(DISK_AGAIN));
         let saved = loop {
             match Saved::load(&inbox.journal).await {
                 Ok(saved) => break saved,
@@ -139,6 +144,7 @@ impl Poller {
             errors: Backoff::new(timing.of(once), timing.of(most)),
             refusals: Backoff::new(timing.of(once * 5), timing.of(most)),
             disk,
+            unexported: None,
             failures: 0,
             rival_told: false,
             last_read: None,
@@ -271,15 +277,17 @@ impl Poller {
         if let Some(recovered) = step.recovered {
             announce::recovery(&self.journal, recovered, step.batch.as_ref()).await?;
         }
-        let mut moved = None;
         crash_point::pass("read", "answered");
+        let begun = Instant::now();
         if let Some(batch) = step.batch {
-            moved = match (&batch.cursor, batch.forget_cursor) {
+            let moved = match (&batch.cursor, batch.forget_cursor) {
                 (None, false) => None,
                 (cursor, _) => Some(cursor.clone()),
             };
             self.journal.commit(batch).await?;
+            self.unexported = moved.or(self.unexported.take());
         }
+        let commit = begun.elapsed();
         if step.listed {
             announce::listing(&self.journal).await?;
             self.journal.recovery_done().await?;
@@ -287,13 +295,8 @@ impl Poller {
         crash_point::pass("read", "committed");
         self.reader.committed();
         self.read_well();
-        if let Some(cursor) = moved {
-            self.export(cursor.as_ref()).await;
-            crash_point::pass("read", "exported");
-            if let Some(seq) = cursor.and_then(|cursor| cursor.seq) {
-                self.acknowledgements.cursor_at(seq);
-            }
-        }
+        let exported = self.export().await;
+        self.tell_of_disk(exported, commit);
         self.acknowledgements.go_on();
         self.tell(&step.notes).await;
         Ok(())
@@ -302,15 +305,34 @@ impl Poller {
     async fn not_written(&mut self, error: &JournalError, stop: &CancellationToken) -> Flow {
         self.reader.not_committed();
         tell_unwritten(&self.health, error);
-        match stop.run_until_cancelled(sleep(self.disk.next_delay())).await {
+        // What cannot be kept is not fetched either.
+        let mended = async {
+            loop {
+                sleep(self.disk.next_delay()).await;
+                match self.journal.try_out().await {
+                    Ok(()) => break,
+                    Err(error) => tell_unwritten(&self.health, &error),
+                }
+            }
+        };
+        match stop.run_until_cancelled(mended).await {
             Some(()) => Flow::On,
             None => Flow::Over,
         }
     }
 
-    async fn export(&self, cursor: Option<&Cursor>) {
-        if let Err(error) = self.files.export(cursor.map(|cursor| cursor.id.clone())).await {
-            warn!(%error, "the cursor file could not be written");
+    /// Brings the cursor file up to the saved cursor, and only then lets the platform know of it. What fails is tried again
+    /// after the next good read.
+    async fn export(&mut self) -> io::Result<()> {
+        let Some(cursor) = &self.unexported else { return Ok(()) };
+        self.files
+            .export(cursor.as_ref().map(|cursor| cursor.id.clone()))
+            .await?;
+        crash_point::pass("read", "exported");
+        if let Some(seq) = cursor.as_ref().and_then(|cursor| cursor.seq) {
+            self.acknowledgements.cursor_at(seq);
         }
+        self.unexported = None;
+        Ok(())
     }
 }

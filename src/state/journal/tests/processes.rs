@@ -121,7 +121,7 @@ async fn nothing_is_written_into_a_folder_that_is_gone() {
         journal.commit(batch([message("b", 1)])).await.map(|_| ()),
         journal.lease_next().await.map(|_| ()),
     ] {
-        assert!(matches!(outcome, Err(JournalError::Disk(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(JournalError::Disk { .. })), "{outcome:?}");
     }
 }
 
@@ -132,10 +132,11 @@ async fn a_folder_that_cannot_be_used_is_one_clear_error() {
     let missing = folder.path().join("missing");
     assert!(matches!(
         Journal::open(&missing, ORIGIN, &workspace, LEASE).await,
-        Err(JournalError::Disk(_))
+        Err(JournalError::Disk { .. })
     ));
     std::fs::write(folder.path().join("sessions"), "a file").unwrap();
-    let Err(JournalError::Disk(text)) = Journal::open(folder.path(), ORIGIN, &workspace, LEASE).await else {
+    let Err(JournalError::Disk { what: text, .. }) = Journal::open(folder.path(), ORIGIN, &workspace, LEASE).await
+    else {
         panic!("a file in the place of a folder must be refused")
     };
     assert!(text.contains("sessions"), "{text}");
