@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::config::{Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
-use crate::state::health::{Duty, Health, HealthBoard, Trouble};
+use crate::state::health::{Health, HealthBoard, Role, Trouble};
 use crate::state::journal::Journal;
-use crate::state::record::{HealthFile, RENEW_EVERY};
+use crate::state::record::{HealthFile, SILENT_AFTER};
 use crate::types::WorkspaceId;
 
 /// A workspace as its tools see it.
@@ -33,7 +33,7 @@ pub struct Context {
 
 impl Context {
     /// How long the holder of the duty may be silent before a follower says so.
-    const PATIENCE: Duration = Duration::from_secs(3 * RENEW_EVERY.as_secs());
+    const PATIENCE: Duration = SILENT_AFTER;
 
     /// Refuses a routing argument of the multi-workspace daemon that names another workspace than ours.
     ///
@@ -68,7 +68,7 @@ impl Context {
             )];
         }
         let health = self.health.now();
-        if health.duty != Duty::Follower {
+        if health.reading != Role::Follower {
             return deafness(&health);
         }
         let file = self.holder.clone();
@@ -139,7 +139,7 @@ mod tests {
             })
         };
         let holder = Health {
-            duty: Duty::Holder,
+            reading: Role::Holder,
             read: Some(Timestamp(1)),
             ..Health::default()
         };
