@@ -2,7 +2,7 @@
 //!
 //! It has a task and connections of its own, and waits for nothing else in the process: not the journal, not the disk.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::state::clock::BootInstant;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
+use crate::state::lock::DutyLock;
 use crate::types::{Secret, Timestamp, WorkspaceId};
 
 /// From the start of one beat to the start of the next.
@@ -47,8 +48,8 @@ pub struct Heartbeat {
     pub api: WorkspaceApi,
     /// Asked for the number of leased messages.
     pub journal: Journal,
-    /// Where the inbound secret is kept.
-    pub state_dir: PathBuf,
+    /// In its folder the inbound secret is kept.
+    pub lock: Arc<DutyLock>,
     /// Where to say how it goes.
     pub health: HealthBoard,
     /// Told of every good beat, because its echo proves the stream alive.
@@ -65,7 +66,7 @@ impl Heartbeat {
     /// Beats until `stop`. While the workspace is known to be removed it only waits.
     pub async fn run(self, stop: CancellationToken) {
         let (secrets, to_keep) = watch::channel(None);
-        let keeper = tokio::spawn(keep_secrets(self.state_dir.clone(), to_keep));
+        let keeper = tokio::spawn(keep_secrets(Arc::clone(&self.lock), to_keep));
         let _ = stop.run_until_cancelled(self.beat_forever(secrets)).await;
         // The sender is gone, so the keeper ends by itself; a disk that hangs must not hold up the exit.
         keeper.abort();
@@ -191,13 +192,13 @@ async fn load(journal: &Journal) -> (u32, Option<String>) {
 }
 
 /// Writes each secret that arrives; a disk that hangs holds up only this task.
-async fn keep_secrets(state_dir: PathBuf, mut secrets: watch::Receiver<Option<Secret>>) {
+async fn keep_secrets(lock: Arc<DutyLock>, mut secrets: watch::Receiver<Option<Secret>>) {
     while secrets.changed().await.is_ok() {
         let Some(secret) = secrets.borrow_and_update().clone() else {
             continue;
         };
-        let folder = state_dir.clone();
-        let _ = tokio::task::spawn_blocking(move || keep_inbound_secret(&folder, &secret)).await;
+        let lock = Arc::clone(&lock);
+        let _ = tokio::task::spawn_blocking(move || keep_inbound_secret(&lock, &secret)).await;
     }
 }
 

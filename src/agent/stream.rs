@@ -88,6 +88,12 @@ impl Stream {
         self.0.beat.notify_one();
     }
 
+    /// To be called after each good beat that another process of the folder made: it, too, comes back on the stream.
+    pub fn note_beat_elsewhere(&self) {
+        self.beats().silent += 1;
+        self.0.beat.notify_one();
+    }
+
     fn beats(&self) -> MutexGuard<'_, Beats> {
         self.0.beats.lock().unwrap_or_else(PoisonError::into_inner)
     }

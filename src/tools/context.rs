@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::config::{Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
-use crate::state::health::{Duty, Health, HealthBoard, JOURNAL_ERROR, Trouble};
+use crate::state::health::{Health, HealthBoard, JOURNAL_ERROR, Role, Trouble};
 use crate::state::journal::Journal;
 use crate::state::obstacle::Obstacle;
-use crate::state::record::{HealthFile, RENEW_EVERY};
+use crate::state::record::{HealthFile, SILENT_AFTER};
 use crate::types::WorkspaceId;
 
 /// A workspace as its tools see it.
@@ -35,7 +35,7 @@ pub struct Context {
 
 impl Context {
     /// How long the holder of the duty may be silent before a follower says so.
-    const PATIENCE: Duration = Duration::from_secs(3 * RENEW_EVERY.as_secs());
+    const PATIENCE: Duration = SILENT_AFTER;
 
     /// Refuses a routing argument of the multi-workspace daemon that names another workspace than ours.
     ///
@@ -66,7 +66,7 @@ impl Context {
             )];
         }
         let health = self.health.now();
-        if health.duty != Duty::Follower {
+        if health.reading != Role::Follower {
             return deafness(&health);
         }
         let (file, patience) = (self.holder.clone(), self.timing.of(Self::PATIENCE));
@@ -170,7 +170,7 @@ mod tests {
             })
         };
         let holder = Health {
-            duty: Duty::Holder,
+            reading: Role::Holder,
             read: Some(Timestamp(1)),
             ..Health::default()
         };

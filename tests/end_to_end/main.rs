@@ -4,6 +4,7 @@
 mod conversation;
 mod cursor;
 mod disk;
+mod duties;
 mod faults;
 mod inbox;
 mod presence;

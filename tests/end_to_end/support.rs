@@ -279,7 +279,7 @@ where
 /// Waits for the next message and returns it.
 pub async fn next_message(daemon: &McpChild) -> Value {
     let message = daemon
-        .call("wait_for_message", json!({ "timeout_secs": 30 }))
+        .call("wait_for_message", json!({ "timeout_secs": PATIENCE.as_secs() }))
         .await
         .unwrap();
     assert!(
