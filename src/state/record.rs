@@ -1,19 +1,31 @@
 //! The holder's health record as a file, so that every process of the folder tells the same truth about receiving.
 //!
 //! The holder writes it whenever the record changes and every [`RENEW_EVERY`]; how old it is tells whether the holder
-//! makes progress. It holds no credential and no message text.
+//! makes progress. Its age is measured by a clock that neither jumps nor counts the computer's sleep, so that a holder that
+//! slept with the computer is not called silent. It holds no credential and no message text.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::clock::BootInstant;
 use super::health::Health;
 use super::lock::scope_key;
 use crate::types::WorkspaceId;
 
 /// How often a holder that makes progress writes its record.
 pub const RENEW_EVERY: Duration = Duration::from_secs(15);
+
+/// What the file holds.
+#[derive(Serialize, Deserialize)]
+struct Record<H> {
+    written: BootInstant,
+    #[serde(flatten)]
+    health: H,
+}
 
 /// The record file of one platform origin and workspace. Only the holder writes it.
 #[derive(Clone, Debug)]
@@ -41,26 +53,24 @@ impl HealthFile {
             .prefix(&self.name)
             .suffix(".tmp")
             .tempfile_in(&self.folder)?;
-        draft.write_all(&serde_json::to_vec(health)?)?;
+        let written = BootInstant::awake();
+        draft.write_all(&serde_json::to_vec(&Record { written, health })?)?;
         draft
             .persist(self.folder.join(&self.name))
             .map_err(|refused| refused.error)?;
         Ok(())
     }
 
-    /// The record and how long ago it was written; `None` when there is none that can be read.
+    /// The record and how long ago it was written, the computer's sleep not counted; `None` when there is none of this boot
+    /// that can be read.
     #[must_use]
     pub fn read(&self) -> Option<(Health, Duration)> {
         let path = self.folder.join(&self.name);
-        let written = fs::symlink_metadata(&path)
-            .ok()
-            .filter(fs::Metadata::is_file)?
-            .modified()
-            .ok()?;
-        let health = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        // A clock that was set back makes the file younger than now; it is rewritten soon.
-        let age = SystemTime::now().duration_since(written).unwrap_or_default();
-        Some((health, age))
+        fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        let Record { written, health } = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let now = BootInstant::awake();
+        let age = now.since.saturating_sub(written.since);
+        now.is_of_boot(&written.boot).then_some((health, age))
     }
 }
 
@@ -87,6 +97,20 @@ mod tests {
         let (read, age) = file.read().unwrap();
         assert_eq!(read, health);
         assert!(age < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_record_of_another_boot_is_no_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        let written = BootInstant {
+            boot: "another".to_owned(),
+            ..BootInstant::awake()
+        };
+        let health = Health::default();
+        let text = serde_json::to_vec(&Record { written, health }).unwrap();
+        fs::write(folder.path().join(&file.name), text).unwrap();
+        assert!(file.read().is_none());
     }
 
     #[test]

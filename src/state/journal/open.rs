@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::DateTime;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::JournalError;
@@ -17,6 +17,7 @@ use super::mark::Mark;
 use super::schema::{self, Standing};
 use super::{scope, wal};
 use crate::state::lock::open_private;
+use crate::types::Timestamp;
 
 /// How long to wait for another process's write or for its replacement of a damaged file.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -245,7 +246,8 @@ fn set_aside(path: &Path, lock: &mut File, why: &str) -> Result<Option<PathBuf>,
 /// The database goes first: a log without its database is dropped by SQLite, a database without its log is older. Before
 /// that its new name is written down, so that a process that dies here leaves no file that seems to be a first start's.
 fn rename_all(path: &Path, lock: &mut File) -> Result<PathBuf, JournalError> {
-    let stamp = Utc::now().format("%Y%m%dT%H%M%SZ");
+    let now = DateTime::from_timestamp_micros(Timestamp::now().0).unwrap_or_default();
+    let stamp = now.format("%Y%m%dT%H%M%SZ");
     let aside = (1..)
         .map(|n| match n {
             1 => format!("molecule.db.damaged-{stamp}"),
