@@ -6,6 +6,7 @@ mod cursor;
 mod disk;
 mod faults;
 mod inbox;
+mod network;
 mod presence;
 mod protocol;
 mod start_up;
