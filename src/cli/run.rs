@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::logging;
 use super::options::{Outcome, exit};
+use crate::agent::away;
 use crate::agent::duty::Duties;
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
@@ -131,6 +132,11 @@ async fn live(
     let token = stop.clone();
     tasks.spawn("outbox", async move {
         outbox.run(token).await;
+        Ended::Fine
+    });
+    let away = away::watch(api.client().clone(), config.timing, stop.clone());
+    tasks.spawn("away", async move {
+        away.await;
         Ended::Fine
     });
     let keep_fresh = config.token.clone().keep_fresh(config.timing.of(LOOK_AT_TOKEN));

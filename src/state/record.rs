@@ -1,13 +1,18 @@
 //! What the holders of the duties know, as files, so that every process of the folder tells the same truth about receiving.
 //!
 //! Each duty has its own file. Its holder writes it whenever its part of the health record changes and every
-//! [`RENEW_EVERY`]; how old it is tells whether the holder makes progress. It holds no credential and no message text.
+//! [`RENEW_EVERY`]; how old it is tells whether the holder makes progress. Its age is measured by a clock that neither jumps
+//! nor counts the computer's sleep, so that a holder that slept with the computer is not called silent. It holds no
+//! credential and no message text.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::clock::BootInstant;
 use super::draft;
 use super::health::{Duty, Health};
 use super::lock::scope_key;
@@ -18,6 +23,14 @@ use crate::types::WorkspaceId;
 pub const RENEW_EVERY: Duration = Duration::from_secs(15);
 /// A holder whose record is older than this makes no progress.
 pub const SILENT_AFTER: Duration = Duration::from_secs(3 * RENEW_EVERY.as_secs());
+
+/// What a file holds.
+#[derive(Serialize, Deserialize)]
+struct Record<H> {
+    written: BootInstant,
+    #[serde(flatten)]
+    health: H,
+}
 
 /// The record files of one platform origin and workspace. Only the holder of a duty writes that duty's.
 #[derive(Clone, Debug)]
@@ -43,7 +56,9 @@ impl HealthFile {
     pub fn write(&self, duty: Duty, part: &Health) -> io::Result<()> {
         let name = self.name(duty);
         let draft = draft::begin(&self.folder, &name, ".tmp")?;
-        draft::write(&draft, &serde_json::to_vec(part)?)?;
+        let written = BootInstant::awake();
+        let record = Record { written, health: part };
+        draft::write(&draft, &serde_json::to_vec(&record)?)?;
         draft.persist(self.folder.join(name)).map_err(|refused| refused.error)?;
         Ok(())
     }
@@ -62,19 +77,16 @@ impl HealthFile {
         obstacle::try_out(&self.folder)
     }
 
-    /// What the holder of one duty wrote and how long ago; `None` when there is nothing that can be read.
+    /// What the holder of one duty wrote and how long ago, the computer's sleep not counted; `None` when there is nothing
+    /// of this boot that can be read.
     #[must_use]
     pub fn part(&self, duty: Duty) -> Option<(Health, Duration)> {
         let path = self.folder.join(self.name(duty));
-        let written = fs::symlink_metadata(&path)
-            .ok()
-            .filter(fs::Metadata::is_file)?
-            .modified()
-            .ok()?;
-        let health = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        // A clock that was set back makes the file younger than now; it is rewritten soon.
-        let age = SystemTime::now().duration_since(written).unwrap_or_default();
-        Some((health, age))
+        fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        let Record { written, health } = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let now = BootInstant::awake();
+        let age = now.since.saturating_sub(written.since);
+        now.is_of_boot(&written.boot).then_some((health, age))
     }
 
     /// What is known of receiving, from both holders, and how long ago the one that reads wrote; `None` when nobody did.
@@ -128,19 +140,26 @@ mod tests {
     }
 
     #[test]
-    fn the_age_is_that_of_the_one_that_reads() {
+    fn the_age_is_that_of_the_one_that_reads_and_a_record_of_another_boot_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let file = file(folder.path());
-        for duty in [Duty::Presence, Duty::Reading] {
-            file.write(duty, &Health::default()).unwrap();
-        }
         let minute = Duration::from_secs(60);
-        let old = fs::File::options()
-            .write(true)
-            .open(folder.path().join(file.name(Duty::Reading)));
-        old.unwrap().set_modified(SystemTime::now() - minute).unwrap();
+        let write = |duty, written: BootInstant| {
+            let health = Health::default();
+            let text = serde_json::to_vec(&Record { written, health }).unwrap();
+            fs::write(folder.path().join(file.name(duty)), text).unwrap();
+        };
+        let now = BootInstant::awake();
+        let Some(since) = now.since.checked_sub(minute) else {
+            return; // A computer that has just started.
+        };
+        write(Duty::Presence, now.clone());
+        write(Duty::Reading, BootInstant { since, ..now.clone() });
         assert!(file.read().unwrap().1 >= minute);
         assert!(file.part(Duty::Presence).unwrap().1 < minute);
+        let boot = "another".to_owned();
+        write(Duty::Reading, BootInstant { boot, ..now });
+        assert!(file.read().is_none());
     }
 
     #[test]

@@ -227,6 +227,7 @@ async fn a_client_that_does_not_read_stderr_delays_no_beat_and_no_exit() {
     let mut command = world.command(&workspace);
     command
         .env("MOLECULE_TEST_SPEED", "1000")
+        .env("MOLECULE_LOG", "debug")
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())

@@ -15,6 +15,7 @@ use super::reader::{Next, Page, Plan, Reader, Step};
 use super::trouble;
 use crate::agent::stream::{Stream, is_hint};
 use crate::config::Timing;
+use crate::platform::client::Client;
 use crate::platform::events::Event;
 use crate::platform::retry::Backoff;
 use crate::platform::workspace::WorkspaceApi;
@@ -40,6 +41,8 @@ mod telling;
 const DISK_AGAIN: Duration = Duration::from_secs(5);
 /// How often a removed workspace is asked about.
 const REMOVED_EVERY: Duration = Duration::from_secs(300);
+/// The longest pause after a read that failed: the inbox is read again within 10 s of the way's return.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Everything the loop works with.
 #[derive(Debug)]
@@ -67,7 +70,7 @@ pub struct Inbox {
 impl Inbox {
     /// Reads until `stop`. When the state folder is gone, reading ends, health says so, and the loop waits for `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let signals = Signals::of(&self.stream);
+        let signals = Signals::of(&self.stream, self.api.client());
         if let Some(mut poller) = Poller::begin(self, &stop).await {
             poller.work(signals, &stop).await;
         }
@@ -79,14 +82,16 @@ struct Signals {
     events: broadcast::Receiver<Arc<Event>>,
     live: watch::Receiver<bool>,
     gaps: watch::Receiver<u64>,
+    fresh_starts: watch::Receiver<u64>,
 }
 
 impl Signals {
-    fn of(stream: &Stream) -> Self {
+    fn of(stream: &Stream, client: &Client) -> Self {
         Self {
             events: stream.subscribe(),
             live: stream.live(),
             gaps: stream.gaps(),
+            fresh_starts: client.fresh_starts(),
         }
     }
 }
@@ -122,7 +127,7 @@ impl Poller {
     /// Finds out where to read on; waits while the journal cannot be read.
     async fn begin(inbox: Inbox, stop: &CancellationToken) -> Option<Self> {
         let timing = inbox.timing;
-        let (once, most) = (Duration::from_secs(1), Duration::from_secs(60));
+        let once = Duration::from_secs(1);
         let mut disk = Backoff::new(timing.of(once), timing.of(DISK_AGAIN));
         let saved = loop {
             match Saved::load(&inbox.journal).await {
@@ -141,8 +146,8 @@ impl Poller {
             acknowledgements: Acknowledgements::new(inbox.api.clone(), timing),
             files,
             epoch: Instant::now(),
-            errors: Backoff::new(timing.of(once), timing.of(most)),
-            refusals: Backoff::new(timing.of(once * 5), timing.of(most)),
+            errors: Backoff::new(timing.of(once), timing.of(LONGEST_PAUSE)),
+            refusals: Backoff::new(timing.of(once * 5), timing.of(LONGEST_PAUSE)),
             disk,
             unexported: None,
             failures: 0,
@@ -161,7 +166,7 @@ impl Poller {
             self.take_signals(&mut signals);
             let wait = match self.removed_for() {
                 Some(wait) => wait,
-                None => match self.reader.next(self.epoch.elapsed(), Timestamp::now()) {
+                None => match self.reader.next(self.epoch.elapsed(), self.time()) {
                     Next::Wait(wait) => wait,
                     Next::Ask(plan) => match self.poll(&plan, stop).await {
                         Flow::On => continue,
@@ -171,6 +176,11 @@ impl Poller {
             };
             self.idle(wait, &mut signals, stop).await;
         }
+    }
+
+    /// The time of the rows: the platform's, as far as it is known.
+    fn time(&self) -> Timestamp {
+        self.api.client().platform_time().unwrap_or_else(Timestamp::now)
     }
 
     /// How long not to read because the platform says that the workspace was deleted.
@@ -189,6 +199,7 @@ impl Poller {
             event = signals.events.recv() => self.take_event(event),
             _ = signals.live.changed() => {}
             _ = signals.gaps.changed() => self.reader.compare_soon(self.epoch.elapsed()),
+            _ = signals.fresh_starts.changed() => self.read_anew(),
             _ = health.changed(), if removed => {}
         }
     }
@@ -206,7 +217,17 @@ impl Poller {
             signals.gaps.mark_unchanged();
             self.reader.compare_soon(self.epoch.elapsed());
         }
+        if signals.fresh_starts.has_changed().unwrap_or(false) {
+            signals.fresh_starts.mark_unchanged();
+            self.read_anew();
+        }
         self.reader.stream_live(*signals.live.borrow_and_update());
+    }
+
+    /// After a sleep: no timer has counted it, and hints were lost.
+    fn read_anew(&mut self) {
+        self.reader.hint();
+        self.reader.compare_soon(self.epoch.elapsed());
     }
 
     fn take_event(&mut self, event: Result<Arc<Event>, broadcast::error::RecvError>) {
@@ -220,21 +241,22 @@ impl Poller {
     /// One request and everything that follows from it.
     async fn poll(&mut self, plan: &Plan, stop: &CancellationToken) -> Flow {
         let query = page::query(plan);
+        let asked = Instant::now();
         let Some(answer) = stop.run_until_cancelled(self.api.activity(&query)).await else {
             return Flow::Over;
         };
-        self.last_read = Some(Instant::now());
+        let spent = self.last_read.insert(Instant::now()).duration_since(asked);
         let now = self.epoch.elapsed();
         let limit = self.api.client().rate_limit();
         self.reader.budget(now, limit.remaining, limit.reset);
         let page = match answer {
-            Ok(page) => page::read(page, plan, self.own.clone()).await,
+            Ok(page) => page::read(page, plan, self.time(), self.own.clone()).await,
             Err(error) => Err(error),
         };
         match page {
             Err(error) => {
-                let failure = self.read_failed(&error, plan);
-                self.reader.answer(now, Timestamp::now(), Err(failure));
+                let failure = self.read_failed(&error, plan, spent);
+                self.reader.answer(now, self.time(), Err(failure));
                 Flow::On
             }
             Ok(page) => self.take(plan, page, now, stop).await,
@@ -248,7 +270,7 @@ impl Poller {
                 Err(error) => return self.not_written(&error, stop).await,
             }
         }
-        let step = self.reader.answer(now, Timestamp::now(), Ok(page));
+        let step = self.reader.answer(now, self.time(), Ok(page));
         match self.files.standing().await {
             Ok(standing) if !standing.current => self.folder_gone(stop).await,
             Ok(standing) => {

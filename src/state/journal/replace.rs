@@ -4,11 +4,12 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chrono::Utc;
+use chrono::DateTime;
 
 use super::error::JournalError;
 use super::mark::Mark;
 use super::medium::beside;
+use crate::types::Timestamp;
 
 /// Renames the damaged file and what belongs to it, unless `again` finds, under the exclusive lock, that another process has
 /// replaced it already: then `None`.
@@ -45,7 +46,8 @@ pub(super) fn set_aside(
 /// The database goes first: a log without its database is dropped by SQLite, a database without its log is older. Before
 /// that its new name is written down, so that a process that dies here leaves no file that seems to be a first start's.
 pub(super) fn rename_all(path: &Path, lock: &mut File) -> Result<PathBuf, JournalError> {
-    let stamp = Utc::now().format("%Y%m%dT%H%M%SZ");
+    let now = DateTime::from_timestamp_micros(Timestamp::now().0).unwrap_or_default();
+    let stamp = now.format("%Y%m%dT%H%M%SZ");
     let aside = (1..)
         .map(|n| match n {
             1 => format!("molecule.db.damaged-{stamp}"),

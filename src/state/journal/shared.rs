@@ -26,6 +26,7 @@ pub(super) struct Inner {
     pub(super) session: String,
     pub(super) awaited: Awaited,
     pub(super) changes: watch::Sender<u64>,
+    /// Dropped after the store: it calls the others when the session has ended.
     wake: Wake,
     pub(super) woken: Arc<Notify>,
     pub(super) replaced: Option<PathBuf>,

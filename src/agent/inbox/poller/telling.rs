@@ -88,8 +88,8 @@ impl Poller {
         }
     }
 
-    /// Judges a failed read, tells of it when it lasts, and says how long to wait.
-    pub(super) fn read_failed(&mut self, error: &CallError, plan: &Plan) -> ReadFailure {
+    /// Judges a failed read that took so long, tells of it when it lasts, and says how long to wait.
+    pub(super) fn read_failed(&mut self, error: &CallError, plan: &Plan, spent: Duration) -> ReadFailure {
         let failure = page::failure_of(error, plan);
         if matches!(failure, Failure::Gone | Failure::TooLarge) {
             debug!(%error, limit = plan.limit, "reading in another way");
@@ -120,7 +120,9 @@ impl Poller {
             let least = self.timing.of(Duration::from_secs(5));
             self.refusals.next_delay().max(least)
         } else {
-            self.errors.after(error)
+            // What was waited for the answer was waited. What the platform asks for counts from its answer.
+            let rest = self.errors.next_delay().saturating_sub(spent);
+            error.retry_after().map_or(rest, |asked| asked.max(rest))
         };
         ReadFailure { failure, pause }
     }

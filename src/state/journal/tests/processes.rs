@@ -69,6 +69,23 @@ async fn a_commit_wakes_the_other_sessions() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_session_wakes_the_others() {
+    let folder = Folder::new();
+    let slow = Duration::from_secs(3600);
+    let (one, two) = (
+        folder.try_open("w", slow).await.unwrap(),
+        folder.try_open("w", slow).await.unwrap(),
+    );
+    one.commit(batch([message("a", 0)])).await.unwrap();
+    lease_name(&one).await.unwrap();
+    let mut changes = two.changes();
+    drop(one);
+    while lease_name(&two).await.is_none() {
+        changed(&mut changes).await;
+    }
+}
+
+#[tokio::test]
 async fn without_the_watched_file_the_regular_look_notices() {
     let folder = Folder::new();
     let (one, two) = (folder.open().await, folder.open().await);
