@@ -8,12 +8,12 @@ use crate::platform::control::ControlApi;
 use crate::platform::org::OrgApi;
 use crate::platform::tenant::{KeyApi, PublicApi};
 use crate::platform::workspace::WorkspaceApi;
+use crate::tools::agent::Opening;
 use crate::tools::catalogue::Workbench;
-use crate::tools::context::Context;
 use crate::tools::desk::{Common, Control, Management, Ops, Shared};
 
 /// For a workspace's daemon. The organization key takes part only when its set was named.
-pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, context: Context) -> Workbench {
+pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, opening: Opening) -> Workbench {
     let access = &config.access;
     let common = Common {
         state_dir: config.state_dir.clone(),
@@ -28,7 +28,7 @@ pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, context: Context
     let org_key = access.org_key.clone().filter(|_| config.shown.uses_org_key());
     let org = org_key.map(|key| OrgApi::new(tenant, key));
     Workbench {
-        agent: Some(context),
+        agent: Some(opening),
         ops: Ops::new(public.clone(), own.clone(), key.clone(), common.clone()),
         shared: Shared::new(public, own, key, org.clone(), common.clone()),
         management: Management::new(org, common.clone()),

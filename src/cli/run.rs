@@ -3,13 +3,15 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use futures_util::FutureExt as _;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::options::{Outcome, exit};
 use super::{bench, logging, manage};
+use crate::agent::away;
 use crate::agent::duty::Duties;
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
@@ -22,9 +24,10 @@ use crate::mcp::toolset::Toolset;
 use crate::mcp::transport;
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
-use crate::state::health::HealthBoard;
+use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::record::HealthFile;
+use crate::tools::agent::Opening;
 use crate::tools::catalogue::Catalogue;
 use crate::tools::context::Context;
 
@@ -48,16 +51,7 @@ pub async fn perform(stop: CancellationToken) -> Outcome {
         Err(problems) => return Outcome::failed(exit::CONFIGURATION, config::explain(&problems)),
     };
     greet(config.verbose, &config.warnings);
-    let settings = JournalSettings {
-        look_every: config.timing.of(LOOK_EVERY),
-        ..JournalSettings::with_lease(config.timing.of(config.lease))
-    };
-    let origin = config.platform.to_string();
-    let journal = match Journal::open_with(&config.state_dir, &origin, &config.workspace, settings).await {
-        Ok(journal) => journal,
-        Err(error) => return Outcome::failed(exit::CONFIGURATION, unusable(&config, &error)),
-    };
-    outcome(serve(config, catalogue, journal, started, stop).await)
+    outcome(serve(config, catalogue, started, stop).await)
 }
 
 /// What every server says when it starts: warnings, and a word to a person who started it by hand.
@@ -73,10 +67,12 @@ pub(super) fn greet(verbose: bool, warnings: &[String]) {
 
 /// How a server's end becomes the program's.
 pub(super) fn outcome(ended: Ended) -> Outcome {
+    let complaint = |text| format!("molecule-mcp: {text}\n");
     match ended {
         Ended::Fine => Outcome::fine(""),
-        Ended::Refused(text) => Outcome::failed(exit::REFUSED, format!("molecule-mcp: {text}\n")),
-        Ended::Failed(text) => Outcome::failed(exit::INTERNAL, format!("molecule-mcp: {text}\n")),
+        Ended::Unusable(text) => Outcome::failed(exit::CONFIGURATION, complaint(text)),
+        Ended::Refused(text) => Outcome::failed(exit::REFUSED, complaint(text)),
+        Ended::Failed(text) => Outcome::failed(exit::INTERNAL, complaint(text)),
     }
 }
 
@@ -87,14 +83,9 @@ fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem>> {
     Ok((config, catalogue))
 }
 
-/// Starts the tasks of the process and waits for them.
-async fn serve(
-    config: Config,
-    catalogue: Catalogue,
-    journal: Journal,
-    started: Instant,
-    stop: CancellationToken,
-) -> Ended {
+/// Starts the tasks of the process and waits for them. MCP comes first: opening the journal reads it whole, and a client
+/// that has just started the process does not wait for that.
+async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: CancellationToken) -> Ended {
     let settings = Settings {
         base: config.platform.clone(),
         org_id: config.org_id.clone(),
@@ -103,6 +94,47 @@ async fn serve(
     };
     let api = WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone());
     let health = HealthBoard::default();
+    let (ready, context) = oneshot::channel();
+    let opening = Opening {
+        context: context.map(Result::ok).boxed(),
+        health: health.clone(),
+    };
+    let bench = bench::of_workspace(&config, &api, opening);
+    let toolset = match catalogue.finish(&config.shown, config.access.api_key.is_some(), bench) {
+        Ok(toolset) => toolset,
+        Err(duplicate) => return Ended::Failed(duplicate.to_string()),
+    };
+    let instructions = match toolset.has("wait_for_message") {
+        true => instructions::text(config.poll_hint_secs, config.inbox),
+        false => manage::INSTRUCTIONS.to_owned(),
+    };
+    let mut tasks = Supervisor::new(stop.clone());
+    tasks.spawn(
+        "mcp",
+        serve_client(toolset, instructions, config.protocol, stop.clone()),
+    );
+    // In the mode `self` the agent of this workspace is present already: a second one that registers or polls would be in
+    // its way.
+    if config.shown.mode != Mode::Own {
+        tasks.spawn("workspace", live(config, api, health, ready, started, stop));
+    }
+    tasks.run(GRACE).await
+}
+
+/// Opens the journal, hands the tools what they work with, and does the rest of what a workspace does.
+async fn live(
+    config: Config,
+    api: WorkspaceApi,
+    health: HealthBoard,
+    ready: oneshot::Sender<Context>,
+    started: Instant,
+    stop: CancellationToken,
+) -> Ended {
+    let journal = match stop.run_until_cancelled(open(&config)).await {
+        Some(Ok(journal)) => journal,
+        Some(Err(error)) => return unusable(&config, &health, &error),
+        None => return Ended::Fine,
+    };
     let record = HealthFile::new(&config.state_dir, &config.platform.to_string(), &config.workspace);
     let stream = Stream::new();
     let (holder, is_holder) = watch::channel(false);
@@ -117,24 +149,9 @@ async fn serve(
         delegation_timeout: config.delegation_timeout,
         timing: config.timing,
     };
+    // A client that has gone already wants none.
+    let _ = ready.send(context);
     let mut tasks = Supervisor::new(stop.clone());
-    let bench = bench::of_workspace(&config, &api, context);
-    let toolset = match catalogue.finish(&config.shown, config.access.api_key.is_some(), bench) {
-        Ok(toolset) => toolset,
-        Err(duplicate) => return Ended::Failed(duplicate.to_string()),
-    };
-    let instructions = match toolset.has("wait_for_message") {
-        true => instructions::text(config.poll_hint_secs, config.inbox),
-        false => manage::INSTRUCTIONS.to_owned(),
-    };
-    tasks.spawn(
-        "mcp",
-        serve_client(toolset, instructions, config.protocol, stop.clone()),
-    );
-    if config.shown.mode == Mode::Own {
-        // The agent of this workspace is present already: a second one that registers or polls would be in its way.
-        return tasks.run(GRACE).await;
-    }
     let outbox = Outbox {
         api: api.clone(),
         journal: journal.clone(),
@@ -145,6 +162,11 @@ async fn serve(
     let token = stop.clone();
     tasks.spawn("outbox", async move {
         outbox.run(token).await;
+        Ended::Fine
+    });
+    let away = away::watch(api.client().clone(), config.timing, stop.clone());
+    tasks.spawn("away", async move {
+        away.await;
         Ended::Fine
     });
     let keep_fresh = config.token.clone().keep_fresh(config.timing.of(LOOK_AT_TOKEN));
@@ -164,7 +186,7 @@ async fn serve(
         holder,
         started,
     };
-    tasks.spawn("duties", duties.run(stop.clone()));
+    tasks.spawn("duties", duties.run(stop));
     tasks.run(GRACE).await
 }
 
@@ -186,10 +208,26 @@ pub(super) async fn serve_client(
     }
 }
 
-fn unusable(config: &Config, error: &JournalError) -> String {
-    format!(
-        "molecule-mcp: {error}\n  folder: {}\n  Nothing was started or sent. Use a CONFIGS_DIR on a local file system that \
-         this user may write.\n",
-        config.state_dir.display()
-    )
+async fn open(config: &Config) -> Result<Journal, JournalError> {
+    let settings = JournalSettings {
+        look_every: config.timing.of(LOOK_EVERY),
+        ..JournalSettings::with_lease(config.timing.of(config.lease))
+    };
+    let origin = config.platform.to_string();
+    Journal::open_with(&config.state_dir, &origin, &config.workspace, settings).await
+}
+
+/// The end of a process whose journal cannot be used. Calls that wait for it are told the same as the person.
+fn unusable(config: &Config, health: &HealthBoard, error: &JournalError) -> Ended {
+    let (what, remedy) = (error.to_string(), error.remedy());
+    let folder = config.state_dir.display();
+    let text = format!("{what}\n  folder: {folder}\n  Remedy: {remedy}.\n  Nothing was started or sent.");
+    health.update(|health| {
+        health.journal_trouble = Some(Trouble {
+            code: "STATE_DIR_UNUSABLE".to_owned(),
+            what,
+            remedy: remedy.to_owned(),
+        });
+    });
+    Ended::Unusable(text)
 }

@@ -72,7 +72,7 @@ impl Face {
 /// The outcome of a call on its way.
 pub type Running = BoxFuture<'static, Result<Value, ToolError>>;
 
-type Run<C> = Box<dyn Fn(Arc<C>, Given, Call) -> Running + Send + Sync>;
+type Run<C> = Arc<dyn Fn(Arc<C>, Given, Call) -> Running + Send + Sync>;
 
 /// Tools being put together, before they are given what they share.
 pub struct Registry<C> {
@@ -148,7 +148,7 @@ impl<C: Send + Sync + 'static> Registry<C> {
         face: Face,
         run: impl Fn(Arc<C>, Given, Call) -> Running + Send + Sync + 'static,
     ) -> &mut Self {
-        if self.tools.insert(face.name, (face, Box::new(run))).is_some() {
+        if self.tools.insert(face.name, (face, Arc::new(run))).is_some() {
             self.duplicate = Some(Duplicate(face.name));
         }
         self
@@ -159,16 +159,29 @@ impl<C: Send + Sync + 'static> Registry<C> {
     /// # Errors
     /// When two tools have the same name.
     pub fn finish(self, context: C) -> Result<Toolset, Duplicate> {
+        self.finish_with(std::future::ready(Some(context)))
+    }
+
+    /// The finished set, whose calls wait for what they work with. `None`: it never comes, and they are told the farewell.
+    ///
+    /// # Errors
+    /// When two tools have the same name.
+    pub fn finish_with(self, context: impl Future<Output = Option<C>> + Send + 'static) -> Result<Toolset, Duplicate> {
         if let Some(duplicate) = self.duplicate {
             return Err(duplicate);
         }
-        let context = Arc::new(context);
+        let context = context.map(|context| context.map(Arc::new)).boxed().shared();
         let entries = self.tools.into_iter().map(|(name, (face, run))| {
             let context = context.clone();
+            let run: Bound = Box::new(move |given, call| {
+                let run = run.clone();
+                let begun = move |context: Option<_>| context.map(|it| run(it, given, call));
+                context.clone().map(begun).boxed()
+            });
             let entry = Entry {
                 face,
                 description: OnceLock::new(),
-                run: Box::new(move |given, call| run(context.clone(), given, call)),
+                run,
             };
             (name, entry)
         });
@@ -188,10 +201,13 @@ async fn run<C: Send + Sync, T: Tool<C>>(context: Arc<C>, given: Given, call: Ca
     })
 }
 
+/// Begins a call once there is what it works with.
+type Bound = Box<dyn Fn(Given, Call) -> BoxFuture<'static, Option<Running>> + Send + Sync>;
+
 struct Entry {
     face: Face,
     description: OnceLock<Description>,
-    run: Box<dyn Fn(Given, Call) -> Running + Send + Sync>,
+    run: Bound,
 }
 
 impl Entry {
@@ -255,7 +271,18 @@ impl Toolset {
         let entry = self.entries.get(name)?;
         let ending = call.clone();
         let given = Given::new(arguments, entry.description().input.clone());
-        let run = AssertUnwindSafe(async { (entry.run)(given, call).await }).catch_unwind();
+        let run = AssertUnwindSafe(async {
+            let begun = tokio::select! {
+                biased;
+                begun = (entry.run)(given, call) => begun,
+                () = ending.ended() => None,
+            };
+            match begun {
+                Some(running) => running.await,
+                None => Err((self.farewell)()),
+            }
+        })
+        .catch_unwind();
         let overtaken = async {
             ending.ended().await;
             tokio::time::sleep(LAST_CALL).await;
@@ -328,6 +355,36 @@ mod tests {
         let result = call("add", serde_json::json!({ "amount": 100 })).await.unwrap();
         assert_eq!(result.is_error, Some(true));
         assert_eq!(result.structured_content.unwrap()["error"], "INTERNAL");
+    }
+
+    #[tokio::test]
+    async fn calls_wait_for_what_they_work_with_and_end_without_it() {
+        let (sender, coming) = tokio::sync::oneshot::channel();
+        let mut registry = Registry::default();
+        registry.add::<Add>();
+        let toolset = registry.finish_with(coming.map(Result::ok)).ok().unwrap();
+        let toolset = toolset.with_farewell(|| ToolError::failed("GONE", "it never came", "none"));
+        let stop = CancellationToken::new();
+        let call = || {
+            let arguments = serde_json::json!({ "amount": 2 }).as_object().cloned();
+            toolset.call("add", arguments.unwrap(), Call::without_client(stop.clone()))
+        };
+        let told = |result: Option<CallToolResult>| result.unwrap().structured_content.unwrap();
+        assert_eq!(toolset.definitions().count(), 1);
+        assert!(call().now_or_never().is_none(), "there is nothing to work with yet");
+        stop.cancel();
+        assert_eq!(told(call().await)["error"], "GONE");
+        sender.send(40).unwrap();
+        let stop = CancellationToken::new();
+        let arguments = serde_json::json!({ "amount": 2 }).as_object().cloned().unwrap();
+        let result = toolset.call("add", arguments, Call::without_client(stop)).await;
+        assert_eq!(told(result)["sum"], 42);
+
+        let mut registry = Registry::<u32>::default();
+        registry.add::<Add>();
+        let lonely = registry.finish_with(std::future::ready(None)).ok().unwrap();
+        let result = lonely.call("add", Map::new(), Call::without_client(CancellationToken::new()));
+        assert_eq!(told(result.await)["error"], "CANCELLED");
     }
 
     #[test]

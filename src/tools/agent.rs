@@ -1,9 +1,26 @@
 //! The set `agent`: what a coding agent needs to live as a workspace, with nothing but the workspace's own token.
 
-use super::context::Context;
+use futures_util::future::BoxFuture;
+
+use super::context::{self, Context};
 use super::{delegation, inbox, peers, reply, user};
 use crate::config::shown::Sets;
-use crate::mcp::toolset::Registry;
+use crate::mcp::toolset::{Duplicate, Registry, Toolset};
+use crate::state::health::HealthBoard;
+
+/// A workspace whose journal is being opened.
+pub struct Opening {
+    /// What the tools work with, once it is open. `None`: it never will be.
+    pub context: BoxFuture<'static, Option<Context>>,
+    /// Tells calls why that end before they have a result.
+    pub health: HealthBoard,
+}
+
+/// The finished set, whose calls wait for the workspace to be opened.
+pub(super) fn finish(tools: Registry<Context>, opening: Opening) -> Result<Toolset, Duplicate> {
+    let toolset = tools.finish_with(opening.context)?;
+    Ok(toolset.with_farewell(move || context::farewell(&opening.health)))
+}
 
 /// All tools of the set.
 pub(super) fn registry() -> Registry<Context> {

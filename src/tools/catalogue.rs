@@ -1,5 +1,6 @@
 //! All tools there are, and those of them that a client is shown.
 
+use super::agent::Opening;
 use super::context::Context;
 use super::desk::{Control, Management, Ops, Shared};
 use super::{agent, groups};
@@ -29,7 +30,7 @@ pub struct Catalogue {
 /// What tools work with. A desk that is missing belongs to tools that are not shown.
 pub struct Workbench {
     /// Of the workspace; `None` where there is none.
-    pub agent: Option<Context>,
+    pub agent: Option<Opening>,
     /// Of the set `ops`.
     pub ops: Ops,
     /// Of what `ops` and `management` share.
@@ -123,11 +124,7 @@ impl Catalogue {
             .and(self.groups.management.finish(bench.management)?)?
             .and(self.groups.control.finish(bench.control)?)?;
         match bench.agent {
-            Some(context) => {
-                let ending = context.clone();
-                let agent = self.agent.finish(context)?;
-                Ok(agent.and(tools)?.with_farewell(move || ending.ended()))
-            }
+            Some(opening) => agent::finish(self.agent, opening)?.and(tools),
             None => Ok(tools),
         }
     }

@@ -7,18 +7,21 @@ use molecule_mcp::cli::demo::client::McpChild;
 use molecule_mcp::local_platform::{Level, LocalPlatform, Options};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 /// How long a condition may take; only a failing test waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// All intervals of the daemon run this much faster: a beat every 400 ms, a full sweep after 0.9 s.
 pub const SPEED: u32 = 50;
 
 pub struct World {
     platform: Option<LocalPlatform>,
+    options: Options,
+    speed: u32,
     url: String,
     admin: String,
     level: Level,
@@ -46,24 +49,37 @@ impl World {
         .await
     }
 
+    /// A platform whose memory outlives it, so that it can come back.
+    pub async fn durable() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            data: Some(folder.path().join("platform")),
+            ..Options::default()
+        };
+        Self {
+            folder,
+            ..Self::with(options).await
+        }
+    }
+
     /// A platform with these peculiarities, that limits nobody and can be told to fail.
     pub async fn with(options: Options) -> Self {
-        let level = options.level;
-        let options = Options {
+        let mut options = Options {
             rate_limit: 1_000_000,
             faults: true,
             ..options
         };
-        let platform = LocalPlatform::start(options).await.expect("a free port");
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let platform = LocalPlatform::start(options.clone()).await.expect("a free port");
         let (url, admin) = (platform.url(), platform.admin_token().to_owned());
+        options.listen = url.strip_prefix("http://").unwrap().parse().unwrap();
         Self {
             platform: Some(platform),
+            level: options.level,
+            options,
+            speed: SPEED,
             url,
             admin,
-            level,
-            http,
+            http: http(),
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -73,8 +89,29 @@ impl World {
         &self.admin
     }
 
+    /// Other intervals than usual, for daemons started from now on: where deadlines, which are not shortened, matter.
+    pub fn at_speed(mut self, speed: u32) -> Self {
+        self.speed = speed;
+        self
+    }
+
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    pub fn port(&self) -> u16 {
+        self.options.listen.port()
+    }
+
+    /// From now on nothing passes over any connection, ours included.
+    pub fn swallow(&mut self) {
+        self.platform.as_ref().expect("the platform is up").swallow();
+    }
+
+    /// New connections work again; those from before stay dead.
+    pub fn answer_again(&mut self) {
+        self.platform.as_ref().expect("the platform is up").answer_again();
+        self.http = http();
     }
 
     /// Stops the platform: from now on nothing listens at its address.
@@ -82,6 +119,19 @@ impl World {
         if let Some(platform) = self.platform.take() {
             platform.stop().await;
         }
+    }
+
+    /// Starts a platform again that was made durable, at the same port.
+    pub async fn come_back(&mut self) {
+        self.come_back_at([127, 0, 0, 1]).await;
+    }
+
+    /// The same at another address.
+    pub async fn come_back_at(&mut self, address: [u8; 4]) {
+        self.options.listen.set_ip(address.into());
+        let platform = LocalPlatform::start(self.options.clone()).await.expect("the old port");
+        self.url = platform.url();
+        self.platform = Some(platform);
     }
 
     pub async fn workspace(&self, name: &str) -> Workspace {
@@ -175,6 +225,22 @@ impl World {
             .collect()
     }
 
+    /// What a daemon asked with a token of its own, by route.
+    pub async fn requests_with(&self, token: &str, route: &str) -> Vec<Value> {
+        let digest = Sha256::digest(token.as_bytes());
+        let bearer: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut requests = self.requests(route).await;
+        requests.retain(|entry| entry["bearer"] == json!(bearer));
+        requests
+    }
+
+    /// A further token of a workspace: the log tells daemons apart by it.
+    pub async fn another_token(&self, workspace: &Workspace) -> String {
+        let path = format!("/workspaces/{}/tokens", workspace.id);
+        let minted = self.ok(Method::POST, &path, Some(&workspace.token), None).await;
+        minted["auth_token"].as_str().unwrap().to_owned()
+    }
+
     pub async fn status(&self, workspace: &Workspace) -> String {
         let (_, row) = self
             .ask(Method::GET, &format!("/workspaces/{}", workspace.id), None, None)
@@ -224,7 +290,7 @@ impl World {
             .env("WORKSPACE_ID", &workspace.id)
             .env("MOLECULE_WORKSPACE_TOKEN", &workspace.token)
             .env("CONFIGS_DIR", &workspace.folder)
-            .env("MOLECULE_TEST_SPEED", SPEED.to_string());
+            .env("MOLECULE_TEST_SPEED", self.speed.to_string());
         command
     }
 
@@ -242,6 +308,11 @@ impl World {
         .await;
         daemon
     }
+}
+
+fn http() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
 /// The binary with an empty environment.
@@ -273,7 +344,7 @@ where
 /// Waits for the next message and returns it.
 pub async fn next_message(daemon: &McpChild) -> Value {
     let message = daemon
-        .call("wait_for_message", json!({ "timeout_secs": 30 }))
+        .call("wait_for_message", json!({ "timeout_secs": PATIENCE.as_secs() }))
         .await
         .unwrap();
     assert!(
@@ -310,6 +381,15 @@ pub async fn inbox_is_empty(daemon: &McpChild) -> bool {
 
 pub fn file(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap_or_default()
+}
+
+/// Removes a folder as a person does: again, when a daemon wrote into it meanwhile, until it is gone.
+pub async fn remove_folder(folder: &Path) {
+    until("the folder is gone", || async {
+        let _ = std::fs::remove_dir_all(folder);
+        !folder.exists()
+    })
+    .await;
 }
 
 /// Sends a signal to a process, by its name without `SIG`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{SecondsFormat, Utc};
+use molecule_mcp::types::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -61,7 +61,7 @@ async fn message(world: Arc<World>, workspace: usize, actor: u64) {
 /// Several rows of one instant, some of which become visible later than younger ones, and of which no event tells.
 async fn rows(world: &World, workspace: usize, random: &mut Random) {
     let count = 2 + random.below(4);
-    let at = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+    let at = Timestamp::now().to_rfc3339();
     let source = random.percent(50).then(|| world.peer_of(workspace).id.clone());
     let latest = u64::try_from(world.latest().as_millis()).unwrap();
     let texts: Vec<String> = (0..count)
