@@ -31,6 +31,7 @@ mod open;
 mod outbox_row;
 mod outgoing;
 mod receive;
+mod reserve;
 mod retention;
 mod row;
 mod schema;

@@ -6,3 +6,4 @@ mod leasing;
 mod outbox;
 mod processes;
 mod receiving;
+mod reserving;
