@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,9 +15,9 @@ use crate::agent::duty::Duties;
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
 use crate::agent::supervisor::{Ended, Supervisor};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Switch};
 use crate::mcp::instructions;
-use crate::mcp::server::{self, End};
+use crate::mcp::server::{self, End, InboxNews, Offer};
 use crate::mcp::transport;
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
@@ -93,11 +94,20 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
         Err(duplicate) => return Ended::Failed(duplicate.to_string()),
     };
     let instructions = instructions::text(config.poll_hint_secs, config.inbox);
-    let protocol = config.protocol;
+    let offer = Offer {
+        toolset,
+        instructions,
+        protocol: config.protocol,
+        inbox: (config.inbox == Switch::On).then(|| InboxNews {
+            journal: std::future::ready(Some(journal.clone())).boxed(),
+            host: config.host,
+            timing: config.timing,
+        }),
+    };
     let token = stop.clone();
     tasks.spawn("mcp", async move {
         let (input, output) = transport::stdio();
-        match server::serve(toolset, instructions, protocol, input, output, token).await {
+        match server::serve(offer, input, output, token).await {
             End::Closed | End::Stopped => Ended::Fine,
             End::Broken => {
                 warn!("the client closed standard output; ending");

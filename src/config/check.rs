@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
+use super::host::Host;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::token::TokenSource;
@@ -107,6 +108,7 @@ pub(crate) fn check(
     let delegation_timeout = delegation_timeout(reader);
     let lease = reader.whole("MOLECULE_LEASE_SECS", 10..=86_400, 600);
     let protocol = protocol(reader);
+    let host = Host::detect(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let problems = std::mem::take(&mut reader.problems);
     let (Some(folder), Some(platform), Some(workspace), Some(token), []) = (
@@ -133,6 +135,7 @@ pub(crate) fn check(
         delegation_timeout,
         lease: Duration::from_secs(lease.into()),
         protocol,
+        host,
         verbose,
         timing: Timing { speed },
         warnings: std::mem::take(&mut reader.warnings),

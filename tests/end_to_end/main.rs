@@ -8,6 +8,7 @@ mod faults;
 mod inbox;
 mod presence;
 mod protocol;
+mod push;
 mod start_up;
 mod support;
 mod surface;

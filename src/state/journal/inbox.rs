@@ -56,7 +56,9 @@ impl Ledger<'_> {
                 let stored = self.stored(row)?;
                 match stored.entry {
                     None => damaged.push(stored),
-                    Some(entry) if !withheld.holds(&entry) && !reserved.contains(entry.message.activity_id.as_str()) => {
+                    Some(entry)
+                        if !withheld.holds(&entry) && !reserved.contains(entry.message.activity_id.as_str()) =>
+                    {
                         break Some((stored.n, entry));
                     }
                     Some(_) => {}
