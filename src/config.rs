@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::types::{BaseUrl, WorkspaceId};
 pub use dirs::Places;
+pub use host::Host;
 pub use problem::{Fault, Problem, explain};
 use token::TokenSource;
 
@@ -16,6 +17,7 @@ mod ca;
 mod check;
 pub mod dirs;
 pub mod file;
+mod host;
 pub mod management;
 mod problem;
 mod reader;
@@ -67,6 +69,8 @@ pub struct Config {
     pub access: access::Access,
     /// The tools to show.
     pub shown: shown::Shown,
+    /// The client that started this process, as far as its variables tell: where messages are pushed to.
+    pub host: Option<Host>,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.

@@ -8,6 +8,7 @@ use super::{bench, run};
 use crate::agent::supervisor::Supervisor;
 use crate::config;
 use crate::config::management::Management;
+use crate::mcp::server::Offer;
 use crate::tools::catalogue::Catalogue;
 
 /// What the client's model is told when no tool of a workspace's own agent is shown.
@@ -33,10 +34,13 @@ pub async fn perform(stop: CancellationToken) -> Outcome {
         Ok(toolset) => toolset,
         Err(duplicate) => return Outcome::failed(exit::INTERNAL, format!("molecule-mcp: {duplicate}\n")),
     };
+    let offer = Offer {
+        toolset,
+        instructions: INSTRUCTIONS.to_owned(),
+        protocol: config.protocol,
+        inbox: None,
+    };
     let mut tasks = Supervisor::new(stop.clone());
-    tasks.spawn(
-        "mcp",
-        run::serve_client(toolset, INSTRUCTIONS.to_owned(), config.protocol, stop),
-    );
+    tasks.spawn("mcp", run::serve_client(offer, stop));
     run::outcome(tasks.run(run::GRACE).await)
 }

@@ -17,10 +17,9 @@ use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
 use crate::agent::supervisor::{Ended, Supervisor};
 use crate::config::shown::Mode;
-use crate::config::{self, Config, McpProtocol, Problem};
+use crate::config::{self, Config, Problem, Switch};
 use crate::mcp::instructions;
-use crate::mcp::server::{self, End};
-use crate::mcp::toolset::Toolset;
+use crate::mcp::server::{self, End, InboxNews, Offer};
 use crate::mcp::transport;
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
@@ -94,9 +93,10 @@ async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: Can
     };
     let api = WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone());
     let health = HealthBoard::default();
-    let (ready, context) = oneshot::channel();
+    let (ready, context) = oneshot::channel::<Context>();
+    let context = context.map(Result::ok).boxed().shared();
     let opening = Opening {
-        context: context.map(Result::ok).boxed(),
+        context: context.clone().boxed(),
         health: health.clone(),
     };
     let bench = bench::of_workspace(&config, &api, opening);
@@ -108,11 +108,20 @@ async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: Can
         true => instructions::text(config.poll_hint_secs, config.inbox),
         false => manage::INSTRUCTIONS.to_owned(),
     };
+    // News are for an agent that can look at them and acknowledge.
+    let has_inbox = config.inbox == Switch::On && ["inbox_peek", "inbox_pop"].iter().all(|tool| toolset.has(tool));
+    let offer = Offer {
+        toolset,
+        instructions,
+        protocol: config.protocol,
+        inbox: has_inbox.then(|| InboxNews {
+            journal: context.map(|context| context.map(|it| it.journal)).boxed(),
+            host: config.host,
+            timing: config.timing,
+        }),
+    };
     let mut tasks = Supervisor::new(stop.clone());
-    tasks.spawn(
-        "mcp",
-        serve_client(toolset, instructions, config.protocol, stop.clone()),
-    );
+    tasks.spawn("mcp", serve_client(offer, stop.clone()));
     // In the mode `self` the agent of this workspace is present already: a second one that registers or polls would be in
     // its way.
     if config.shown.mode != Mode::Own {
@@ -191,15 +200,10 @@ async fn live(
 }
 
 /// Serves MCP on standard input and output until the client goes away.
-pub(super) async fn serve_client(
-    toolset: Toolset,
-    instructions: String,
-    protocol: McpProtocol,
-    stop: CancellationToken,
-) -> Ended {
-    info!("serving {} tools on standard input and output", toolset.count());
+pub(super) async fn serve_client(offer: Offer, stop: CancellationToken) -> Ended {
+    info!("serving {} tools on standard input and output", offer.toolset.count());
     let (input, output) = transport::stdio();
-    match server::serve(toolset, instructions, protocol, input, output, stop).await {
+    match server::serve(offer, input, output, stop).await {
         End::Closed | End::Stopped => Ended::Fine,
         End::Broken => {
             warn!("the client closed standard output; ending");

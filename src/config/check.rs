@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::access::Access;
 use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
+use super::host::Host;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::shown::Shown;
@@ -111,6 +112,7 @@ pub(crate) fn check(
     let protocol = protocol(reader);
     let access = Access::read(reader, plain, identity.platform.as_ref());
     let shown = Shown::read(reader);
+    let host = Host::detect(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let problems = std::mem::take(&mut reader.problems);
     let (Some(folder), Some(platform), Some(workspace), Some(token), Some(access), []) = (
@@ -140,6 +142,7 @@ pub(crate) fn check(
         protocol,
         access,
         shown,
+        host,
         verbose,
         timing: Timing { speed },
         warnings: std::mem::take(&mut reader.warnings),

@@ -12,6 +12,7 @@ mod management;
 mod network;
 mod presence;
 mod protocol;
+mod push;
 mod start_up;
 mod support;
 mod surface;
