@@ -1,9 +1,17 @@
 use std::collections::BTreeSet;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::config::Timing;
 use crate::mcp::answer::RESULT_LIMIT;
+use crate::mcp::call::Call;
+use crate::platform::tenant::PublicApi;
+use crate::platform::testing::{Reply, Responder};
+use crate::state::health::{HealthBoard, Trouble};
+use crate::tools::desk::Common;
 
 /// The tools of the workspace server that was replaced (contract, section 2).
 const OPS: &str = "
@@ -219,4 +227,50 @@ fn every_tool_is_one_that_any_client_accepts() {
         .filter(|(_, face)| face.sets.meet(Sets::AGENT));
     let agent: Vec<_> = agent.map(|(tool, _)| tool).collect();
     assert!(serde_json::to_string(&agent).unwrap().len() < RESULT_LIMIT);
+}
+
+#[tokio::test]
+async fn only_tools_of_the_agent_wait_for_the_journal_and_are_told_why_it_never_opens() {
+    let platform = Responder::start(vec![Reply::json(200, "{}")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let common = Common {
+        state_dir: folder.path().to_owned(),
+        org_id: None,
+        timing: Timing::REAL,
+    };
+    let public = PublicApi::new(platform.client());
+    let health = HealthBoard::default();
+    let bench = Workbench {
+        agent: Some(Opening {
+            context: std::future::pending().boxed(),
+            health: health.clone(),
+        }),
+        ops: Ops::new(public.clone(), None, None, common.clone()),
+        shared: Shared::new(public, None, None, None, common.clone()),
+        management: Management::new(None, common.clone()),
+        control: Control::new(None, common),
+    };
+    let usual = shown(Mode::Workspace, Sets::NONE, &[], false);
+    let tools = Catalogue::new().finish(&usual, false, bench).ok().unwrap();
+    let stop = CancellationToken::new();
+    let call = |name: &'static str, arguments: Value| {
+        let arguments = arguments.as_object().cloned().unwrap();
+        let call = Call::without_client(stop.clone());
+        tools
+            .call(name, arguments, call)
+            .map(|result| result.unwrap().structured_content.unwrap()["error"].clone())
+    };
+    let wanted = json!({ "name": "alpha", "runtime": "codex", "model": "m-1" });
+    assert_eq!(call(ALWAYS, wanted).await, "AUTH_ERROR");
+    let mut peeked = std::pin::pin!(call("inbox_peek", json!({})));
+    assert!(peeked.as_mut().now_or_never().is_none());
+    health.update(|health| {
+        health.journal_trouble = Some(Trouble {
+            code: "STATE_DIR_UNUSABLE".to_owned(),
+            what: String::new(),
+            remedy: String::new(),
+        });
+    });
+    stop.cancel();
+    assert_eq!(peeked.await, "STATE_DIR_UNUSABLE");
 }
