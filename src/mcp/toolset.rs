@@ -213,6 +213,8 @@ impl Toolset {
         let ending = call.clone();
         let run = AssertUnwindSafe(async {
             let begun = tokio::select! {
+                // What can begin does: a call that came before the end is answered with its result.
+                biased;
                 begun = (entry.run)(arguments, call) => begun,
                 () = ending.ended() => None,
             };
