@@ -109,7 +109,8 @@ async fn what_stands_in_a_lesser_files_place_is_told_and_stops_no_message() {
     let world = World::new().await;
     for (begin, end, code) in [
         ("wake", "", None),
-        ("health-", ".json", None),
+        ("reading-", ".json", None),
+        ("presence-", ".json", None),
         (".mcp_inbox_cursor", "", Some("CURSOR_FILE_UNWRITTEN")),
         ("duty-", ".lock", Some("STATE_DIR_UNUSABLE")),
     ] {
