@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::heartbeat::Pulse;
-use super::management_presence;
+use super::management_presence::Presence;
 use crate::config::{Card, Timing};
 use crate::platform::error::CallError;
 use crate::platform::retry::Backoff;
@@ -80,10 +80,10 @@ impl Registrar {
             }
             Ok(Existence::Known(_)) | Err(_) => {}
         }
-        let body = self.body(management_presence::current(false).await);
+        let body = self.body(Presence::default().now().await);
         match self.api.register(&body).await {
             Ok(registered) => {
-                self.keep(registered);
+                self.keep(registered).await;
                 self.health.update(|health| {
                     health.registered = Some(Timestamp::now());
                     health.register_trouble = None;
@@ -140,19 +140,25 @@ impl Registrar {
 
     /// Keeps the inbound secret always, and a returned token only while bootstrapping: level C issues a second token
     /// beside a perfectly good configured one.
-    fn keep(&self, registered: Registered) {
-        if let Some(secret) = registered.inbound_secret {
-            keep_inbound_secret(&self.lock, &secret);
-        }
-        if let Some(token) = registered.auth_token
-            && self.bootstrap
-            && self.api.token().current().is_none()
-        {
-            match self.api.token().store(token) {
-                Ok(()) => info!("stored the workspace token that the platform issued"),
-                Err(error) => warn!("the issued workspace token works for this run but could not be stored: {error}"),
+    async fn keep(&self, registered: Registered) {
+        let (lock, token) = (Arc::clone(&self.lock), self.api.token().clone());
+        let issued = registered
+            .auth_token
+            .filter(|_| self.bootstrap && token.current().is_none());
+        let kept = tokio::task::spawn_blocking(move || {
+            if let Some(secret) = registered.inbound_secret {
+                keep_inbound_secret(&lock, &secret);
             }
-        }
+            match issued.map(|issued| token.store(issued)) {
+                None => {}
+                Some(Ok(())) => info!("stored the workspace token that the platform issued"),
+                Some(Err(error)) => {
+                    warn!("the issued workspace token works for this run but could not be stored: {error}");
+                }
+            }
+        });
+        // Awaited, because a token that was issued is needed for everything that follows.
+        let _ = kept.await;
     }
 }
 

@@ -263,6 +263,17 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_of_another_user_is_warned_about() {
+        let computer = Computer::new();
+        let us = probe(computer.root.path()).unwrap();
+        assert_eq!(guard(computer.root.path(), CONFIGS_DIR, us, false), None);
+        for tighten in [false, true] {
+            let warning = guard(computer.root.path(), CONFIGS_DIR, us + 1, tighten).unwrap();
+            assert!(warning.contains(&format!("runs as user {}", us + 1)), "{warning}");
+        }
+    }
+
+    #[test]
     fn a_link_to_a_folder_is_a_folder() {
         let computer = Computer::new();
         fs::create_dir(computer.at("real")).unwrap();

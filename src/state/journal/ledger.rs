@@ -173,12 +173,21 @@ impl Store {
         Ok(std::mem::replace(&mut self.seen_version, version) != version)
     }
 
-    /// Gives up to `pages` free pages back to the file system.
-    pub(super) fn shrink(&self, pages: u32) -> Result<(), JournalError> {
+    /// Gives up to `pages` free pages back to the file system. `true`: there were more.
+    pub(super) fn shrink(&self, pages: u32) -> Result<bool, JournalError> {
+        let free = || -> Result<u32, JournalError> {
+            let mut statement = self.conn.prepare_cached("PRAGMA freelist_count")?;
+            Ok(statement.query_row([], |row| row.get(0))?)
+        };
+        let before = free()?;
+        if before == 0 {
+            return Ok(false);
+        }
         let mut statement = self.conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
         let mut rows = statement.query([])?;
         while rows.next()?.is_some() {}
-        Ok(())
+        let left = free()?;
+        Ok(left > 0 && left < before)
     }
 }
 

@@ -19,7 +19,7 @@ const KEPT_MICROS: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 /// Rows removed in one transaction, so that nobody waits long for the write lock.
 const STEP: usize = 500;
 
-/// Free pages given back to the file system after each step.
+/// Free pages given back to the file system at once.
 const SHRINK_PAGES: u32 = 1000;
 
 /// Between two steps.
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const OLD: [(&str, &str, &str); 5] = [
     // The row's own time counts, too: the clock may have been far behind when it was acknowledged.
     ("message", "n", "state = 'done' AND done_at < ?2 AND at < ?2"),
-    ("message", "n", "state = 'recovered' AND at < ?2"),
+    ("message", "n", "state IN ('recovered', 'damaged') AND at < ?2"),
     // Not only final rows: a delegation that nobody answered in 30 days will not be answered any more.
     ("outbox", "n", "progress <> 'pending' AND updated < ?2"),
     ("alias", "activity_id", "seen < ?2"),
@@ -58,7 +58,8 @@ impl Journal {
         }
     }
 
-    /// Removes what was handled more than 30 days ago, in small steps; answers how many rows went. Call it now and then.
+    /// Removes what was handled more than 30 days ago, in small steps, and gives free space back to the file system; answers
+    /// how many rows went. Call it now and then.
     ///
     /// # Errors
     /// See [`JournalError`].
@@ -66,12 +67,14 @@ impl Journal {
         let mut removed = 0;
         while self.read(|ledger| ledger.has_old_rows()).await? {
             let step = self.write(|ledger| ledger.prune_step()).await?;
-            self.in_turn(|inner| inner.store().shrink(SHRINK_PAGES)).await?;
             removed += step;
             if step < STEP {
                 break;
             }
             // Others, in this process and elsewhere, get their turn.
+            tokio::time::sleep(PAUSE).await;
+        }
+        while self.in_turn(|inner| inner.store().shrink(SHRINK_PAGES)).await? {
             tokio::time::sleep(PAUSE).await;
         }
         Ok(removed)

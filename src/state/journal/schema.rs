@@ -132,6 +132,11 @@ pub(super) enum Standing {
 /// # Errors
 /// `Newer` for a newer program's file, `Damaged` when the version cannot be right.
 pub(super) fn standing(conn: &Connection) -> Result<Standing, JournalError> {
+    standing_for(KNOWN, conn)
+}
+
+/// For a program that knows this version and those before it.
+fn standing_for(known: i64, conn: &Connection) -> Result<Standing, JournalError> {
     let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
@@ -144,11 +149,8 @@ pub(super) fn standing(conn: &Connection) -> Result<Standing, JournalError> {
             "its version is not what it was written with".to_owned(),
         ));
     }
-    if version > KNOWN {
-        return Err(JournalError::Newer {
-            found: version,
-            known: KNOWN,
-        });
+    if version > known {
+        return Err(JournalError::Newer { found: version, known });
     }
     Ok(Standing::Version(version))
 }
@@ -172,13 +174,17 @@ pub(super) fn still_known(conn: &Connection) -> Result<(), JournalError> {
 /// # Errors
 /// When nothing was changed.
 pub(super) fn migrate(conn: &mut Connection, lost: Option<&str>) -> Result<(), JournalError> {
+    migrate_by(STEPS, conn, lost)
+}
+
+fn migrate_by(steps: &[&str], conn: &mut Connection, lost: Option<&str>) -> Result<(), JournalError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been faster.
-    let from = match standing(&tx)? {
+    let from = match standing_for(steps.len() as i64, &tx)? {
         Standing::Empty => 0,
         Standing::Version(version) => version,
     };
-    for (version, step) in (1..).zip(STEPS).filter(|(version, _)| *version > from) {
+    for (version, step) in (1..).zip(steps).filter(|(version, _)| *version > from) {
         tx.execute_batch(step)?;
         tx.execute(
             "INSERT OR REPLACE INTO meta (name, value) VALUES ('schema', ?1)",
@@ -282,6 +288,60 @@ mod tests {
             panic!("a newer schema must be refused")
         };
         assert_eq!((found, known), (KNOWN + 1, KNOWN));
+    }
+
+    /// The newest schema and two that may follow it.
+    fn steps_to_come() -> Vec<&'static str> {
+        let further = [
+            "ALTER TABLE message ADD COLUMN colour TEXT; UPDATE message SET colour = 'red';",
+            "CREATE INDEX message_by_colour ON message (scope, colour);",
+        ];
+        STEPS.iter().copied().chain(further).collect()
+    }
+
+    fn with_a_message() -> Connection {
+        let conn = migrated();
+        conn.execute_batch(
+            "INSERT INTO message (scope, activity_id, at, state, kind, peer_id, body, crc)
+             VALUES (1, 'a', 7, 'new', 'peer_agent', 'p', '{}', 0)",
+        )
+        .unwrap();
+        conn
+    }
+
+    fn version(conn: &Connection) -> i64 {
+        conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn every_later_version_is_reached_step_by_step_and_keeps_what_there_is() {
+        let steps = steps_to_come();
+        for from in [STEPS.len(), STEPS.len() + 1] {
+            let mut conn = with_a_message();
+            migrate_by(&steps[..from], &mut conn, None).unwrap();
+            migrate_by(&steps, &mut conn, None).unwrap();
+            assert_eq!(version(&conn), KNOWN + 2);
+            let kept = conn.query_row("SELECT activity_id, state, colour FROM message", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            });
+            assert_eq!(kept.unwrap(), ("a".to_owned(), "new".to_owned(), "red".to_owned()));
+            // This program, which knows less, now leaves it alone.
+            let refused = |outcome| matches!(outcome, Err(JournalError::Newer { found, .. }) if found == KNOWN + 2);
+            assert!(refused(migrate(&mut conn, None)));
+            assert!(refused(still_known(&conn)));
+        }
+    }
+
+    #[test]
+    fn a_migration_that_fails_half_way_leaves_the_version_that_was() {
+        let mut steps = steps_to_come();
+        steps.push("UPDATE message SET state = 'gone'");
+        let mut conn = with_a_message();
+        assert!(migrate_by(&steps, &mut conn, None).is_err());
+        assert_eq!(version(&conn), KNOWN);
+        assert_eq!(standing(&conn).unwrap(), Standing::Version(KNOWN));
+        compare(&conn).unwrap();
+        still_known(&conn).unwrap();
     }
 
     #[test]

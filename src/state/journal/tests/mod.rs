@@ -7,3 +7,4 @@ mod leasing;
 mod outbox;
 mod processes;
 mod receiving;
+mod versions;

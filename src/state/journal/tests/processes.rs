@@ -125,6 +125,27 @@ async fn sessions_are_counted_by_workspace() {
     assert_eq!(two.sessions().await.unwrap(), 1);
 }
 
+#[tokio::test]
+async fn a_file_that_a_newer_program_migrated_meanwhile_is_left_alone() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    journal.commit(batch([message("a", 0)])).await.unwrap();
+    let newer = rusqlite::Connection::open(folder.path().join("molecule.db")).unwrap();
+    newer
+        .execute_batch("UPDATE meta SET value = 99 WHERE name = 'schema'; PRAGMA user_version = 99")
+        .unwrap();
+    for outcome in [
+        journal.pop(&id("a")).await.map(|_| ()),
+        journal.commit(batch([message("b", 1)])).await.map(|_| ()),
+        journal.peek(10).await.map(|_| ()),
+    ] {
+        assert!(
+            matches!(outcome, Err(JournalError::Newer { found: 99, .. })),
+            "{outcome:?}"
+        );
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn nothing_is_written_into_a_folder_that_is_gone() {
