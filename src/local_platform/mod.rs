@@ -53,5 +53,5 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use admin::{Created, create_workspace};
+pub use admin::{Created, NotCreated, create_workspace};
 pub use server::{Level, LocalPlatform, Options};
