@@ -17,6 +17,7 @@ mod carrier;
 mod decide;
 mod entries;
 mod finding;
+mod gate;
 mod hints;
 mod ports;
 mod schedule;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::body;
 use super::decide::{self, Answer, Arrival, Found, Moment, Verdict};
 use super::entries;
+use super::gate::{Gate, LONGEST_PAUSE};
 use super::ports::{Book, Platform};
 use crate::config::Timing;
 use crate::platform::error::CallError;
@@ -35,6 +36,7 @@ pub(super) struct Carrier<P, B> {
     platform: P,
     book: B,
     timing: Timing,
+    gate: Gate,
     quick: Semaphore,
     /// Replies have their own: each may hold its place for as long as a peer is silent.
     slow: Semaphore,
@@ -47,6 +49,7 @@ impl<P: Platform, B: Book> Carrier<P, B> {
             platform,
             book,
             timing,
+            gate: Gate::new(timing),
             quick,
             slow,
         }
@@ -56,7 +59,7 @@ impl<P: Platform, B: Book> Carrier<P, B> {
     pub(super) async fn carry(self: Arc<Self>, item: Item, stop: CancellationToken) {
         let clock = Age::of(&item);
         let second = Duration::from_secs(1);
-        let mut backoff = Backoff::new(self.timing.of(second), self.timing.of(60 * second));
+        let mut backoff = Backoff::new(self.timing.of(second), self.timing.of(LONGEST_PAUSE));
         let mut arrival = if item.attempts == 0 {
             Arrival::Never
         } else {
@@ -79,6 +82,11 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                     if !rest(after, &stop).await {
                         return;
                     }
+                    let _turn = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        turn = self.gate.enter() => turn,
+                    };
                     let permits = if matches!(item.work, Work::ReplyToPeer { .. }) {
                         &self.slow
                     } else {
@@ -120,7 +128,13 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                     if !rest(after, &stop).await {
                         return;
                     }
+                    let _turn = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        turn = self.gate.enter() => turn,
+                    };
                     let found = self.look_up(&item).await;
+                    self.gate.learn(found.as_ref().err());
                     let pause = pause_after(&found, &mut backoff);
                     decide::after_look_up(&item.work, &found, &moment(pause))
                 }
@@ -163,6 +177,9 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                 }
             }
         };
+        if !matches!(outcome, Ok(Answer::Silence)) {
+            self.gate.learn(outcome.as_ref().err());
+        }
         if let Err(error) = &outcome {
             tracing::info!(
                 id = item.id,
@@ -179,7 +196,9 @@ impl<P: Platform, B: Book> Carrier<P, B> {
         let Work::Delegate { target, .. } = &item.work else {
             return Target::There;
         };
-        match self.platform.is_gone(target).await {
+        let looked = self.platform.is_gone(target).await;
+        self.gate.learn(looked.as_ref().err());
+        match looked {
             Ok(true) => Target::Gone,
             Err(error) if error.is_transient() => Target::Unseen(error),
             // A platform that does not answer this question may still take work.
