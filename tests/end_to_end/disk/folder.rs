@@ -31,7 +31,7 @@ async fn is_refused(world: &World, command: Command, parts: &[&str]) {
 /// The command without the right to ignore permissions, which root has. `None`, and said: it cannot be taken away here.
 fn without_privileges(command: Command) -> Option<Command> {
     let probe = tempfile::NamedTempFile::new().unwrap();
-    fs::set_permissions(probe.path(), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(probe.path(), Permissions::from_mode(0o0)).unwrap();
     if fs::File::open(probe.path()).is_err() {
         return Some(command);
     }
@@ -303,7 +303,7 @@ impl Limit {
         let before = getrlimit(resource);
         let lowered = Rlimit {
             current: Some(to),
-            ..before.clone()
+            ..before
         };
         prlimit(Some(pid), resource, lowered).unwrap();
         Self { pid, resource, before }
