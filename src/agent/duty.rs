@@ -21,13 +21,16 @@ use super::register::{FirstRegister, RefusedAtStart, Registrar, keep_registered}
 use super::removal;
 use super::stream::{self, Stream};
 use super::supervisor::Ended;
+use super::uploads::Uploads;
 use crate::config::{Config, Switch, Timing};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::cursor::CursorFile;
+use crate::state::file_folder::FileFolder;
 use crate::state::health::{Duty, HealthBoard};
 use crate::state::journal::Journal;
 use crate::state::lock::{Candidacy, DutyLock};
 use crate::state::record::{HealthFile, RENEW_EVERY};
+use crate::state::spool::Spool;
 
 mod election;
 
@@ -250,6 +253,14 @@ impl Duties {
                 takeover,
             };
             tasks.spawn(inbox.run(stop.clone()));
+            let uploads = Uploads {
+                api: self.api.clone(),
+                journal: self.journal.clone(),
+                folder: FileFolder::new(self.config.files.uploads.clone()),
+                quota: self.config.files.quota,
+                timing: self.config.timing,
+            };
+            tasks.spawn(uploads.run(stop.clone()));
         }
         let (api, health, timing) = (self.api.clone(), self.health.clone(), self.config.timing);
         tasks.spawn(stream::run(
@@ -259,7 +270,8 @@ impl Duties {
             timing,
             stop.clone(),
         ));
-        tasks.spawn(tidy(self.journal.clone(), stop.clone()));
+        let spool = Spool::new(&self.config.state_dir);
+        tasks.spawn(tidy(self.journal.clone(), spool, stop.clone()));
         tasks.spawn(tell_followers(
             self.record.clone(),
             health.clone(),
@@ -302,7 +314,17 @@ async fn tell_followers(file: HealthFile, board: HealthBoard, timing: Timing, st
     }
 }
 
-/// Drops what has been handled for long, in small steps.
-async fn tidy(journal: Journal, stop: CancellationToken) {
-    stop.run_until_cancelled(journal.keep_tidy(TIDY_EVERY)).await;
+/// Drops what has been handled for long, in small steps, and copies of files that nobody sends any more.
+async fn tidy(journal: Journal, spool: Spool, stop: CancellationToken) {
+    let copies = async {
+        loop {
+            if let Ok(wanted) = journal.parcels().await {
+                let spool = spool.clone();
+                let _ = tokio::task::spawn_blocking(move || spool.sweep(&wanted)).await;
+            }
+            sleep(TIDY_EVERY).await;
+        }
+    };
+    let both = async { tokio::join!(journal.clone().keep_tidy(TIDY_EVERY), copies) };
+    stop.run_until_cancelled(both).await;
 }

@@ -11,3 +11,4 @@ pub mod removal;
 pub mod standing;
 pub mod stream;
 pub mod supervisor;
+pub mod uploads;

@@ -23,6 +23,7 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::HealthBoard;
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::record::HealthFile;
+use crate::state::spool::Spool;
 use crate::tools;
 use crate::tools::context::Context;
 
@@ -33,6 +34,10 @@ const GRACE: Duration = Duration::from_millis(1400);
 const LOOK_AT_TOKEN: Duration = Duration::from_secs(20);
 /// How often the journal is looked at when nothing wakes this process.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a message is kept back for its files.
+const WAIT_FOR_FILES: Duration = Duration::from_secs(10);
+/// How long the announcement of a file waits for the message that the file belongs to.
+const WAIT_FOR_MESSAGE: Duration = Duration::from_secs(3);
 
 /// Joins the workspace and serves MCP until the client goes away or `stop` is cancelled.
 pub async fn perform(stop: CancellationToken) -> Outcome {
@@ -50,6 +55,8 @@ pub async fn perform(stop: CancellationToken) -> Outcome {
     }
     let settings = JournalSettings {
         look_every: config.timing.of(LOOK_EVERY),
+        wait_for_files: config.timing.of(WAIT_FOR_FILES),
+        wait_for_message: config.timing.of(WAIT_FOR_MESSAGE),
         ..JournalSettings::with_lease(config.timing.of(config.lease))
     };
     let origin = config.platform.to_string();
@@ -108,6 +115,7 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
     let outbox = Outbox {
         api: api.clone(),
         journal: journal.clone(),
+        spool: Spool::new(&config.state_dir),
         holder: is_holder,
         stream: Some(stream.clone()),
         timing: config.timing,

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::error::{CallError, MAX_DETAIL, clip};
+use super::files::FilePart;
 use super::{address, verdict};
 use crate::types::{BaseUrl, Secret, Timestamp};
 
@@ -38,7 +39,7 @@ pub enum Class {
     Quick,
     /// 30 s: a big activity page, an `/a2a` message to a peer (a push peer silent for 30 s is `delivered_unconfirmed`).
     Long,
-    /// 5 min: a single row of the activity log, which may be 15 MiB on a slow line.
+    /// 5 min: a single row of the activity log, which may be 15 MiB on a slow line, or a file.
     Patient,
 }
 
@@ -53,6 +54,8 @@ pub struct Request<'a> {
     pub query: Vec<(&'static str, String)>,
     /// JSON body of at most [`MAX_BODY`] bytes. U+0000 in its strings is sent as U+FFFD.
     pub body: Option<Value>,
+    /// Sent as a form with this file instead of a JSON body.
+    pub file: Option<FilePart<'a>>,
     /// Sent as `Authorization: Bearer`, marked sensitive.
     pub bearer: Option<Secret>,
     /// Sent as `X-Workspace-ID`.
@@ -222,6 +225,9 @@ impl Client {
         if let Some(body) = body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             prepared = prepared.body(body);
+        }
+        if let Some(file) = &request.file {
+            prepared = prepared.multipart(file.form().await?);
         }
         Ok(prepared.headers(headers))
     }

@@ -6,6 +6,9 @@
 pub mod clock;
 pub mod crash_point;
 pub mod cursor;
+pub mod file;
+pub mod file_folder;
+pub mod file_name;
 pub mod health;
 pub mod journal;
 pub mod lock;
@@ -13,3 +16,4 @@ pub mod message;
 pub mod outbox;
 pub mod record;
 pub mod secret;
+pub mod spool;

@@ -157,7 +157,10 @@ mod tests {
 
     #[test]
     fn every_outcome_is_told_apart_and_only_a_refusal_is_a_failure() {
-        let work = Work::NotifyUser { text: "hi".to_owned() };
+        let work = Work::NotifyUser {
+            text: "hi".to_owned(),
+            parcel: None,
+        };
         for (progress, status) in [
             (Progress::Accepted, SendStatus::Accepted),
             (Progress::DeliveredUnconfirmed, SendStatus::DeliveredUnconfirmed),

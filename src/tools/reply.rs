@@ -89,7 +89,7 @@ fn route(entry: Option<&Entry>, text: String) -> Result<Work, ToolError> {
         Err(ToolError::failed("NOT_REPLYABLE", detail, hint).with("reply", message::reply(message)))
     };
     match message.kind {
-        Kind::CanvasUser => Ok(Work::NotifyUser { text }),
+        Kind::CanvasUser => Ok(Work::NotifyUser { text, parcel: None }),
         Kind::PeerAgent => match PeerId::parse(&message.peer_id) {
             Ok(target) => Ok(Work::ReplyToPeer {
                 target,
@@ -120,7 +120,10 @@ mod tests {
         let person = message::sample(Kind::CanvasUser, "?");
         assert_eq!(
             route(Some(&person), "!".to_owned()).unwrap(),
-            Work::NotifyUser { text: "!".to_owned() }
+            Work::NotifyUser {
+                text: "!".to_owned(),
+                parcel: None
+            }
         );
 
         let mut peer = message::sample(Kind::PeerAgent, "?");

@@ -61,7 +61,10 @@ impl SendMessageToUser {
                 "send the message without attachments and say in it where the files are",
             ));
         }
-        Ok(Work::NotifyUser { text: self.message })
+        Ok(Work::NotifyUser {
+            text: self.message,
+            parcel: None,
+        })
     }
 }
 
@@ -83,7 +86,8 @@ mod tests {
         assert_eq!(
             work(" hi\n", vec![]),
             Ok(Work::NotifyUser {
-                text: " hi\n".to_owned()
+                text: " hi\n".to_owned(),
+                parcel: None
             })
         );
         assert_eq!(work(" \n", vec![]), Err("INVALID_ARGUMENT".to_owned()));

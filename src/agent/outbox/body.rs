@@ -55,7 +55,7 @@ pub(super) fn oversize(item: &Item) -> Option<String> {
             json!({ "target_id": target, "task": safe(task), "idempotency_key": item.id })
         }
         Work::ReplyToPeer { .. } => reply(item)?.envelope(),
-        Work::NotifyUser { text } => json!({ "message": safe(text) }),
+        Work::NotifyUser { text, .. } => json!({ "message": safe(text) }),
     };
     let bytes = request.to_string().len();
     (bytes > MAX_BODY).then(|| {

@@ -10,9 +10,12 @@ use tokio::time::sleep;
 
 use super::ports::{Book, Platform};
 use crate::platform::error::CallError;
-use crate::platform::wire::{A2aAnswer, Delegated, DelegationRow};
+use crate::platform::files::FilePart;
+use crate::platform::lookups::Echo;
+use crate::platform::wire::{A2aAnswer, Attached, Delegated, DelegationRow};
 use crate::state::journal::JournalError;
 use crate::state::outbox::{Change, Item, Progress, Work};
+use crate::state::spool::Spool;
 use crate::types::{PeerId, Timestamp};
 
 fn peer() -> PeerId {
@@ -37,7 +40,15 @@ pub(super) fn reply(text: &str) -> Work {
 }
 
 pub(super) fn notify(text: &str) -> Work {
-    Work::NotifyUser { text: text.to_owned() }
+    Work::NotifyUser {
+        text: text.to_owned(),
+        parcel: None,
+    }
+}
+
+/// A spool for work that has no files.
+pub(super) fn nowhere() -> Spool {
+    Spool::new(std::path::Path::new("/nowhere"))
 }
 
 /// A row as it was just written down.
@@ -215,13 +226,20 @@ impl Platform for Post {
         Ok(A2aAnswer::QueuedForPoll)
     }
 
-    async fn notify(&self, message: &str) -> Result<(), CallError> {
-        self.send(format!("notify {message}")).await
+    async fn notify(&self, message: &str, files: &[Attached]) -> Result<(), CallError> {
+        let files: String = files.iter().map(|file| format!(" with {}", file.uri)).collect();
+        self.send(format!("notify {message}{files}")).await
     }
 
-    async fn echoes(&self, message: &str, _since: Timestamp) -> Result<usize, CallError> {
+    async fn upload(&self, file: FilePart<'_>) -> Result<String, CallError> {
+        self.send(format!("upload {}", file.name)).await?;
+        Ok(format!("at:{}", file.name))
+    }
+
+    async fn echoes(&self, echo: Echo<'_>, _since: Timestamp) -> Result<usize, CallError> {
+        let (Echo::Text(wanted) | Echo::File(wanted)) = echo;
         let mut manner = self.manner();
-        manner.calls.push(format!("echo {message}"));
+        manner.calls.push(format!("echo {wanted}"));
         Ok(manner.echo.into())
     }
 
@@ -274,6 +292,8 @@ struct Drawer {
     bad_records: usize,
     bad_attempts: usize,
     echoes_of_others: usize,
+    /// Item, place, name and address.
+    uploads: Vec<(String, usize, String, Option<String>)>,
 }
 
 /// Whose a row is, when it is not this session's.
@@ -412,6 +432,33 @@ impl Book for Desk {
 
     async fn echoes_of_others(&self, id: &str) -> Result<(Timestamp, usize), JournalError> {
         Ok((self.item(id).created, self.drawer().echoes_of_others))
+    }
+
+    async fn begin_upload(&self, id: &str, place: usize, file: &str) -> Result<String, JournalError> {
+        let mut drawer = self.drawer();
+        if drawer.bad_attempts > 0 {
+            drawer.bad_attempts -= 1;
+            return Err(journal_error());
+        }
+        let name = format!("{}-{file}", drawer.uploads.len());
+        drawer.uploads.push((id.to_owned(), place, name.clone(), None));
+        Ok(name)
+    }
+
+    async fn uploaded(&self, name: &str, uri: &str) -> Result<(), JournalError> {
+        let mut drawer = self.drawer();
+        let upload = drawer.uploads.iter_mut().find(|upload| upload.2 == name).unwrap();
+        upload.3 = Some(uri.to_owned());
+        Ok(())
+    }
+
+    async fn upload_of(&self, id: &str, place: usize) -> Result<Option<String>, JournalError> {
+        let drawer = self.drawer();
+        let mut found = drawer
+            .uploads
+            .iter()
+            .filter(|upload| upload.0 == id && upload.1 == place);
+        Ok(found.find_map(|upload| upload.3.clone()))
     }
 
     async fn has_delegation(&self, delegation_id: &str) -> Result<bool, JournalError> {

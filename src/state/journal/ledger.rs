@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::JournalError;
+use super::files::FilePatience;
 use super::open::Opened;
 use super::sessions::Sessions;
 use super::shape::Settings;
@@ -53,6 +54,7 @@ pub(super) struct Store {
     place: Place,
     scope: i64,
     lease: Duration,
+    files: FilePatience,
     clock: Clock,
     seen_version: i64,
 }
@@ -64,6 +66,7 @@ pub(super) struct Ledger<'a> {
     pub(super) sessions: &'a Sessions,
     pub(super) awaited: &'a Awaited,
     pub(super) lease: Duration,
+    pub(super) files: FilePatience,
     pub(super) wall: Timestamp,
     pub(super) boot: BootInstant,
 }
@@ -96,6 +99,10 @@ impl Store {
             place,
             scope,
             lease: settings.lease,
+            files: FilePatience {
+                message: settings.wait_for_files,
+                announcement: settings.wait_for_message,
+            },
             clock: settings.clock.clone(),
         };
         Ok((store, replaced, cut))
@@ -123,6 +130,7 @@ impl Store {
             sessions: &self.sessions,
             awaited,
             lease: self.lease,
+            files: self.files,
             wall: self.clock.wall(),
             boot: self.clock.boot(),
         })
@@ -148,6 +156,7 @@ impl Store {
             sessions: &self.sessions,
             awaited,
             lease: self.lease,
+            files: self.files,
             wall: self.clock.wall(),
             boot: self.clock.boot(),
         })?;
