@@ -1,6 +1,7 @@
 //! `molecule-mcp run`: where configuration, background duties and tools meet.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
 use crate::tools;
+use crate::tools::attachments::Attaching;
 use crate::tools::context::Context;
 
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
@@ -92,6 +94,11 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
         own: config.workspace.clone(),
         inbox: config.inbox,
         delegation_timeout: config.delegation_timeout,
+        attaching: Attaching {
+            roots: config.files.roots.clone(),
+            never: never_attached(&config),
+            spool: Spool::new(&config.state_dir),
+        },
         timing: config.timing,
     };
     let mut tasks = Supervisor::new(stop.clone());
@@ -144,6 +151,13 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
     };
     tasks.spawn("duties", duties.run(stop.clone()));
     tasks.run(GRACE).await
+}
+
+/// What holds credentials.
+fn never_attached(config: &Config) -> Vec<PathBuf> {
+    let mut never = config.token.files();
+    never.push(config.state_dir.clone());
+    never
 }
 
 fn unusable(config: &Config, error: &JournalError) -> String {

@@ -99,10 +99,14 @@ fn uploads(reader: &mut Reader<'_>, places: &Places, folder: Option<&StateDir>) 
     }
     let below_workspace = places.workspace.join(IN_WORKSPACE);
     match folder {
-        Some(folder) if folder.is_managed() && usable_folder(&places.workspace, WORKSPACE).is_ok() => below_workspace,
+        Some(folder) if folder.is_managed() && is_writable(&places.workspace) => below_workspace,
         Some(folder) => folder.path().join(IN_STATE),
         None => below_workspace,
     }
+}
+
+fn is_writable(folder: &Path) -> bool {
+    folder.is_dir() && usable_folder(folder, WORKSPACE).is_ok()
 }
 
 #[cfg(test)]

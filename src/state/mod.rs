@@ -13,6 +13,7 @@ pub mod health;
 pub mod journal;
 pub mod lock;
 pub mod message;
+pub mod opened;
 pub mod outbox;
 pub mod record;
 pub mod secret;

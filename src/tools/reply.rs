@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::attachments::Attachment;
 use super::context::Context;
 use super::message;
 use super::outgoing::{self, SendStatus, Sending};
@@ -27,6 +28,10 @@ struct ReplyToMessage {
     activity_id: ActivityId,
     /// The answer.
     text: String,
+    /// Absolute paths of files to attach to an answer to the person; see send_message_to_user.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    attachments: Vec<Attachment>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -47,7 +52,8 @@ impl Tool<Context> for ReplyToMessage {
     async fn call(self, context: &Context, call: &Call) -> Result<Replied, ToolError> {
         check_text("text", &self.text)?;
         let entry = context.journal.find(&self.activity_id).await?;
-        let work = route(entry.as_ref(), self.text)?;
+        let mut work = route(entry.as_ref(), self.text)?;
+        context.attaching.add_to(&mut work, self.attachments).await?;
         let sending = outgoing::send(context, call, work, Some(self.activity_id.clone())).await?;
         // Read back, because the acknowledgement is another part's work.
         let acknowledged = match sending.status {

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod damage;
+mod files;
 mod leasing;
 mod outbox;
 mod processes;
