@@ -12,8 +12,10 @@
 //!   duty holder: register -> heartbeat -> health record
 //!                event stream (a hint) -+
 //!                timer -----------------+-> inbox reader -> journal (commit) -> cursor file -> server acknowledgement
+//!                files duty: journal -> platform -> folder of files -> journal -> acknowledgement
 //!   every process: journal -> wake -> waiting tools
 //!                  outbox duty: journal -> platform -> journal (delegations and replies, their outcomes)
+//!                  an attached file: opened, judged, copied into the spool -> uploaded -> named by the message
 //! stdin -> mcp -> toolset -> tool -> platform or journal -> answer -> stdout
 //! stop (signal, end of input, a duty that failed) -> one token -> everyone ends
 //! ```

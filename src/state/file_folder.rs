@@ -90,7 +90,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 #[must_use]
 pub fn length(path: &Path) -> Option<u64> {
     let found = fs::symlink_metadata(path).ok()?;
-    found.is_file().then(|| found.len())
+    found.is_file().then_some(found.len())
 }
 
 /// Removes a file. One that is not there is as good.

@@ -110,7 +110,9 @@ fn route(entry: Option<&Entry>, text: String) -> Result<Work, ToolError> {
             Err(_) => not_replyable("the message does not say which workspace sent it"),
         },
         Kind::DelegationResult => not_replyable("this is the record of a delegation of ours; nobody waits for a reply"),
-        Kind::Upload => not_replyable("this announces a file; nobody waits for a reply"),
+        Kind::Upload => {
+            not_replyable("this is a file; to say something about it to the person use send_message_to_user")
+        }
         Kind::System => not_replyable("this is a note of the platform; nobody waits for a reply"),
         Kind::Broadcast => not_replyable("this went to everyone; to talk to its sender use delegate_task"),
         Kind::Request => not_replyable("a request is not answered by a message"),

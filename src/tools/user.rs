@@ -25,7 +25,7 @@ struct SendMessageToUser {
     /// What to say.
     message: String,
     /// Absolute paths of files to attach: 10 at most, 25 MB each, from the working directory or the folders that
-    /// MOLECULE_ATTACH_ROOTS names. The message goes with all of them or not at all.
+    /// MOLECULE_ATTACH_ROOTS names. The message goes with all of them or not at all. The platform keeps them for a day.
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     attachments: Vec<Attachment>,
