@@ -96,6 +96,9 @@ impl Work {
             timing.of(Duration::from_secs(10)),
         );
         let mut tidy_at = Instant::now();
+        if let Err(error) = uploads.journal.adopt_files().await {
+            debug!(%error, "files of earlier messages could not be noted");
+        }
         loop {
             changes.borrow_and_update();
             if Instant::now() >= tidy_at {
@@ -137,8 +140,9 @@ impl Work {
                 self.begin(file);
             }
         }
-        let rested = self.resting.iter().filter(|(id, _)| !self.in_hand.contains(*id));
-        Ok(rested.map(|(_, rest)| rest.until).chain(waiting).min())
+        // What has rested long enough and was not begun waits for one of those under way.
+        let rested = self.resting.values().map(|rest| rest.until);
+        Ok(rested.filter(|until| *until > Instant::now()).chain(waiting).min())
     }
 
     fn begin(&mut self, file: OpenFile) {

@@ -6,10 +6,9 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::config::files::WORKSPACE;
-use crate::types::WorkspaceId;
 
 /// How the platform's addresses of files begin that wait for a polling workspace.
-const PENDING: &str = "platform-pending:";
+pub const PENDING: &str = "platform-pending:";
 
 /// How far a file has come. States are words, as in [`super::message::State`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,10 +86,10 @@ pub struct OpenFile {
 
 /// The id in the address of a file that waits for `own`; `None` for every other address.
 #[must_use]
-pub fn pending_id(uri: &str, own: &WorkspaceId) -> Option<String> {
+pub fn pending_id(uri: &str, own: &str) -> Option<String> {
     let (workspace, id) = uri.strip_prefix(PENDING)?.split_once('/')?;
     let id = Uuid::try_parse(id).ok()?;
-    (workspace.eq_ignore_ascii_case(own.as_str())).then(|| id.to_string())
+    (workspace.eq_ignore_ascii_case(own)).then(|| id.to_string())
 }
 
 /// The address under which an agent on this computer opens a file: `workspace:` below `/workspace`, else `file://`.
@@ -108,12 +107,12 @@ mod tests {
 
     #[test]
     fn only_own_pending_addresses_have_an_id() {
-        let own = WorkspaceId::parse("5f0c1d2e-0000-4000-8000-000000000001").unwrap();
+        let own = "5f0c1d2e-0000-4000-8000-000000000001";
         let id = "aaaaaaaa-0000-4000-8000-00000000000b";
         for (uri, expected) in [
             (format!("platform-pending:{own}/{id}"), Some(id)),
             (
-                format!("platform-pending:{}/{}", own.as_str().to_uppercase(), id.to_uppercase()),
+                format!("platform-pending:{}/{}", own.to_uppercase(), id.to_uppercase()),
                 Some(id),
             ),
             (format!("platform-pending:other/{id}"), None),
@@ -123,7 +122,7 @@ mod tests {
             (format!("workspace:/{own}/{id}"), None),
             (String::new(), None),
         ] {
-            assert_eq!(pending_id(&uri, &own).as_deref(), expected, "{uri}");
+            assert_eq!(pending_id(&uri, own).as_deref(), expected, "{uri}");
         }
     }
 

@@ -319,7 +319,7 @@ impl Age {
 #[cfg(test)]
 mod tests {
     use super::super::stand_in::{
-        self, Desk, Post, interrupted, journal_error, nowhere, refused, rejected, unreachable,
+        self, Desk, Post, interrupted, journal_error, nowhere, refused, rejected, unreachable, with_files,
     };
     use super::*;
     use crate::state::outbox::Progress;
@@ -396,6 +396,33 @@ mod tests {
             assert_eq!(post.calls(), expected);
             assert_eq!(desk.item("1").progress, Progress::Accepted);
             assert!(desk.was_settled("1"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_with_a_file_is_looked_up_by_it_and_its_copy_goes_when_it_is_settled() {
+        let (_home, spool, item) = with_files(1);
+        let copy = spool.path(item.work.parcel().unwrap(), 0);
+        for (echo, attempts) in [(true, 1), (false, 2)] {
+            let (post, desk) = (Post::default(), Desk::holding([item.clone()]));
+            post.next([Err(unreachable()), Ok(()), Err(interrupted())]);
+            post.store_echo(echo);
+            desk.others_have_echoes(9);
+            let carrier = Carrier::new(post.clone(), desk.clone(), spool.clone(), Timing::REAL);
+            Arc::new(carrier).carry(item.clone(), CancellationToken::new()).await;
+            let mut expected = vec![
+                "upload 0-0.txt",
+                "upload 1-0.txt",
+                "notify t with at:1-0.txt",
+                "echo at:1-0.txt",
+            ];
+            expected.extend(vec!["notify t with at:1-0.txt"; attempts - 1]);
+            assert_eq!(post.calls(), expected);
+            assert_eq!(
+                (desk.item("1").progress, desk.item("1").attempts),
+                (Progress::Accepted, attempts as u32)
+            );
+            assert!(!copy.exists());
         }
     }
 

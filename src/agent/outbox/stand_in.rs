@@ -51,6 +51,24 @@ pub(super) fn nowhere() -> Spool {
     Spool::new(std::path::Path::new("/nowhere"))
 }
 
+/// A message to the person with so many files, their copies, and where these are.
+pub(super) fn with_files(files: usize) -> (tempfile::TempDir, Spool, Item) {
+    let home = tempfile::tempdir().unwrap();
+    let spool = Spool::new(home.path());
+    let mut packing = spool.begin().unwrap();
+    for n in 0..files {
+        let path = home.path().join(format!("{n}.txt"));
+        std::fs::write(&path, "content").unwrap();
+        let mut source = std::fs::File::open(&path).unwrap();
+        packing.add(&mut source, &format!("{n}.txt"), 100).unwrap();
+    }
+    let work = Work::NotifyUser {
+        text: "t".to_owned(),
+        parcel: Some(packing.keep()),
+    };
+    (home, spool, item("1", work))
+}
+
 /// A row as it was just written down.
 pub(super) fn item(id: &str, work: Work) -> Item {
     Item {

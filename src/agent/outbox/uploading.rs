@@ -72,31 +72,12 @@ fn judged(file: &str, error: CallError) -> Unready {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stand_in::{self, Desk, Post, interrupted, refused, rejected};
+    use super::super::stand_in::{Desk, Post, interrupted, refused, rejected, with_files};
     use super::*;
-    use crate::state::outbox::Work;
-
-    /// A message with so many files, their copies, and where these are.
-    fn message(files: usize) -> (tempfile::TempDir, Spool, Item) {
-        let home = tempfile::tempdir().unwrap();
-        let spool = Spool::new(home.path());
-        let mut packing = spool.begin().unwrap();
-        for n in 0..files {
-            let path = home.path().join(format!("{n}.txt"));
-            std::fs::write(&path, "content").unwrap();
-            let mut source = std::fs::File::open(&path).unwrap();
-            packing.add(&mut source, &format!("{n}.txt"), 100).unwrap();
-        }
-        let work = Work::NotifyUser {
-            text: "t".to_owned(),
-            parcel: Some(packing.keep()),
-        };
-        (home, spool, stand_in::item("1", work))
-    }
 
     #[tokio::test]
     async fn every_file_is_brought_and_none_twice() {
-        let (_home, spool, item) = message(2);
+        let (_home, spool, item) = with_files(2);
         let (post, desk) = (Post::default(), Desk::holding([item.clone()]));
         let attached = bring(&post, &desk, &spool, &item).await.unwrap();
         let names: Vec<_> = attached.iter().map(|file| file.name.as_str()).collect();
@@ -116,7 +97,7 @@ mod tests {
             (rejected(422), false),
             (refused(), false),
         ] {
-            let (_home, spool, item) = message(2);
+            let (_home, spool, item) = with_files(2);
             let (post, desk) = (Post::default(), Desk::holding([item.clone()]));
             post.next([Ok(()), Err(error.clone())]);
             let failure = bring(&post, &desk, &spool, &item).await.unwrap_err();
@@ -129,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_goes_that_could_not_be_written_down_first() {
-        let (_home, spool, item) = message(1);
+        let (_home, spool, item) = with_files(1);
         let (post, desk) = (Post::default(), Desk::holding([item.clone()]));
         desk.refuse_attempts(1);
         assert!(matches!(

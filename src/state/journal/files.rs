@@ -3,7 +3,6 @@
 //! A row that announces a file becomes a message of its own only when no other message tells of the file: the canvas
 //! announces each file first and then sends the message that it belongs to.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use serde_json::Value;
 use super::error::JournalError;
 use super::file_row::FileRow;
 use super::ledger::Ledger;
-use super::shape::{FileNews, FileRoom};
-use crate::state::file::{FileState, OpenFile, local_uri, pending_id};
+use super::shape::FileNews;
+use crate::state::file::{FileState, OpenFile, PENDING, local_uri, pending_id};
 use crate::state::message::{Entry, Kind, Message, State};
-use crate::types::{Timestamp, WorkspaceId};
+use crate::types::Timestamp;
 
 /// Files of one message that are fetched; the platform takes no more in one go.
 const MOST_FILES: usize = 64;
@@ -24,23 +23,15 @@ const MOST_FILES: usize = 64;
 const PLATFORM_KEEPS_MICROS: i64 = 23 * 60 * 60 * 1_000_000;
 
 /// What a message says about one of its files.
-struct Mention {
-    id: String,
+pub(super) struct Mention {
+    /// Which of its attachments it is.
+    place: usize,
+    /// The platform's id.
+    pub(super) id: String,
+    uri: String,
     name: String,
     mime_type: Option<String>,
     size: Option<i64>,
-}
-
-impl Mention {
-    fn of(attachment: &Value, own: &WorkspaceId) -> Option<Self> {
-        let text = |key: &str| attachment[key].as_str().map(str::to_owned);
-        Some(Self {
-            id: pending_id(attachment["uri"].as_str()?, own)?,
-            name: text("name").unwrap_or_else(|| "file".to_owned()),
-            mime_type: text("mime_type"),
-            size: attachment["size"].as_i64().filter(|size| *size >= 0),
-        })
-    }
 }
 
 /// How long the person's and the peers' messages wait for their files, and the announcements for their message.
@@ -58,8 +49,7 @@ impl Ledger<'_> {
         if message.kind != Kind::Upload {
             return Ok(false);
         }
-        let own = self.own_id()?;
-        let Some(mention) = message.attachments.first().and_then(|file| Mention::of(file, &own)) else {
+        let Some(mention) = self.mentions(message)?.pop() else {
             return Ok(false);
         };
         let activity = message.activity_id.as_str();
@@ -75,8 +65,7 @@ impl Ledger<'_> {
             self.save_file(&known)?;
             return Ok(true);
         }
-        let uri = message.attachments[0]["uri"].as_str().unwrap_or_default();
-        let own = self.sent_this(uri, &mention.name)?;
+        let own = self.sent_this(&mention.uri, &mention.name)?;
         let told = own || state == State::Recovered;
         let body = serde_json::to_string(message).map_err(|error| JournalError::Disk(error.to_string()))?;
         self.save_file(&FileRow {
@@ -96,12 +85,7 @@ impl Ledger<'_> {
 
     /// Notes the files that a message tells of: they are fetched, and not announced a second time.
     pub(super) fn note_files(&self, message: &Message) -> Result<(), JournalError> {
-        if !message.attachments.iter().any(is_pending) {
-            return Ok(());
-        }
-        let own = self.own_id()?;
-        let mentions = message.attachments.iter().filter_map(|file| Mention::of(file, &own));
-        for mention in mentions.take(MOST_FILES) {
+        for mention in self.mentions(message)?.into_iter().take(MOST_FILES) {
             match self.file(&mention.id)? {
                 Some(mut known) => {
                     let told = known.message.take().is_none();
@@ -116,7 +100,7 @@ impl Ledger<'_> {
                     }
                 }
                 None => self.save_file(&FileRow {
-                    own: self.sent_this(message_uri(&message.attachments, &mention.id), "")?,
+                    own: self.sent_this(&mention.uri, "")?,
                     id: mention.id,
                     state: FileState::Wanted,
                     seen: self.wall,
@@ -146,28 +130,25 @@ impl Ledger<'_> {
 
     /// Shows the files of a message where they are, or says why they are not there.
     pub(super) fn localise(&self, message: &mut Message) -> rusqlite::Result<()> {
-        if !message.attachments.iter().any(is_pending) {
-            return Ok(());
-        }
-        let own = self.own_id()?;
-        for attachment in &mut message.attachments {
-            let Some(mention) = Mention::of(attachment, &own) else {
-                continue;
-            };
+        for mention in self.mentions(message)? {
             let Some(file) = self.file(&mention.id)? else { continue };
-            let Some(entry) = attachment.as_object_mut() else {
+            let Some(entry) = message.attachments[mention.place].as_object_mut() else {
                 continue;
             };
-            if let (None, Some(path)) = (file.state.excuse(), &file.path) {
-                entry.insert("uri".to_owned(), local_uri(Path::new(path)).into());
-                if let Some(kind) = file.mime_type {
-                    entry.entry("mime_type").or_insert(kind.into());
+            match (file.state.excuse(), &file.path) {
+                (Some(excuse), _) => {
+                    entry.insert("status".to_owned(), excuse.into());
                 }
-                if let Some(size) = file.size {
-                    entry.insert("size".to_owned(), size.into());
+                (None, Some(path)) => {
+                    entry.insert("uri".to_owned(), local_uri(Path::new(path)).into());
+                    if let Some(kind) = file.mime_type {
+                        entry.entry("mime_type").or_insert(kind.into());
+                    }
+                    if let Some(size) = file.size {
+                        entry.insert("size".to_owned(), size.into());
+                    }
                 }
-            } else if let Some(excuse) = file.state.excuse() {
-                entry.insert("status".to_owned(), excuse.into());
+                (None, None) => {}
             }
         }
         Ok(())
@@ -175,18 +156,10 @@ impl Ledger<'_> {
 
     /// Whether files of a message are being fetched that it is kept back for.
     pub(super) fn waits_for_files(&self, entry: &Entry) -> Result<bool, JournalError> {
-        if !entry.message.attachments.iter().any(is_pending) {
-            return Ok(false);
-        }
-        let own = self.own_id()?;
-        for attachment in &entry.message.attachments {
-            let Some(mention) = Mention::of(attachment, &own) else {
-                continue;
-            };
-            let fresh = self
-                .file(&mention.id)?
-                .filter(|file| file.state == FileState::Wanted && self.is_younger(file.seen, self.files.message));
-            if fresh.is_some() {
+        for mention in self.mentions(&entry.message)? {
+            let waits =
+                |file: FileRow| file.state == FileState::Wanted && self.is_younger(file.seen, self.files.message);
+            if self.file(&mention.id)?.is_some_and(waits) {
                 return Ok(true);
             }
         }
@@ -293,73 +266,58 @@ impl Ledger<'_> {
         Ok(news)
     }
 
-    /// Which files go, so that those on this computer and `needed` more bytes stay within `quota`. Old ones go in any case,
-    /// those of messages that are not handled yet never.
-    pub(super) fn files_to_drop(&self, needed: u64, quota: u64) -> Result<FileRoom, JournalError> {
-        let (here, _) = self.files(
-            "path IS NOT NULL AND state IN ('staged', 'kept') ORDER BY seen, n",
-            [self.scope],
-        )?;
-        let length = |file: &FileRow| file.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-        let mut total = here.iter().map(length).sum::<u64>().saturating_add(needed);
-        let old = self.kept_since()?;
-        let is_old = |file: &FileRow| old.is_some_and(|old| file.seen < old);
-        let wanted = if total > quota || here.iter().any(is_old) {
-            self.files_of_unhandled()?
-        } else {
-            HashSet::new()
-        };
-        let mut drop = Vec::new();
-        for file in here {
-            if (is_old(&file) || total > quota) && file.state == FileState::Kept && !wanted.contains(&file.id) {
-                total = total.saturating_sub(length(&file));
-                drop.push((file.id, file.path.unwrap_or_default().into()));
+    /// Notes the files of unhandled messages that no record speaks of.
+    pub(super) fn adopt_files(&self) -> Result<(), JournalError> {
+        for message in self.unhandled_with_files()? {
+            let mut is_known = true;
+            for mention in self.mentions(&message)? {
+                is_known &= self.file(&mention.id)?.is_some();
+            }
+            if !is_known {
+                self.note_files(&message)?;
             }
         }
-        Ok(FileRoom {
-            drop,
-            fits: total <= quota,
-        })
+        Ok(())
     }
 
-    /// The files of messages that are not acknowledged.
-    fn files_of_unhandled(&self) -> Result<HashSet<String>, JournalError> {
-        let own = self.own_id()?;
+    /// Messages with files of the platform that are not acknowledged.
+    pub(super) fn unhandled_with_files(&self) -> Result<Vec<Message>, JournalError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT body FROM message WHERE scope = ?1 AND state <> 'done' AND body LIKE '%platform-pending:%'
-             UNION ALL SELECT message FROM file WHERE scope = ?1 AND message IS NOT NULL",
+            "SELECT body FROM message WHERE scope = ?1 AND state <> 'done' AND body LIKE '%platform-pending:%'",
         )?;
-        let mut rows = statement.query([self.scope])?;
-        let mut wanted = HashSet::new();
-        while let Some(row) = rows.next()? {
-            let body: String = row.get(0)?;
-            let message: Option<Message> = serde_json::from_str(&body).ok();
-            let files = message.into_iter().flat_map(|message| message.attachments);
-            wanted.extend(files.filter_map(|file| Some(Mention::of(&file, &own)?.id)));
+        let bodies = statement.query_map([self.scope], |row| row.get::<_, String>(0))?;
+        let mut messages = Vec::new();
+        for body in bodies {
+            messages.extend(serde_json::from_str::<Message>(&body?).ok());
         }
-        Ok(wanted)
+        Ok(messages)
     }
 
-    /// The workspace whose rows these are.
-    fn own_id(&self) -> rusqlite::Result<WorkspaceId> {
-        let id: String = self
+    /// The files of a message that the platform keeps for this workspace.
+    pub(super) fn mentions(&self, message: &Message) -> rusqlite::Result<Vec<Mention>> {
+        if !message.attachments.iter().any(is_pending) {
+            return Ok(Vec::new());
+        }
+        let own: String = self
             .conn
             .prepare_cached("SELECT workspace FROM scope WHERE id = ?1")?
             .query_row([self.scope], |row| row.get(0))?;
-        WorkspaceId::parse(&id).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+        let mention = |(place, file): (usize, &Value)| {
+            let text = |key: &str| file[key].as_str().map(str::to_owned);
+            let uri = text("uri")?;
+            Some(Mention {
+                place,
+                id: pending_id(&uri, &own)?,
+                uri,
+                name: text("name").unwrap_or_else(|| "file".to_owned()),
+                mime_type: text("mime_type"),
+                size: file["size"].as_i64().filter(|size| *size >= 0),
+            })
+        };
+        Ok(message.attachments.iter().enumerate().filter_map(mention).collect())
     }
 }
 
 fn is_pending(attachment: &Value) -> bool {
-    attachment["uri"]
-        .as_str()
-        .is_some_and(|uri| uri.starts_with("platform-pending:"))
-}
-
-/// The address by which a message names a file.
-fn message_uri<'a>(attachments: &'a [Value], id: &str) -> &'a str {
-    let uris = attachments.iter().filter_map(|file| file["uri"].as_str());
-    uris.into_iter()
-        .find(|uri| uri.to_ascii_lowercase().ends_with(id))
-        .unwrap_or_default()
+    attachment["uri"].as_str().is_some_and(|uri| uri.starts_with(PENDING))
 }

@@ -20,6 +20,8 @@ struct Attempt {
     item: String,
     place: i64,
     uri: Option<String>,
+    /// Whether the message names this one.
+    chosen: bool,
 }
 
 impl Attempt {
@@ -30,6 +32,7 @@ impl Attempt {
             Some(&self.item),
             Some(&place),
             self.uri.as_deref(),
+            Some(if self.chosen { "chosen" } else { "spare" }),
         ])
     }
 }
@@ -42,6 +45,7 @@ impl Ledger<'_> {
             item: item.to_owned(),
             place: i64::try_from(place).unwrap_or(i64::MAX),
             uri: None,
+            chosen: false,
         };
         self.conn
             .prepare_cached("INSERT INTO upload (scope, name, item, place, at, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
@@ -60,20 +64,22 @@ impl Ledger<'_> {
     pub(super) fn uploaded(&self, name: &str, uri: &str) -> Result<(), JournalError> {
         let found = self.attempts("name = ?2", params![self.scope, name])?.pop();
         let Some(mut attempt) = found else { return Ok(()) };
+        // A message that may have been sent is only known by the addresses that it named: they never change.
+        attempt.chosen |= self.chosen_upload(&attempt.item, attempt.place)?.is_none();
         attempt.uri = Some(uri.to_owned());
         self.conn
-            .prepare_cached("UPDATE upload SET uri = ?3, crc = ?4 WHERE scope = ?1 AND name = ?2")?
-            .execute(params![self.scope, name, uri, attempt.seal()])?;
+            .prepare_cached("UPDATE upload SET uri = ?3, chosen = ?4, crc = ?5 WHERE scope = ?1 AND name = ?2")?
+            .execute(params![self.scope, name, uri, attempt.chosen, attempt.seal()])?;
         Ok(())
     }
 
-    /// The address of a file of an outgoing message, once one is known.
+    /// The address of a file of an outgoing message, once one is known; always the same then.
     pub(super) fn upload_of(&self, item: &str, place: usize) -> Result<Option<String>, JournalError> {
-        let place = i64::try_from(place).unwrap_or(i64::MAX);
-        let found = self.attempts(
-            "item = ?2 AND place = ?3 AND uri IS NOT NULL ORDER BY at, name",
-            params![self.scope, item, place],
-        )?;
+        self.chosen_upload(item, i64::try_from(place).unwrap_or(i64::MAX))
+    }
+
+    fn chosen_upload(&self, item: &str, place: i64) -> Result<Option<String>, JournalError> {
+        let found = self.attempts("item = ?2 AND place = ?3 AND chosen", params![self.scope, item, place])?;
         Ok(found.into_iter().find_map(|attempt| attempt.uri))
     }
 
@@ -97,7 +103,7 @@ impl Ledger<'_> {
 
     fn attempts(&self, which: &str, params: impl rusqlite::Params) -> Result<Vec<Attempt>, JournalError> {
         let mut statement = self.conn.prepare_cached(&format!(
-            "SELECT name, item, place, uri, crc FROM upload WHERE scope = ?1 AND {which}"
+            "SELECT name, item, place, uri, chosen, crc FROM upload WHERE scope = ?1 AND {which}"
         ))?;
         let mut rows = statement.query(params)?;
         let mut sound = Vec::new();
@@ -107,9 +113,10 @@ impl Ledger<'_> {
                 item: row.get(1)?,
                 place: row.get(2)?,
                 uri: row.get(3)?,
+                chosen: row.get(4)?,
             };
             // Without a sound attempt the file is brought again.
-            if row.get::<_, i64>(4)? == i64::from(attempt.seal()) {
+            if row.get::<_, i64>(5)? == i64::from(attempt.seal()) {
                 sound.push(attempt);
             }
         }

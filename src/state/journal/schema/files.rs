@@ -36,6 +36,8 @@ CREATE TABLE upload (
     at INTEGER NOT NULL,
     -- The platform's address of it, once known.
     uri TEXT,
+    -- Whether it is the address that the message names: the first that was known, and for good.
+    chosen INTEGER NOT NULL DEFAULT 0,
     crc INTEGER NOT NULL,
     PRIMARY KEY (scope, name)
 ) WITHOUT ROWID;

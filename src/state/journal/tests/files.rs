@@ -264,6 +264,9 @@ async fn an_upload_of_another_message_or_place_is_not_taken_for_this_one() {
     assert_eq!(journal.upload_of("item", 0).await.unwrap(), None);
     journal.uploaded(&second, "u-2").await.unwrap();
     assert_eq!(journal.upload_of("item", 0).await.unwrap().as_deref(), Some("u-2"));
+    // The message may name it already: what became of the first attempt is learnt too late.
+    journal.uploaded(&first, "u-1").await.unwrap();
+    assert_eq!(journal.upload_of("item", 0).await.unwrap().as_deref(), Some("u-2"));
     assert_eq!(journal.upload_of("item", 1).await.unwrap(), None);
     assert_eq!(journal.upload_of("other", 0).await.unwrap(), None);
 }
@@ -323,6 +326,24 @@ async fn a_damaged_record_of_a_file_is_forgotten_so_that_its_row_is_read_again()
     assert!(journal.known(vec![id("file")]).await.unwrap().is_empty());
     journal.commit(batch([announcement("file", 1, FILE)])).await.unwrap();
     assert_eq!(journal.open_files().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn files_of_messages_that_an_earlier_version_stored_are_fetched_too() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    journal
+        .commit(batch([with_file("text", 1, FILE), with_file("done", 2, OTHER)]))
+        .await
+        .unwrap();
+    let forget = "DELETE FROM file";
+    journal.inner.store().connection().execute_batch(forget).unwrap();
+    journal.pop(&id("done")).await.unwrap();
+    for _ in 0..2 {
+        journal.adopt_files().await.unwrap();
+        let open = journal.open_files().await.unwrap();
+        assert_eq!((open.len(), open[0].id.as_str()), (1, FILE));
+    }
 }
 
 #[tokio::test]
