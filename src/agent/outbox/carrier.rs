@@ -206,9 +206,11 @@ impl<P: Platform, B: Book> Carrier<P, B> {
     async fn look_up(&self, item: &Item) -> Result<Found, CallError> {
         match &item.work {
             Work::NotifyUser { parcel: Some(_), .. } => {
-                let Some(uri) = self.book.upload_of(&item.id, 0).await.map_err(unreadable)? else {
-                    return Ok(Found::No);
-                };
+                let uri = self.book.upload_of(&item.id, 0).await.map_err(unreadable)?;
+                // It was known when the message went; without it nothing can be said about the message.
+                let uri = uri.ok_or_else(|| CallError::Interrupted {
+                    detail: "the address of its first file is not known any more".to_owned(),
+                })?;
                 let since = item.created.plus_micros(-CLOCK_SLACK_MICROS);
                 Ok(Found::yes(self.platform.echoes(Echo::File(&uri), since).await? > 0))
             }

@@ -60,8 +60,8 @@ pub(super) trait Book: Clone + Send + Sync + 'static {
         place: usize,
         file: &str,
     ) -> impl Future<Output = Result<String, JournalError>> + Send;
-    /// The platform has the file of that name.
-    fn uploaded(&self, name: &str, uri: &str) -> impl Future<Output = Result<(), JournalError>> + Send;
+    /// The platform has the file of that name. Answers the address that the message is to name.
+    fn uploaded(&self, name: &str, uri: &str) -> impl Future<Output = Result<String, JournalError>> + Send;
     /// Where the platform has a file of this message.
     fn upload_of(&self, id: &str, place: usize) -> impl Future<Output = Result<Option<String>, JournalError>> + Send;
     /// Whether a row has this delegation already.
@@ -154,7 +154,7 @@ impl Book for Journal {
         Self::begin_upload(self, id, place, file).await
     }
 
-    async fn uploaded(&self, name: &str, uri: &str) -> Result<(), JournalError> {
+    async fn uploaded(&self, name: &str, uri: &str) -> Result<String, JournalError> {
         Self::uploaded(self, name, uri).await
     }
 

@@ -312,6 +312,7 @@ struct Drawer {
     echoes_of_others: usize,
     /// Item, place, name and address.
     uploads: Vec<(String, usize, String, Option<String>)>,
+    other_address: Option<String>,
 }
 
 /// Whose a row is, when it is not this session's.
@@ -349,6 +350,11 @@ impl Desk {
 
     pub(super) fn others_have_echoes(&self, count: usize) {
         self.drawer().echoes_of_others = count;
+    }
+
+    /// An earlier attempt of the next uploads turns out to have brought the file under this address.
+    pub(super) fn know_it_at(&self, uri: &str) {
+        self.drawer().other_address = Some(uri.to_owned());
     }
 
     pub(super) fn refuse_attempts(&self, times: usize) {
@@ -463,11 +469,12 @@ impl Book for Desk {
         Ok(name)
     }
 
-    async fn uploaded(&self, name: &str, uri: &str) -> Result<(), JournalError> {
+    async fn uploaded(&self, name: &str, uri: &str) -> Result<String, JournalError> {
         let mut drawer = self.drawer();
+        let named = drawer.other_address.clone().unwrap_or_else(|| uri.to_owned());
         let upload = drawer.uploads.iter_mut().find(|upload| upload.2 == name).unwrap();
-        upload.3 = Some(uri.to_owned());
-        Ok(())
+        upload.3 = Some(named.clone());
+        Ok(named)
     }
 
     async fn upload_of(&self, id: &str, place: usize) -> Result<Option<String>, JournalError> {

@@ -55,9 +55,9 @@ async fn bring_one<P: Platform, B: Book>(
     };
     let uri = platform.upload(part).await.map_err(|error| judged(&file.name, error))?;
     crash_point::pass("upload", "sent");
-    book.uploaded(&name, &uri).await?;
+    let named = book.uploaded(&name, &uri).await?;
     crash_point::pass("upload", "recorded");
-    Ok(uri)
+    Ok(named)
 }
 
 /// A file that arrived although no answer says so does no harm: nothing refers to it, and the platform drops it after a day.
@@ -106,6 +106,18 @@ mod tests {
             bring(&post, &desk, &spool, &item).await.unwrap();
             assert_eq!(post.calls().len(), 3, "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_message_names_the_address_that_the_journal_settles_on() {
+        let (_home, spool, item) = with_files(1);
+        let (post, desk) = (Post::default(), Desk::holding([item.clone()]));
+        desk.know_it_at("at:earlier");
+        for _ in 0..2 {
+            let attached = bring(&post, &desk, &spool, &item).await.unwrap();
+            assert_eq!(attached[0].uri, "at:earlier");
+        }
+        assert_eq!(post.calls().len(), 1);
     }
 
     #[tokio::test]

@@ -86,11 +86,12 @@ impl Journal {
         self.write(move |ledger| ledger.begin_upload(&item, place, &file)).await
     }
 
-    /// The platform has the file that was uploaded under this name.
+    /// The platform has the file that was uploaded under this name. Answers the address that the message is to name, which
+    /// may be that of an earlier attempt.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn uploaded(&self, name: &str, uri: &str) -> Result<(), JournalError> {
+    pub async fn uploaded(&self, name: &str, uri: &str) -> Result<String, JournalError> {
         let (name, uri) = (name.to_owned(), uri.to_owned());
         self.write(move |ledger| ledger.uploaded(&name, &uri)).await
     }

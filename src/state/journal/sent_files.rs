@@ -60,17 +60,20 @@ impl Ledger<'_> {
         Ok(attempt.name)
     }
 
-    /// The platform has a file, under this address.
-    pub(super) fn uploaded(&self, name: &str, uri: &str) -> Result<(), JournalError> {
+    /// The platform has a file, under this address. Answers the address that the message names: another one if the file of
+    /// an earlier attempt was found meanwhile.
+    pub(super) fn uploaded(&self, name: &str, uri: &str) -> Result<String, JournalError> {
         let found = self.attempts("name = ?2", params![self.scope, name])?.pop();
-        let Some(mut attempt) = found else { return Ok(()) };
-        // A message that may have been sent is only known by the addresses that it named: they never change.
-        attempt.chosen |= self.chosen_upload(&attempt.item, attempt.place)?.is_none();
+        let mut attempt =
+            found.ok_or_else(|| JournalError::Damaged(format!("the record of upload {name} is missing or damaged")))?;
+        let chosen = self.chosen_upload(&attempt.item, attempt.place)?;
+        attempt.chosen |= chosen.is_none();
         attempt.uri = Some(uri.to_owned());
         self.conn
             .prepare_cached("UPDATE upload SET uri = ?3, chosen = ?4, crc = ?5 WHERE scope = ?1 AND name = ?2")?
             .execute(params![self.scope, name, uri, attempt.chosen, attempt.seal()])?;
-        Ok(())
+        // A message that may have been sent is known by the addresses that it named: they never change.
+        Ok(chosen.unwrap_or_else(|| uri.to_owned()))
     }
 
     /// The address of a file of an outgoing message, once one is known; always the same then.

@@ -262,10 +262,10 @@ async fn an_upload_of_another_message_or_place_is_not_taken_for_this_one() {
     let second = journal.begin_upload("item", 0, "a").await.unwrap();
     assert_ne!(first, second);
     assert_eq!(journal.upload_of("item", 0).await.unwrap(), None);
-    journal.uploaded(&second, "u-2").await.unwrap();
+    assert_eq!(journal.uploaded(&second, "u-2").await.unwrap(), "u-2");
     assert_eq!(journal.upload_of("item", 0).await.unwrap().as_deref(), Some("u-2"));
     // The message may name it already: what became of the first attempt is learnt too late.
-    journal.uploaded(&first, "u-1").await.unwrap();
+    assert_eq!(journal.uploaded(&first, "u-1").await.unwrap(), "u-2");
     assert_eq!(journal.upload_of("item", 0).await.unwrap().as_deref(), Some("u-2"));
     assert_eq!(journal.upload_of("item", 1).await.unwrap(), None);
     assert_eq!(journal.upload_of("other", 0).await.unwrap(), None);
