@@ -38,8 +38,6 @@ const LOOK_AT_TOKEN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a message is kept back for its files.
 const WAIT_FOR_FILES: Duration = Duration::from_secs(10);
-/// How long the announcement of a file waits for the message that the file belongs to.
-const WAIT_FOR_MESSAGE: Duration = Duration::from_secs(3);
 
 /// Joins the workspace and serves MCP until the client goes away or `stop` is cancelled.
 pub async fn perform(stop: CancellationToken) -> Outcome {
@@ -58,7 +56,6 @@ pub async fn perform(stop: CancellationToken) -> Outcome {
     let settings = JournalSettings {
         look_every: config.timing.of(LOOK_EVERY),
         wait_for_files: config.timing.of(WAIT_FOR_FILES),
-        wait_for_message: config.timing.of(WAIT_FOR_MESSAGE),
         ..JournalSettings::with_lease(config.timing.of(config.lease))
     };
     let origin = config.platform.to_string();

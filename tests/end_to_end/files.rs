@@ -63,6 +63,15 @@ async fn attachment(daemon: &McpChild, message: &Value) -> Value {
     daemon.call("inbox_peek", peek).await.unwrap()["messages"][0]["attachments"][0].clone()
 }
 
+/// The same, once the file is here.
+async fn file_of(daemon: &McpChild, message: &Value) -> Value {
+    until("the file is here", || async {
+        attachment(daemon, message).await.get("status").is_none()
+    })
+    .await;
+    attachment(daemon, message).await
+}
+
 async fn acknowledged(world: &World, file: &Value) -> bool {
     // At this level a file that was acknowledged is gone.
     world.open(file["uri"].as_str().unwrap()).await == Err(404)
@@ -316,7 +325,7 @@ async fn a_file_alone_is_a_message_of_its_own() {
     let files = world.upload(&workspace, &[("p.png", "image/png", b"\x89PNG")]).await;
     let message = next_message(&daemon).await;
     assert_eq!((&message["kind"], &message["peer_id"]), (&json!("upload"), &json!("")));
-    let file = attachment(&daemon, &message).await;
+    let file = file_of(&daemon, &message).await;
     assert_eq!(
         (&file["kind"], fs::read(local(&file["uri"])).unwrap().as_slice()),
         (&json!("image"), &b"\x89PNG"[..])
@@ -344,11 +353,8 @@ async fn a_kill_between_download_and_acknowledgement_costs_nothing() {
         let daemon = start(at_desk(&world, &workspace)).await;
         let message = next_message(&daemon).await;
         assert_eq!(message["text"], "read it", "{point}");
-        until("the file is here", || async {
-            attachment(&daemon, &message).await.get("status").is_none()
-        })
-        .await;
-        let path = local(&attachment(&daemon, &message).await["uri"]);
+        let file = file_of(&daemon, &message).await;
+        let path = local(&file["uri"]);
         assert_eq!(fs::read(&path).unwrap(), b"bee", "{point}");
         until("it is acknowledged", || acknowledged(&world, &files[0])).await;
         pop(&daemon, &message).await;
@@ -380,11 +386,8 @@ async fn a_failing_download_hides_no_message_and_finishes_later() {
     world
         .fault(json!({ "route": "pending_content", "times": 2, "truncate": 1 }))
         .await;
-    until("the file is here", || async {
-        attachment(&daemon, &message).await.get("status").is_none()
-    })
-    .await;
-    let path = local(&attachment(&daemon, &message).await["uri"]);
+    let file = file_of(&daemon, &message).await;
+    let path = local(&file["uri"]);
     assert_eq!(fs::read(&path).unwrap(), b"bee");
     assert_eq!(received(&workspace), [path]);
     until("it is acknowledged", || acknowledged(&world, &files[0])).await;
@@ -424,11 +427,8 @@ async fn the_quota_is_kept_by_files_of_handled_messages_and_blocks_no_message() 
     let first = world.upload(&workspace, &[("1.txt", "text/plain", &half)]).await;
     world.say_with(&workspace, "first", &first).await;
     let first = next_message(&daemon).await;
-    until("the first is here", || async {
-        attachment(&daemon, &first).await.get("status").is_none()
-    })
-    .await;
-    let path = local(&attachment(&daemon, &first).await["uri"]);
+    let file = file_of(&daemon, &first).await;
+    let path = local(&file["uri"]);
     // No room while the first message is not handled.
     let second = world.upload(&workspace, &[("2.txt", "text/plain", &half)]).await;
     world.say_with(&workspace, "second", &second).await;
@@ -439,10 +439,7 @@ async fn the_quota_is_kept_by_files_of_handled_messages_and_blocks_no_message() 
     );
     assert!(path.exists());
     pop(&daemon, &first).await;
-    until("the second is here", || async {
-        attachment(&daemon, &second).await.get("status").is_none()
-    })
-    .await;
+    file_of(&daemon, &second).await;
     assert!(!path.exists());
     assert_eq!(attachment(&daemon, &first).await["status"], "dropped");
     assert_eq!(received(&workspace).len(), 1);
@@ -458,6 +455,6 @@ async fn a_named_folder_takes_the_files() {
     let daemon = start(command).await;
     world.upload(&workspace, &[("b.txt", "text/plain", b"bee")]).await;
     let message = next_message(&daemon).await;
-    let file = attachment(&daemon, &message).await;
+    let file = file_of(&daemon, &message).await;
     assert_eq!(local(&file["uri"]).parent().unwrap(), folder);
 }

@@ -249,7 +249,7 @@ impl Ledger<'_> {
         let mut news = FileNews::default();
         for mut file in untold {
             let patience = match file.state {
-                FileState::Wanted => self.files.message,
+                FileState::Wanted => self.files.message.max(self.files.announcement),
                 _ => self.files.announcement,
             };
             if held || self.is_younger(file.seen, patience) {

@@ -106,7 +106,8 @@ pub struct Settings {
     /// How long a message is kept back for its files, from when the first was heard of. What its sender wrote after it
     /// waits with it.
     pub wait_for_files: Duration,
-    /// How long the announcement of a file waits for the message that the file belongs to.
+    /// How long the announcement of a file waits for the message that the file belongs to. A bound on the network between the
+    /// two, so tests that run faster than real life leave it.
     pub wait_for_message: Duration,
     /// The clocks.
     pub clock: Clock,
