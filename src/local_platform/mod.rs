@@ -10,9 +10,9 @@
 //!
 //! * `POST /_local/faults` adds a rule. `route` is a route name of the table in `routes/table.rs` (`register`,
 //!   `heartbeat`, `activity`, `a2a`, `delegate`, `notify`, `chat_upload`, `pending_content`, `events`, ...) or `*`;
-//!   `workspace` narrows it to one id; `times` ends it after so many requests; the newest rule wins. What it does: `status` with optional `body` (a
-//!   JSON string is sent as plain text) and `headers`; `raw_body` (text sent verbatim as JSON, status 200 unless
-//!   given); `drop: true` (the connection closes without an answer); `truncate: n` (the head promises the whole
+//!   `workspace` narrows it to one id; `times` ends it after so many requests; the newest rule wins. What it does:
+//!   `status` with optional `body` (a JSON string is sent as plain text) and `headers`; `raw_body` (text sent verbatim as
+//!   JSON, status 200 unless given); `drop: true` (the connection closes without an answer); `truncate: n` (the head promises the whole
 //!   answer, n bytes follow, then the connection breaks); `oversize_bytes: n` (the real answer padded with blanks to
 //!   n bytes). `delay_ms` goes with any of them or stands alone. `after: true` does the request's work first, for
 //!   outcomes the client cannot know. Answers `{"rules": n}`.
