@@ -15,6 +15,7 @@ mod ca;
 mod check;
 pub mod dirs;
 pub mod file;
+pub mod files;
 mod problem;
 mod reader;
 pub mod token;
@@ -58,6 +59,8 @@ pub struct Config {
     pub delegation_timeout: Duration,
     /// `MOLECULE_LEASE_SECS`, 10 to 86400: how long a message belongs to the session it was shown to.
     pub lease: Duration,
+    /// Files that go out and come in.
+    pub files: files::Files,
     /// `MOLECULE_MCP_PROTOCOL`: `auto` (the default) and `legacy`, or `modern`.
     pub protocol: McpProtocol,
     /// `MOLECULE_MCP_VERBOSE`.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::heartbeat::Pulse;
@@ -25,6 +25,7 @@ use crate::state::health::{Duty, Health, HealthBoard, Role};
 use crate::state::journal::Journal;
 use crate::state::lock::DutyFiles;
 use crate::state::record::HealthFile;
+use crate::state::spool::Spool;
 use election::Election;
 
 mod election;
@@ -213,12 +214,26 @@ impl Office {
             while holder.wait_for(|holder| *holder).await.is_ok() {
                 tokio::select! {
                     () = self.duties.journal.clone().keep_tidy(TIDY_EVERY) => {}
+                    () = self.sweep_spool() => {}
                     _ = holder.wait_for(|holder| !holder) => {}
                 }
             }
         };
         stop.run_until_cancelled(work).await;
         Ok(())
+    }
+
+    /// Removes copies of attached files that no message waits for any more, now and then. Never ends.
+    async fn sweep_spool(&self) {
+        let Duties { journal, config, .. } = &self.duties;
+        let spool = Spool::new(&config.state_dir);
+        loop {
+            if let Ok(wanted) = journal.parcels().await {
+                let spool = spool.clone();
+                let _ = tokio::task::spawn_blocking(move || spool.sweep(&wanted)).await;
+            }
+            sleep(TIDY_EVERY).await;
+        }
     }
 
     /// Waits a moment for the first register attempt, if it is ours to make. `None`: it is over before.

@@ -1,6 +1,7 @@
 //! `molecule-mcp run`: where configuration, background duties and tools meet.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -25,7 +26,9 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::record::HealthFile;
+use crate::state::spool::Spool;
 use crate::tools;
+use crate::tools::attachments::Attaching;
 use crate::tools::context::Context;
 
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
@@ -35,6 +38,8 @@ const GRACE: Duration = Duration::from_millis(1400);
 const LOOK_AT_TOKEN: Duration = Duration::from_secs(20);
 /// How often the journal is looked at when nothing wakes this process.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a message is kept back for its files.
+const WAIT_FOR_FILES: Duration = Duration::from_secs(10);
 
 /// Joins the workspace and serves MCP until the client goes away or `stop` is cancelled.
 pub async fn perform(stop: CancellationToken) -> Outcome {
@@ -117,6 +122,11 @@ async fn live(
         own: config.workspace.clone(),
         inbox: config.inbox,
         delegation_timeout: config.delegation_timeout,
+        attaching: Attaching {
+            roots: config.files.roots.clone(),
+            never: never_attached(&config),
+            spool: Spool::new(&config.state_dir),
+        },
         timing: config.timing,
     };
     // A client that has gone already wants none.
@@ -125,6 +135,7 @@ async fn live(
     let outbox = Outbox {
         api: api.clone(),
         journal: journal.clone(),
+        spool: Spool::new(&config.state_dir),
         holder: is_holder,
         stream: Some(stream.clone()),
         timing: config.timing,
@@ -160,9 +171,17 @@ async fn live(
     tasks.run(GRACE).await
 }
 
+/// What holds credentials.
+fn never_attached(config: &Config) -> Vec<PathBuf> {
+    let mut never = config.token.files();
+    never.push(config.state_dir.clone());
+    never
+}
+
 async fn open(config: &Config) -> Result<Journal, JournalError> {
     let settings = JournalSettings {
         look_every: config.timing.of(LOOK_EVERY),
+        wait_for_files: config.timing.of(WAIT_FOR_FILES),
         ..JournalSettings::with_lease(config.timing.of(config.lease))
     };
     let origin = config.platform.to_string();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
+use super::files;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::token::TokenSource;
@@ -44,6 +45,9 @@ impl Checked {
     pub(crate) fn make(self) -> Result<Config, Problem> {
         let Self { mut config, folder } = self;
         config.warnings.extend(folder.make()?);
+        if config.files.is_named {
+            dirs::make_folder(&config.files.uploads, files::UPLOAD_DIR)?;
+        }
         Ok(config)
     }
 }
@@ -105,6 +109,7 @@ pub(crate) fn check(
     let verbose = reader.variable("MOLECULE_MCP_VERBOSE").is_some();
     let poll_hint_secs = poll_hint(reader);
     let delegation_timeout = delegation_timeout(reader);
+    let files = files::read(reader, places, folder.as_ref());
     let lease = reader.whole("MOLECULE_LEASE_SECS", 10..=86_400, 600);
     let protocol = protocol(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
@@ -132,6 +137,7 @@ pub(crate) fn check(
         poll_hint_secs,
         delegation_timeout,
         lease: Duration::from_secs(lease.into()),
+        files,
         protocol,
         verbose,
         timing: Timing { speed },

@@ -6,6 +6,7 @@ mod delegation;
 mod faults;
 mod level_c;
 mod registry;
+mod uploads;
 
 use std::time::{Duration, Instant};
 

@@ -6,13 +6,14 @@
 pub mod client;
 pub mod error;
 pub mod events;
+pub mod files;
 pub mod retry;
 pub mod wire;
 pub mod workspace;
 
 mod a2a;
 mod address;
-mod lookups;
+pub mod lookups;
 #[cfg(test)]
 mod testing;
 mod verdict;

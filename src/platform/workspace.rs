@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
+use reqwest::{Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -12,8 +12,8 @@ use super::client::{Answer, Class, Client, Request};
 use super::error::CallError;
 use super::events::EventStream;
 use super::wire::{
-    A2aAnswer, ActivityPage, ActivityQuery, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer, RegisterBody,
-    Registered,
+    A2aAnswer, ActivityPage, ActivityQuery, Attached, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer,
+    RegisterBody, Registered,
 };
 use super::{a2a, retry, verdict};
 use crate::config::token::TokenSource;
@@ -191,13 +191,17 @@ impl WorkspaceApi {
         }
     }
 
-    /// `POST /workspaces/:id/notify`: a message to the person.
+    /// `POST /workspaces/:id/notify`: a message to the person, with files that were uploaded before.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn notify(&self, message: &str) -> Result<(), CallError> {
+    pub async fn notify(&self, message: &str, files: &[Attached]) -> Result<(), CallError> {
         let path = ["workspaces", self.workspace.as_str(), "notify"];
-        let answer = self.post(&path, json!({ "message": message })).await?;
+        let mut body = json!({ "message": message });
+        if !files.is_empty() {
+            body["attachments"] = written(&files)?;
+        }
+        let answer = self.post(&path, body).await?;
         // An edge may answer 200 with a web page; the message would then be lost in silence.
         parsed::<Map<String, Value>>("a JSON object", &answer.body).map(drop)
     }
@@ -274,25 +278,29 @@ impl WorkspaceApi {
     /// See [`CallError`].
     pub async fn events(&self) -> Result<EventStream, CallError> {
         let path = ["workspaces", self.workspace.as_str(), "events", "stream"];
-        let request = self.request(Method::GET, &path);
+        EventStream::over(self.open(self.request(Method::GET, &path), EVENT_STREAM).await?)
+    }
+
+    /// Sends a request without reading its answer's body; once more with another token, as [`Self::deliver`] does.
+    pub(super) async fn open(&self, request: Request<'_>, accept: &'static str) -> Result<Response, CallError> {
         let used = request.bearer.clone();
-        let response = match self.client.open(request.clone(), EVENT_STREAM).await {
+        match self.client.open(request.clone(), accept).await {
             Err(CallError::Refused { .. }) if self.has_another_token(used).await => {
                 let bearer = self.token.current();
-                self.client.open(Request { bearer, ..request }, EVENT_STREAM).await
+                self.client.open(Request { bearer, ..request }, accept).await
             }
             opened => opened,
-        };
-        EventStream::over(response?)
+        }
     }
 
     /// A quick request with this workspace's credential of the moment.
-    fn request<'a>(&self, method: Method, path: &'a [&'a str]) -> Request<'a> {
+    pub(super) fn request<'a>(&self, method: Method, path: &'a [&'a str]) -> Request<'a> {
         Request {
             method,
             path,
             query: Vec::new(),
             body: None,
+            file: None,
             bearer: self.token.current(),
             sender: None,
             class: Class::Quick,
@@ -309,7 +317,7 @@ impl WorkspaceApi {
     }
 
     /// Sends a request, and once more with another token when the source holds one by now: a refused request did no work.
-    async fn deliver(&self, request: Request<'_>) -> Result<Answer, CallError> {
+    pub(super) async fn deliver(&self, request: Request<'_>) -> Result<Answer, CallError> {
         let used = request.bearer.clone();
         let again = self.token.can_change().then(|| request.clone());
         match (self.client.send(request).await, again) {
@@ -391,7 +399,7 @@ fn rows(body: &[u8]) -> Result<Vec<Box<RawValue>>, CallError> {
     serde_json::from_str(&text).map_err(|_| verdict::malformed("a JSON array", body))
 }
 
-fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {
+pub(super) fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|_| verdict::malformed(expected, body))
 }
 

@@ -19,10 +19,14 @@ use ledger::Ledger;
 use shared::{Inner, Unclaimed, blocking, look_after};
 
 pub use error::JournalError;
-pub use shape::{Batch, Committed, Counts, Cursor, Popped, Settings};
+pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
 
 mod error;
+mod file_room;
+mod file_row;
+mod files;
+mod filing;
 mod inbox;
 mod leases;
 mod ledger;
@@ -37,6 +41,7 @@ mod retention;
 mod row;
 mod schema;
 mod scope;
+mod sent_files;
 mod sessions;
 mod settle;
 mod shape;

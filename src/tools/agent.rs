@@ -119,7 +119,11 @@ mod tests {
             ("inbox_peek", &["activity_id", "limit", "offset", "state"], &[]),
             ("inbox_pop", &["activity_id"], &["activity_id"]),
             ("list_peers", &["offset", "source_workspace_id"], &[]),
-            ("reply_to_message", &["activity_id", "text"], &["activity_id", "text"]),
+            (
+                "reply_to_message",
+                &["activity_id", "attachments", "text"],
+                &["activity_id", "text"],
+            ),
             (
                 "send_message_to_user",
                 &["attachments", "message", "workspace_id"],

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::attachments::Attaching;
 use crate::config::{Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
@@ -29,6 +30,8 @@ pub struct Context {
     pub inbox: Switch,
     /// How long `delegate_task` waits for a client that sees its progress.
     pub delegation_timeout: Duration,
+    /// Which files may go with a message.
+    pub attaching: Attaching,
     /// The intervals between two looks and two progress notes.
     pub timing: Timing,
 }

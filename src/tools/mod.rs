@@ -4,6 +4,7 @@
 //! written into the journal's outbox, which the background duty empties; what came in is read from the journal.
 
 pub mod agent;
+pub mod attachments;
 pub mod context;
 pub mod delegation;
 pub mod inbox;

@@ -6,6 +6,7 @@ mod cursor;
 mod disk;
 mod duties;
 mod faults;
+mod files;
 mod inbox;
 mod leases;
 mod network;

@@ -8,16 +8,19 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::body;
-use super::decide::{self, Answer, Arrival, Found, Moment, Verdict};
-use super::entries;
+use super::decide::{self, Answer, Arrival, Found, Moment, Unready, Verdict};
 use super::gate::{Gate, LONGEST_PAUSE};
 use super::ports::{Book, Platform};
+use super::uploading;
 use crate::config::Timing;
 use crate::platform::error::CallError;
+use crate::platform::lookups::Echo;
 use crate::platform::retry::Backoff;
+use crate::platform::wire::Attached;
 use crate::state::crash_point;
 use crate::state::journal::JournalError;
 use crate::state::outbox::{Change, Item, Work};
+use crate::state::spool::Spool;
 use crate::types::Timestamp;
 
 /// How many calls of a kind are under way at once.
@@ -35,19 +38,21 @@ const CLOCK_SLACK_MICROS: i64 = 60_000_000;
 pub(super) struct Carrier<P, B> {
     platform: P,
     book: B,
+    spool: Spool,
     timing: Timing,
     gate: Gate,
     quick: Semaphore,
-    /// Replies have their own: each may hold its place for as long as a peer is silent.
+    /// Replies and messages with files have their own: each may hold its place for as long as a peer is silent, or a line slow.
     slow: Semaphore,
 }
 
 impl<P: Platform, B: Book> Carrier<P, B> {
-    pub(super) fn new(platform: P, book: B, timing: Timing) -> Self {
+    pub(super) fn new(platform: P, book: B, spool: Spool, timing: Timing) -> Self {
         let (quick, slow) = (Semaphore::new(ABREAST), Semaphore::new(ABREAST));
         Self {
             platform,
             book,
+            spool,
             timing,
             gate: Gate::new(timing),
             quick,
@@ -87,41 +92,32 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                         () = stop.cancelled() => return,
                         turn = self.gate.enter() => turn,
                     };
-                    let permits = if matches!(item.work, Work::ReplyToPeer { .. }) {
-                        &self.slow
-                    } else {
-                        &self.quick
-                    };
+                    let is_slow = matches!(item.work, Work::ReplyToPeer { .. }) || item.work.parcel().is_some();
+                    let permits = if is_slow { &self.slow } else { &self.quick };
                     let permit = tokio::select! {
                         biased;
                         () = stop.cancelled() => return,
                         permit = permits.acquire() => permit,
                     };
-                    let target = match arrival {
-                        Arrival::Never => self.target_of(&item).await,
-                        Arrival::Maybe => Target::There,
-                    };
-                    if let Target::Gone = target {
-                        let why = "the platform knows no such workspace, or no longer: nothing was sent; list_peers \
-                                   shows whom you can delegate to";
-                        Verdict::Record(entries::failed(why.to_owned()))
-                    } else if let Target::Unseen(error) = target {
-                        drop(permit);
-                        let pause = backoff.after(&error);
-                        decide::again(&item.work, arrival, &error.to_string(), &moment(pause))
-                    } else if let Err(error) = self.book.begin_attempt(&item.id).await {
-                        tracing::warn!(id = item.id, %error, "an attempt could not be written down, so it is not made");
-                        drop(permit);
-                        decide::again(&item.work, arrival, &error.to_string(), &moment(backoff.next_delay()))
-                    } else {
-                        crash_point::pass(name(&item.work), "begun");
-                        let outcome = self.attempt(&item).await;
-                        crash_point::pass(name(&item.work), "sent");
-                        drop(permit);
-                        let pause = pause_after(&outcome, &mut backoff);
-                        let verdict = decide::after_attempt(&item.work, &outcome, arrival, &moment(pause));
-                        arrival = arrival.max(left_by(&item.work, &outcome));
-                        verdict
+                    match self.ready(&item, arrival).await {
+                        Ok(files) => {
+                            crash_point::pass(name(&item.work), "begun");
+                            let outcome = self.attempt(&item, &files).await;
+                            crash_point::pass(name(&item.work), "sent");
+                            drop(permit);
+                            let pause = pause_after(&outcome, &mut backoff);
+                            let verdict = decide::after_attempt(&item.work, &outcome, arrival, &moment(pause));
+                            arrival = arrival.max(left_by(&item.work, &outcome));
+                            verdict
+                        }
+                        Err(unready) => {
+                            drop(permit);
+                            let pause = match &unready {
+                                Unready::Passing { error: Some(error), .. } => backoff.after(error),
+                                _ => backoff.next_delay(),
+                            };
+                            decide::unready(&item.work, &unready, arrival, &moment(pause))
+                        }
                     }
                 }
                 Verdict::LookUp { after } => {
@@ -142,14 +138,17 @@ impl<P: Platform, B: Book> Carrier<P, B> {
         }
     }
 
-    async fn attempt(&self, item: &Item) -> Result<Answer, CallError> {
+    async fn attempt(&self, item: &Item, files: &[Attached]) -> Result<Answer, CallError> {
         let outcome = match &item.work {
             Work::Delegate { target, task } => self
                 .platform
                 .delegate(target, &body::safe(task), &item.id)
                 .await
                 .map(Answer::Delegated),
-            Work::NotifyUser { text } => self.platform.notify(&body::safe(text)).await.map(|()| Answer::Told),
+            Work::NotifyUser { text, .. } => {
+                let told = self.platform.notify(&body::safe(text), files).await;
+                told.map(|()| Answer::Told)
+            }
             Work::ReplyToPeer {
                 target,
                 text,
@@ -191,26 +190,52 @@ impl<P: Platform, B: Book> Carrier<P, B> {
         outcome
     }
 
+    /// Does what comes before an attempt and takes no effect by itself, up to writing the attempt down.
+    async fn ready(&self, item: &Item, arrival: Arrival) -> Result<Vec<Attached>, Unready> {
+        if arrival == Arrival::Never {
+            self.see_target(item).await?;
+        }
+        let files = uploading::bring(&self.platform, &self.book, &self.spool, item).await?;
+        self.book.begin_attempt(&item.id).await.map_err(|error| {
+            tracing::warn!(id = item.id, %error, "an attempt could not be written down, so it is not made");
+            Unready::from(error)
+        })?;
+        Ok(files)
+    }
+
     /// The platform takes work for a workspace that is gone and answers as if all were well.
-    async fn target_of(&self, item: &Item) -> Target {
+    async fn see_target(&self, item: &Item) -> Result<(), Unready> {
         let Work::Delegate { target, .. } = &item.work else {
-            return Target::There;
+            return Ok(());
         };
         let looked = self.platform.is_gone(target).await;
         self.gate.learn(looked.as_ref().err());
         match looked {
-            Ok(true) => Target::Gone,
-            Err(error) if error.is_transient() => Target::Unseen(error),
+            Ok(true) => Err(Unready::Final(
+                "the platform knows no such workspace, or no longer: nothing was sent; list_peers shows whom you can \
+                 delegate to"
+                    .to_owned(),
+            )),
+            Err(error) if error.is_transient() => Err(Unready::from(error)),
             // A platform that does not answer this question may still take work.
-            Ok(false) | Err(_) => Target::There,
+            Ok(false) | Err(_) => Ok(()),
         }
     }
 
     async fn look_up(&self, item: &Item) -> Result<Found, CallError> {
         match &item.work {
-            Work::NotifyUser { text } => {
+            Work::NotifyUser { parcel: Some(_), .. } => {
+                let uri = self.book.upload_of(&item.id, 0).await.map_err(unreadable)?;
+                // It was known when the message went; without it nothing can be said about the message.
+                let uri = uri.ok_or_else(|| CallError::Interrupted {
+                    detail: "the address of its first file is not known any more".to_owned(),
+                })?;
+                let since = item.created.plus_micros(-CLOCK_SLACK_MICROS);
+                Ok(Found::yes(self.platform.echoes(Echo::File(&uri), since).await? > 0))
+            }
+            Work::NotifyUser { text, parcel: None } => {
                 let (since, others) = self.book.echoes_of_others(&item.id).await.map_err(unreadable)?;
-                let echoes = self.platform.echoes(&body::safe(text), since).await?;
+                let echoes = self.platform.echoes(Echo::Text(&body::safe(text)), since).await?;
                 Ok(Found::yes(echoes > others))
             }
             Work::ReplyToPeer { target, .. } => Ok(Found::yes(self.platform.is_pushed_to(target).await?)),
@@ -234,15 +259,11 @@ impl<P: Platform, B: Book> Carrier<P, B> {
             tracing::warn!(id = item.id, %error, "an outcome could not be written down yet");
             sleep(trouble.next_delay()).await;
         }
+        if let Some(parcel) = item.work.parcel() {
+            self.spool.discard(parcel);
+        }
         tracing::info!(id = item.id, work = name(&item.work), progress = ?change.progress, "settled");
     }
-}
-
-/// What is known about the target of a delegation before its first attempt.
-enum Target {
-    There,
-    Gone,
-    Unseen(CallError),
 }
 
 /// A look-up that the journal kept from being judged is made again, like one that the platform did not answer.
@@ -318,7 +339,9 @@ impl Age {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stand_in::{self, Desk, Post, interrupted, journal_error, refused, rejected, unreachable};
+    use super::super::stand_in::{
+        self, Desk, Post, interrupted, journal_error, nowhere, refused, rejected, unreachable, with_files,
+    };
     use super::*;
     use crate::state::outbox::Progress;
 
@@ -326,7 +349,7 @@ mod tests {
 
     /// Carries the only row of `desk` until it is settled, and tells how long that took.
     async fn carry(post: &Post, desk: &Desk) -> Duration {
-        let carrier = Carrier::new(post.clone(), desk.clone(), Timing::REAL);
+        let carrier = Carrier::new(post.clone(), desk.clone(), nowhere(), Timing::REAL);
         let begun = Instant::now();
         let [item] = desk.items().try_into().unwrap();
         Arc::new(carrier).carry(item, CancellationToken::new()).await;
@@ -398,6 +421,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_message_with_a_file_is_looked_up_by_it_and_its_copy_goes_when_it_is_settled() {
+        let (_home, spool, item) = with_files(1);
+        let copy = spool.path(item.work.parcel().unwrap(), 0);
+        for (echo, attempts) in [(true, 1), (false, 2)] {
+            let (post, desk) = (Post::default(), Desk::holding([item.clone()]));
+            post.next([Err(unreachable()), Ok(()), Err(interrupted())]);
+            post.store_echo(echo);
+            desk.others_have_echoes(9);
+            let carrier = Carrier::new(post.clone(), desk.clone(), spool.clone(), Timing::REAL);
+            Arc::new(carrier).carry(item.clone(), CancellationToken::new()).await;
+            let mut expected = vec![
+                "upload 0-0.txt",
+                "upload 1-0.txt",
+                "notify t with at:1-0.txt",
+                "echo at:1-0.txt",
+            ];
+            expected.extend(vec!["notify t with at:1-0.txt"; attempts - 1]);
+            assert_eq!(post.calls(), expected);
+            assert_eq!(
+                (desk.item("1").progress, desk.item("1").attempts),
+                (Progress::Accepted, attempts as u32)
+            );
+            assert!(!copy.exists());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_echo_confirms_one_message_only() {
         let post = Post::default();
         post.next([Err(rejected(500))]);
@@ -415,7 +465,7 @@ mod tests {
         post.show_sent(["d-known", "d-lost"]);
         let known = stand_in::accepted("0", "d-known");
         let desk = Desk::holding([stand_in::item("1", stand_in::delegate("t")), known]);
-        let carrier = Arc::new(Carrier::new(post.clone(), desk.clone(), Timing::REAL));
+        let carrier = Arc::new(Carrier::new(post.clone(), desk.clone(), nowhere(), Timing::REAL));
         carrier.carry(desk.item("1"), CancellationToken::new()).await;
         assert_eq!(post.calls(), ["delegate 1 t", "sent t"]);
         assert_eq!(desk.item("1").delegation_id.as_deref(), Some("d-lost"));

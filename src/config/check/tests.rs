@@ -34,6 +34,8 @@ impl Computer {
         let places = Places {
             home: Some(root.path().join("home")),
             managed: root.path().join("configs"),
+            workspace: root.path().join("workspace"),
+            current: None,
         };
         let state = root.path().join("state");
         fs::create_dir(&state).unwrap();

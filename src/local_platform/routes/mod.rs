@@ -13,4 +13,5 @@ pub(crate) mod push;
 pub(crate) mod registry;
 pub(crate) mod table;
 pub(crate) mod tokens;
+pub(crate) mod uploads;
 pub(crate) mod workspaces;

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use axum::http::Method;
 use serde_json::json;
 
-use super::{a2a, activity, connect, create, delegation, heartbeat, local, notify, registry, tokens, workspaces};
+use super::{
+    a2a, activity, connect, create, delegation, heartbeat, local, notify, registry, tokens, uploads, workspaces,
+};
 use crate::local_platform::auth::Auth;
 use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::server::Level;
@@ -77,6 +79,11 @@ static ROUTES: &[Route] = table! {
     A "delegations" GET "/workspaces/:id/delegations" Workspace Now(delegation::list);
     A "update_delegation" POST "/workspaces/:id/delegations/:other/update" Workspace Now(delegation::update);
     A "notify" POST "/workspaces/:id/notify" Workspace Now(notify::notify);
+    A "chat_upload" POST "/workspaces/:id/chat/uploads" Workspace Later(|call| Box::pin(uploads::upload(call)));
+    A "chat_download" GET "/workspaces/:id/chat/download" Workspace Later(|call| Box::pin(uploads::download(call)));
+    B "pending_content" GET "/workspaces/:id/pending-uploads/:other/content" Workspace Now(uploads::content);
+    B "pending_ack" POST "/workspaces/:id/pending-uploads/:other/ack" Workspace Now(uploads::acknowledge);
+    C "upload_limits" GET "/uploads/limits" Open Now(uploads::show_limits);
     B "events" GET "/workspaces/:id/events/stream" Workspace Now(events);
     A "list_tokens" GET "/workspaces/:id/tokens" Workspace Now(tokens::list);
     A "mint_token" POST "/workspaces/:id/tokens" Workspace Now(tokens::mint);

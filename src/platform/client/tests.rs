@@ -12,6 +12,7 @@ fn get<'a>(path: &'a [&'a str]) -> Request<'a> {
         path,
         query: Vec::new(),
         body: None,
+        file: None,
         bearer: Some(Secret::parse(TOKEN).unwrap()),
         sender: None,
         class: Class::Quick,

@@ -192,14 +192,27 @@ async fn a_platform_without_acknowledgements_is_no_failure() {
 #[tokio::test]
 async fn a_notice_counts_as_sent_only_when_the_platform_says_so() {
     let responder = answering(200, r#"{"status":"sent"}"#).await;
-    responder.api().notify("a\0b").await.unwrap();
+    responder.api().notify("a\0b", &[]).await.unwrap();
     let sent = only(&responder);
     assert_eq!(sent.request_line(), format!("POST /workspaces/{SELF}/notify HTTP/1.1"));
     assert_eq!(sent.json(), json!({ "message": "a\u{fffd}b" }));
-    let error = answering(200, "<html>").await.api().notify("x").await.unwrap_err();
+    let file = Attached {
+        uri: "platform-pending:w/f".to_owned(),
+        name: "Plän.csv".to_owned(),
+        mime_type: "text/csv".to_owned(),
+        size: 8,
+    };
+    let responder = answering(200, r#"{"status":"sent"}"#).await;
+    responder.api().notify("x", &[file]).await.unwrap();
+    let listed = json!([{ "uri": "platform-pending:w/f", "name": "Plän.csv", "mimeType": "text/csv", "size": 8 }]);
+    assert_eq!(
+        only(&responder).json(),
+        json!({ "message": "x", "attachments": listed })
+    );
+    let error = answering(200, "<html>").await.api().notify("x", &[]).await.unwrap_err();
     assert!(error.outcome_is_unknown());
     let responder = answering(200, "{}").await;
-    let refused = responder.api().notify(&"x".repeat(MAX_BODY)).await.unwrap_err();
+    let refused = responder.api().notify(&"x".repeat(MAX_BODY), &[]).await.unwrap_err();
     assert!(matches!(refused, CallError::NotSent(_)));
     assert!(responder.seen().is_empty());
 }

@@ -50,13 +50,18 @@ impl Ledger<'_> {
             ))?;
             let mut rows = statement.query([self.scope])?;
             let mut damaged = Vec::new();
+            // Senders of whom a message waits for its files: what they wrote after it waits, too.
+            let mut behind = HashSet::new();
             let chosen = loop {
                 let Some(row) = rows.next()? else { break None };
                 let stored = self.stored(row)?;
                 match stored.entry {
                     None => damaged.push(stored),
-                    Some(entry) if !withheld.holds(&entry) => break Some((stored.n, entry)),
-                    Some(_) => {}
+                    Some(entry) if withheld.holds(&entry) => {}
+                    Some(entry) if behind.contains(&entry.message.peer_id) || self.waits_for_files(&entry)? => {
+                        behind.insert(entry.message.peer_id);
+                    }
+                    Some(entry) => break Some((stored.n, entry)),
                 }
             };
             (damaged, chosen)

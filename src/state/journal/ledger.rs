@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::JournalError;
+use super::files::FilePatience;
 use super::open::Opened;
 use super::sessions::Sessions;
 use super::shape::Settings;
@@ -55,6 +56,7 @@ pub(super) struct Store {
     place: Place,
     scope: i64,
     lease: Duration,
+    files: FilePatience,
     clock: Clock,
     seen_version: i64,
 }
@@ -66,6 +68,7 @@ pub(super) struct Ledger<'a> {
     pub(super) sessions: &'a Sessions,
     pub(super) awaited: &'a Awaited,
     pub(super) lease: Duration,
+    pub(super) files: FilePatience,
     pub(super) wall: Timestamp,
     pub(super) boot: BootInstant,
 }
@@ -98,6 +101,10 @@ impl Store {
             place,
             scope,
             lease: settings.lease,
+            files: FilePatience {
+                message: settings.wait_for_files,
+                announcement: settings.wait_for_message,
+            },
             clock: settings.clock.clone(),
         };
         Ok((store, replaced, cut))
@@ -161,6 +168,7 @@ impl Store {
             sessions: &self.sessions,
             awaited,
             lease: self.lease,
+            files: self.files,
             wall: self.clock.wall(),
             boot: self.clock.boot(),
         })?;

@@ -25,14 +25,16 @@ fn parts(work: &Work) -> (&'static str, &str, &str) {
     match work {
         Work::Delegate { target, task } => ("delegate", target.as_str(), task),
         Work::ReplyToPeer { target, text, .. } => ("reply", target.as_str(), text),
-        Work::NotifyUser { text } => ("notify", "", text),
+        Work::NotifyUser { text, .. } => ("notify", "", text),
     }
 }
 
-/// Equal for the same text to the same target by the same route.
+/// Equal for the same text with the same files to the same target by the same route.
 fn fingerprint(work: &Work) -> String {
     let (kind, target, text) = parts(work);
-    let digest = Sha256::digest(format!("{kind}\n{target}\n{text}"));
+    let files = work.parcel().into_iter().flat_map(|parcel| &parcel.files);
+    let files: String = files.map(|file| format!("{}\n{}\n", file.name, file.digest)).collect();
+    let digest = Sha256::digest(format!("{kind}\n{target}\n{files}{text}"));
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

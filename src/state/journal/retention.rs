@@ -26,7 +26,7 @@ const SHRINK_PAGES: u32 = 1000;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Table, key, and which rows are old: `?1` is the scope, `?2` the end of what is kept.
-const OLD: [(&str, &str, &str); 5] = [
+const OLD: [(&str, &str, &str); 7] = [
     // The row's own time counts, too: the clock may have been far behind when it was acknowledged.
     ("message", "n", "state = 'done' AND done_at < ?2 AND at < ?2"),
     ("message", "n", "state IN ('recovered', 'damaged') AND at < ?2"),
@@ -34,6 +34,13 @@ const OLD: [(&str, &str, &str); 5] = [
     ("outbox", "n", "progress <> 'pending' AND updated < ?2"),
     ("alias", "activity_id", "seen < ?2"),
     ("announced", "name", "at < ?2"),
+    // Those on this computer go first, see `files_to_drop`.
+    (
+        "file",
+        "n",
+        "state IN ('gone', 'oversize', 'dropped', 'outgoing') AND message IS NULL AND seen < ?2",
+    ),
+    ("upload", "name", "at < ?2"),
 ];
 
 impl Journal {
@@ -119,7 +126,7 @@ impl Ledger<'_> {
     /// The instant before which handled things may go. `None`: the platform has told no time yet.
     ///
     /// A message that claims to be of the future does not move it past what our own clock says.
-    fn kept_since(&self) -> Result<Option<Timestamp>, JournalError> {
+    pub(super) fn kept_since(&self) -> Result<Option<Timestamp>, JournalError> {
         let mut newest = None;
         for state in State::ALL {
             let at: Option<i64> = self

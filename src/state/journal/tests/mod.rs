@@ -3,6 +3,7 @@
 mod conversation;
 mod corruption;
 mod damage;
+mod files;
 mod leasing;
 mod outbox;
 mod processes;

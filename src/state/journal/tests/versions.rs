@@ -64,6 +64,7 @@ async fn outgoing_work_of_the_first_version_goes_on() {
         },
         Work::NotifyUser {
             text: "to the person".to_owned(),
+            parcel: None,
         },
         Work::ReplyToPeer {
             target: peer(),
