@@ -53,15 +53,10 @@ impl Gate {
     }
 }
 
-/// An answer of the platform itself opens the gate, whatever it says. What an edge says in its place does not.
+/// An answer to one row opens the gate, whatever it says. One that every row would get, because the platform is gone, ill or
+/// overrun, does not; a target that is busy is no such thing.
 fn is_out_of_reach(failure: &CallError) -> bool {
-    match failure {
-        CallError::Unreachable { .. } | CallError::Interrupted { .. } => true,
-        CallError::Rejected { status, .. } => {
-            matches!(status, 502..=504) && !["busy", "waking", "restarting"].iter().any(|flag| failure.says(flag))
-        }
-        _ => false,
-    }
+    failure.is_transient() && !["busy", "waking", "restarting"].iter().any(|flag| failure.says(flag))
 }
 
 #[cfg(test)]
@@ -125,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_of_the_platform_itself_opens_the_gate() {
+    fn only_an_answer_to_one_row_opens_the_gate() {
         let rejected = |status, body| CallError::Rejected {
             status,
             detail: String::new(),
@@ -136,13 +131,18 @@ mod tests {
             status: 401,
             detail: String::new(),
         };
+        let throttled = CallError::Throttled {
+            status: 429,
+            retry_after: None,
+        };
         for (failure, expected) in [
             (unreachable(), true),
             (interrupted, true),
             (rejected(502, None), true),
             (rejected(503, None), true),
             (rejected(503, Some(json!({ "busy": true }))), false),
-            (rejected(500, None), false),
+            (rejected(500, None), true),
+            (throttled, true),
             (rejected(404, None), false),
             (refused, false),
         ] {
