@@ -54,9 +54,10 @@ impl Gate {
 }
 
 /// An answer to one row opens the gate, whatever it says. One that every row would get, because the platform is gone, ill or
-/// overrun, does not; a target that is busy is no such thing.
+/// overrun, or because something else answers in its place, does not; a target that is busy is no such thing.
 fn is_out_of_reach(failure: &CallError) -> bool {
-    failure.is_transient() && !["busy", "waking", "restarting"].iter().any(|flag| failure.says(flag))
+    let concerns_all = failure.is_transient() || matches!(failure, CallError::Malformed { .. });
+    concerns_all && !["busy", "waking", "restarting"].iter().any(|flag| failure.says(flag))
 }
 
 #[cfg(test)]
@@ -143,6 +144,7 @@ mod tests {
             (rejected(503, Some(json!({ "busy": true }))), false),
             (rejected(500, None), true),
             (throttled, true),
+            (CallError::Malformed { detail: String::new() }, true),
             (rejected(404, None), false),
             (refused, false),
         ] {
