@@ -23,6 +23,7 @@ use super::stream::{self, Stream};
 use super::supervisor::Ended;
 use crate::config::{Config, Switch, Timing};
 use crate::platform::workspace::WorkspaceApi;
+use crate::state::crash_point;
 use crate::state::cursor::CursorFile;
 use crate::state::health::{Duty, HealthBoard};
 use crate::state::journal::Journal;
@@ -124,6 +125,7 @@ impl Duties {
         if won.handed_over {
             info!("took over the duty of workspace {}", self.config.workspace);
         }
+        crash_point::pass("duty", "won");
         self.health.update(|health| health.duty = Duty::Holder);
         self.holder.send_replace(true);
         let stop = stop.child_token();

@@ -20,6 +20,7 @@ use crate::platform::error::CallError;
 use crate::platform::wire::Beat;
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::clock::BootInstant;
+use crate::state::crash_point;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
 use crate::types::{Secret, Timestamp, WorkspaceId};
@@ -84,6 +85,7 @@ impl Heartbeat {
                 management = management_presence::current(management).await;
                 let beat = self.beat(&last_load, management);
                 let result = self.api.heartbeat(&beat).await;
+                crash_point::pass("beat", "sent");
                 standing = self.judge(standing, &result);
                 match &result {
                     Ok(reply) => {

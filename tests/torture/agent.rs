@@ -45,6 +45,10 @@ struct Worker<'a> {
     random: Random,
 }
 
+fn delivery(message: &Value) -> u64 {
+    message["delivery_count"].as_u64().unwrap_or(0)
+}
+
 /// The daemon is gone.
 struct Gone;
 
@@ -54,7 +58,7 @@ impl Worker<'_> {
     }
 
     async fn step(&mut self) -> Result<(), Gone> {
-        if self.random.percent(8) && !self.is_calm() {
+        if self.random.percent(self.world.plan.delegations) && !self.is_calm() {
             return self.delegate().await;
         }
         let begun = now_ms();
@@ -82,7 +86,7 @@ impl Worker<'_> {
             life: self.life,
             begun,
             answered: now_ms(),
-            delivery: message["delivery_count"].as_u64().unwrap_or(0),
+            delivery: delivery(message),
         };
         let kind = message["kind"].as_str().unwrap_or_default();
         self.world.ledger.shown(self.workspace, text, kind, show);
@@ -90,7 +94,7 @@ impl Worker<'_> {
 
     async fn handle(&mut self, activity: &str, message: &Value, text: &str) -> Result<(), Gone> {
         if self.is_calm() {
-            return self.pop(activity, text).await;
+            return self.pop(activity, message, text).await;
         }
         let wants_reply = match message["kind"].as_str() {
             Some("canvas_user") => 30,
@@ -106,16 +110,16 @@ impl Worker<'_> {
             7..12 => {
                 let most = u64::try_from(self.world.plan.lease().as_millis()).unwrap() * 3 / 2;
                 sleep(self.random.millis(0, most)).await;
-                self.pop(activity, text).await
+                self.pop(activity, message, text).await
             }
-            _ => self.pop(activity, text).await,
+            _ => self.pop(activity, message, text).await,
         }
     }
 
-    async fn pop(&mut self, activity: &str, text: &str) -> Result<(), Gone> {
+    async fn pop(&mut self, activity: &str, message: &Value, text: &str) -> Result<(), Gone> {
         let answer = self.call("inbox_pop", json!({ "activity_id": activity })).await?;
         if answer.is_some_and(|answer| answer["removed"] == true) {
-            self.world.ledger.acknowledged(text);
+            self.world.ledger.acknowledged(text, delivery(message));
         }
         Ok(())
     }
@@ -130,7 +134,7 @@ impl Worker<'_> {
         };
         self.world.ledger.answered(&own, &answer);
         if answer["acknowledged"] == true {
-            self.world.ledger.acknowledged(text);
+            self.world.ledger.acknowledged(text, delivery(message));
         }
         Ok(())
     }

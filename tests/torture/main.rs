@@ -5,6 +5,8 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
 mod agent;
+mod clock;
+mod disk;
 mod faults;
 mod figures;
 mod journal;
@@ -14,6 +16,7 @@ mod plan;
 mod polls;
 mod producer;
 mod random;
+mod report;
 mod slot;
 mod verdict;
 mod world;
@@ -61,7 +64,10 @@ fn main() -> ExitCode {
         }
     }
     println!("torture: {kinds:?}");
-    println!("torture: {} violations; repeat with --seed {seed}", violations.len());
+    println!(
+        "torture: {} violations; the same choices again: --seed {seed} after the arguments of this run",
+        violations.len()
+    );
     ExitCode::FAILURE
 }
 
@@ -76,7 +82,10 @@ async fn run(plan: Plan, seed: u64) -> Vec<String> {
     for workspace in 0..world.workspaces.len() {
         storm.spawn(producer::produce(world.clone(), workspace));
     }
+    storm.spawn(producer::watch_backlog(world.clone()));
     storm.spawn(faults::inject(world.clone()));
+    storm.spawn(disk::trouble(world.clone()));
+    storm.spawn(clock::jump(world.clone()));
     storm.spawn(killer::kill(world.clone()));
     let polls = tokio::spawn(polls::collect(world.clone()));
 
