@@ -235,9 +235,16 @@ async fn a_call_in_flight_is_answered_with_the_remedy_when_the_start_is_refused(
     let world = World::new().await;
     let workspace = world.workspace("alpha").await;
     world.fault(json!({ "route": "peers", "delay_ms": 20_000 })).await;
-    world.fault(json!({ "route": "register", "delay_ms": 1000, "status": 401, "body": { "error": "invalid workspace auth token" } })).await;
+    world
+        .fault(json!({ "route": "register", "status": 503, "body": { "error": "not yet" } }))
+        .await;
     let mut daemon = start(world.command(&workspace)).await;
     let (_, answer) = daemon.begin("tools/call", json!({ "name": "list_peers", "arguments": {} }));
+    // Lines are taken in order: once this is answered, the call is in flight.
+    daemon.request("ping", json!({})).await.unwrap();
+    world
+        .fault(json!({ "route": "register", "status": 401, "body": { "error": "invalid workspace auth token" } }))
+        .await;
     let answer = answer.await.unwrap();
     assert_eq!(answer["result"]["structuredContent"]["error"], "AUTH_ERROR", "{answer}");
     assert!(

@@ -7,13 +7,14 @@ use molecule_mcp::cli::demo::client::McpChild;
 use molecule_mcp::local_platform::{Level, LocalPlatform, Options};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 /// How long a condition may take; only a failing test waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// All intervals of the daemon run this much faster: a beat every 400 ms, a full sweep after 0.9 s.
 pub const SPEED: u32 = 50;
 
@@ -164,6 +165,22 @@ impl World {
             .collect()
     }
 
+    /// What a daemon asked with a token of its own, by route.
+    pub async fn requests_with(&self, token: &str, route: &str) -> Vec<Value> {
+        let digest = Sha256::digest(token.as_bytes());
+        let bearer: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut requests = self.requests(route).await;
+        requests.retain(|entry| entry["bearer"] == json!(bearer));
+        requests
+    }
+
+    /// A further token of a workspace: the log tells daemons apart by it.
+    pub async fn another_token(&self, workspace: &Workspace) -> String {
+        let path = format!("/workspaces/{}/tokens", workspace.id);
+        let minted = self.ok(Method::POST, &path, Some(&workspace.token), None).await;
+        minted["auth_token"].as_str().unwrap().to_owned()
+    }
+
     pub async fn status(&self, workspace: &Workspace) -> String {
         let (_, row) = self
             .ask(Method::GET, &format!("/workspaces/{}", workspace.id), None, None)
@@ -299,6 +316,15 @@ pub async fn inbox_is_empty(daemon: &McpChild) -> bool {
 
 pub fn file(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap_or_default()
+}
+
+/// Removes a folder as a person does: again, when a daemon wrote into it meanwhile, until it is gone.
+pub async fn remove_folder(folder: &Path) {
+    until("the folder is gone", || async {
+        let _ = std::fs::remove_dir_all(folder);
+        !folder.exists()
+    })
+    .await;
 }
 
 /// Sends a signal to a process, by its name without `SIG`.
