@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use molecule_mcp::cli::demo::client::McpChild;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::ledger::{Origin, Show};
 use super::now_ms;
@@ -31,6 +31,7 @@ pub async fn session(world: &Arc<World>, slot: &Arc<Slot>, life: usize, child: &
             life,
             child,
             random: Random::of(seed, n),
+            later: Vec::new(),
         };
         worker.work()
     }))
@@ -43,6 +44,8 @@ struct Worker<'a> {
     life: usize,
     child: &'a McpChild,
     random: Random,
+    /// What it means to acknowledge, and when.
+    later: Vec<(Instant, Value)>,
 }
 
 fn delivery(message: &Value) -> u64 {
@@ -58,6 +61,11 @@ impl Worker<'_> {
     }
 
     async fn step(&mut self) -> Result<(), Gone> {
+        let now = Instant::now();
+        if let Some(due) = self.later.iter().position(|(due, _)| *due <= now) {
+            let (_, message) = self.later.swap_remove(due);
+            return self.pop(&message).await;
+        }
         if self.random.percent(self.world.plan.delegations) && !self.is_calm() {
             return self.delegate().await;
         }
@@ -70,11 +78,11 @@ impl Worker<'_> {
         let Some(message) = waited else {
             return Ok(());
         };
-        let (Some(activity), Some(text)) = (message["activity_id"].as_str(), message["text"].as_str()) else {
+        let (Some(_), Some(text)) = (message["activity_id"].as_str(), message["text"].as_str()) else {
             return Ok(());
         };
         self.shown(begun, &message, text);
-        self.handle(activity, &message, text).await
+        self.handle(message).await
     }
 
     fn is_calm(&self) -> bool {
@@ -92,9 +100,9 @@ impl Worker<'_> {
         self.world.ledger.shown(self.workspace, text, kind, show);
     }
 
-    async fn handle(&mut self, activity: &str, message: &Value, text: &str) -> Result<(), Gone> {
+    async fn handle(&mut self, message: Value) -> Result<(), Gone> {
         if self.is_calm() {
-            return self.pop(activity, message, text).await;
+            return self.pop(&message).await;
         }
         let wants_reply = match message["kind"].as_str() {
             Some("canvas_user") => 30,
@@ -102,39 +110,47 @@ impl Worker<'_> {
             _ => 0,
         };
         if self.random.percent(wants_reply) {
-            return self.reply(activity, message, text).await;
+            return self.reply(&message).await;
         }
         match self.random.below(100) {
             // Forgotten: it must be offered again when its lease has run out.
             0..7 => Ok(()),
             7..12 => {
                 let most = u64::try_from(self.world.plan.lease().as_millis()).unwrap() * 3 / 2;
-                sleep(self.random.millis(0, most)).await;
-                self.pop(activity, message, text).await
+                let due = Instant::now() + self.random.millis(0, most);
+                self.later.push((due, message));
+                Ok(())
             }
-            _ => self.pop(activity, message, text).await,
+            _ => self.pop(&message).await,
         }
     }
 
-    async fn pop(&mut self, activity: &str, message: &Value, text: &str) -> Result<(), Gone> {
-        let answer = self.call("inbox_pop", json!({ "activity_id": activity })).await?;
+    async fn pop(&mut self, message: &Value) -> Result<(), Gone> {
+        let answer = self
+            .call("inbox_pop", json!({ "activity_id": message["activity_id"] }))
+            .await?;
         if answer.is_some_and(|answer| answer["removed"] == true) {
-            self.world.ledger.acknowledged(text, delivery(message));
+            self.acknowledged(message);
         }
         Ok(())
     }
 
-    async fn reply(&mut self, activity: &str, message: &Value, text: &str) -> Result<(), Gone> {
+    fn acknowledged(&self, message: &Value) {
+        let text = message["text"].as_str().unwrap_or_default();
+        self.world.ledger.acknowledged(text, delivery(message));
+    }
+
+    async fn reply(&mut self, message: &Value) -> Result<(), Gone> {
         let to_person = message["kind"] == "canvas_user";
         let origin = if to_person { Origin::Notice } else { Origin::Reply };
         let own = self.world.ledger.writes(origin, 1 - self.workspace);
-        let arguments = json!({ "activity_id": activity, "text": own });
+        let arguments = json!({ "activity_id": message["activity_id"], "text": own });
         let Some(answer) = self.call("reply_to_message", arguments).await? else {
             return Ok(());
         };
         self.world.ledger.answered(&own, &answer);
         if answer["acknowledged"] == true {
-            self.world.ledger.acknowledged(text, delivery(message));
+            self.acknowledged(message);
         }
         Ok(())
     }
@@ -168,7 +184,7 @@ impl Worker<'_> {
         let told = json!({ "requestId": id, "reason": "the agent has something better to do" });
         self.child
             .send(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": told }));
-        match timeout(Duration::from_millis(500), answer).await {
+        match timeout(Duration::from_millis(100), answer).await {
             Ok(Err(_)) => Err(Gone),
             Ok(Ok(answer)) => Ok(Some(answer["result"]["structuredContent"].clone())),
             Err(_) => Ok(None),

@@ -91,6 +91,15 @@ fn patiently<T>(mut attempt: impl FnMut() -> Result<T, JournalError>) -> Result<
     }
 }
 
+/// Waits for another process's commit. SQLite's own way of waiting sleeps the longer, up to 100 ms, the longer it has waited:
+/// among busy writers whoever has waited longest hardly ever gets his turn, and a commit is over in less than a millisecond
+/// or two.
+fn wait_for_writer(looks: i32) -> bool {
+    const EVERY: Duration = Duration::from_millis(2);
+    std::thread::sleep(EVERY);
+    EVERY.saturating_mul(looks.unsigned_abs()) < PATIENCE
+}
+
 fn lock_shared(path: &Path) -> Result<File, JournalError> {
     let file = open_private(path)?;
     patiently(|| match file.try_lock_shared() {
@@ -109,7 +118,7 @@ fn prepare(path: &Path, lock: &mut File) -> Result<Connection, JournalError> {
     let mark = ensure_file(path, lock)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(PATIENCE)?;
+    conn.busy_handler(Some(wait_for_writer))?;
     conn.set_prepared_statement_cache_capacity(64);
     conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;")?;
     // In one transaction: between two reads another process may have made the tables.

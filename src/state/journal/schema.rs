@@ -158,6 +158,12 @@ pub(super) fn standing(conn: &Connection) -> Result<Standing, JournalError> {
 /// # Errors
 /// When nothing was changed.
 pub(super) fn migrate(conn: &mut Connection, lost: Option<&str>) -> Result<(), JournalError> {
+    // A process that begins must not have to wait for those that write.
+    let snapshot = conn.unchecked_transaction()?;
+    if standing(&snapshot)? == Standing::Version(KNOWN) {
+        return Ok(());
+    }
+    drop(snapshot);
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been faster.
     let from = match standing(&tx)? {
