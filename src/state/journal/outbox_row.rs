@@ -87,6 +87,10 @@ impl OutboxRow {
     }
 }
 
+/// Two look-ups: for an OR of two columns SQLite reads every row of the outbox.
+const NAMED: &str = "n IN (SELECT n FROM outbox WHERE id = ?2
+    UNION ALL SELECT n FROM outbox WHERE scope = ?1 AND delegation_id = ?2) ORDER BY n";
+
 fn progress_of(word: &str) -> Option<Progress> {
     Progress::ALL.into_iter().find(|progress| progress.as_str() == word)
 }
@@ -129,7 +133,7 @@ impl Ledger<'_> {
     }
 
     fn named(&self, id: &str) -> Result<Found, JournalError> {
-        self.rows("(id = ?2 OR delegation_id = ?2) ORDER BY n", params![self.scope, id])
+        self.rows(NAMED, params![self.scope, id])
     }
 
     /// `which` begins after `scope = ?1 AND`.
@@ -147,5 +151,21 @@ impl Ledger<'_> {
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NAMED;
+    use crate::state::journal::schema::testing::reads_everything;
+
+    #[test]
+    fn a_row_is_found_by_either_id_without_reading_the_others() {
+        assert!(reads_everything(
+            "SELECT * FROM outbox WHERE scope = ?1 AND (id = ?2 OR delegation_id = ?2) ORDER BY n"
+        ));
+        assert!(!reads_everything(&format!(
+            "SELECT * FROM outbox WHERE scope = ?1 AND progress <> 'damaged' AND {NAMED}"
+        )));
     }
 }
