@@ -66,7 +66,7 @@ impl Worker<'_> {
             let (_, message) = self.later.swap_remove(due);
             return self.pop(&message).await;
         }
-        if self.random.percent(self.world.plan.delegations) && !self.is_calm() {
+        if self.random.percent(self.world.plan.talk) && !self.is_calm() {
             return self.delegate().await;
         }
         let begun = now_ms();
@@ -105,8 +105,10 @@ impl Worker<'_> {
             return self.pop(&message).await;
         }
         let wants_reply = match message["kind"].as_str() {
-            Some("canvas_user") => 30,
-            Some("peer_agent") if message["in_reply_to"].is_null() && message["reply_expected"] != false => 50,
+            Some("canvas_user") => 4 * self.world.plan.talk,
+            Some("peer_agent") if message["in_reply_to"].is_null() && message["reply_expected"] != false => {
+                6 * self.world.plan.talk
+            }
             _ => 0,
         };
         if self.random.percent(wants_reply) {

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -25,6 +25,7 @@ pub struct Disk {
     mounted: Option<PathBuf>,
     refusing: AtomicBool,
     full: AtomicBool,
+    troubles: AtomicUsize,
 }
 
 impl Disk {
@@ -46,6 +47,7 @@ impl Disk {
             mounted: Some(folder.to_owned()),
             refusing: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            troubles: AtomicUsize::new(0),
         }
     }
 
@@ -54,9 +56,10 @@ impl Disk {
         self.refusing.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing can be written.
-    pub fn is_in_trouble(&self) -> bool {
-        self.refuses() || self.full.load(Ordering::Relaxed)
+    /// How often nothing could be written, and whether it is so now.
+    pub fn troubles(&self) -> (usize, bool) {
+        let now = self.refuses() || self.full.load(Ordering::Relaxed);
+        (self.troubles.load(Ordering::Relaxed), now)
     }
 
     /// No byte more. Another attempt when a daemon wrote in the middle of the first.
@@ -114,6 +117,7 @@ pub async fn trouble(world: Arc<World>) {
         let number = usize::try_from(random.below(world.workspaces.len() as u64)).unwrap();
         let disk = &world.workspaces[number].disk;
         let lasts = random.millis(50, 3000);
+        disk.troubles.fetch_add(1, Ordering::Relaxed);
         let full = random.percent(50) && disk.mounted.is_some();
         if full {
             disk.fill();

@@ -30,9 +30,10 @@ pub struct Plan {
     /// The senders rest while so many messages of a workspace are in its journal and not acknowledged.
     #[arg(long, default_value_t = 500)]
     pub backlog: u32,
-    /// How many of an agent's steps in a hundred are delegations.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(0..=100))]
-    pub delegations: u64,
+    /// How much the agents say themselves: so many of their steps in a hundred are delegations, and they answer four times
+    /// as many of the person's messages and six times as many of their peers'.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(0..=16))]
+    pub talk: u64,
     /// Mean pause between two acts of violence, in milliseconds.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     pub pause: u64,

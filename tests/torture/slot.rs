@@ -151,6 +151,8 @@ async fn one_life(world: &Arc<World>, slot: &Arc<Slot>, turn: usize, random: &mu
         armed.filter(|_| !world.storm.is_cancelled())
     };
     let armed = crash_at.is_some();
+    let disk = &world.workspaces[slot.workspace].disk;
+    let (troubles, in_trouble) = disk.troubles();
     let command = world.command(slot, &slot.credentials[turn].token, crash_at.clone());
     let mut child = McpChild::spawn(command).unwrap();
     let life = world.ledger.begins(slot.number, turn, slot.workspace);
@@ -159,11 +161,9 @@ async fn one_life(world: &Arc<World>, slot: &Arc<Slot>, turn: usize, random: &mu
         process.pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap()));
         (process.life, process.stopped) = (life, false);
     }
-    let disk = &world.workspaces[slot.workspace].disk;
     if disk.refuses() {
         slot.limit_writes(world);
     }
-    let began_in_trouble = disk.is_in_trouble();
     let closing = tokio::select! {
         biased;
         () = slot.close.notified() => true,
@@ -188,7 +188,7 @@ async fn one_life(world: &Arc<World>, slot: &Arc<Slot>, turn: usize, random: &mu
         slot.process.lock().unwrap().pid = None;
         timeout(EXIT_WITHIN, child.wait()).await
     };
-    let no_disk = began_in_trouble || disk.is_in_trouble();
+    let no_disk = in_trouble || disk.troubles().0 > troubles;
     match ended {
         Ok(Ok((status, complaints))) if no_disk && refused_the_folder(status, &complaints) => {
             world.ledger.refused(life);

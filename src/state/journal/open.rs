@@ -292,6 +292,12 @@ mod tests {
         (dir, path)
     }
 
+    #[test]
+    fn waiting_for_another_process_ends() {
+        assert!(wait_for_writer(0));
+        assert!(!wait_for_writer(i32::MAX));
+    }
+
     #[cfg(unix)]
     #[test]
     fn all_files_are_private() {

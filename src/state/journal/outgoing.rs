@@ -52,12 +52,12 @@ fn advance(current: Progress, wanted: Progress) -> Option<Progress> {
     allowed.then_some(wanted)
 }
 
-/// Asked for every plain message of a peer that comes in.
+/// Asked for every plain message of a peer that comes in. Of several none is the one that is answered, so two are enough.
 const OUTSTANDING_WITH: &str = "kind = 'delegate' AND target = ?2 AND progress IN ('pending', 'accepted', 'delivered')
     AND +delegation_id IS NOT NULL AND created > ?3
     AND NOT EXISTS (SELECT 1 FROM message WHERE message.scope = outbox.scope
         AND message.done_at >= outbox.created AND message.maybe_reply_to = outbox.delegation_id)
-    ORDER BY n";
+    ORDER BY n LIMIT 2";
 
 impl Ledger<'_> {
     /// Writes work down, unless it is a repetition.
@@ -293,8 +293,8 @@ impl Ledger<'_> {
         Ok(found.sound.into_iter().map(|row| row.item).collect())
     }
 
-    /// The same, with one peer, but for those whose probable answer was acknowledged: older daemons never say that they
-    /// answer, and what was handled must not keep the next answer from being recognised.
+    /// The first two of them with one peer, but for those whose probable answer was acknowledged: older daemons never say
+    /// that they answer, and what was handled must not keep the next answer from being recognised.
     pub(super) fn outstanding_with(&self, target: &str) -> Result<Vec<OutboxRow>, JournalError> {
         let found = self.rows(
             OUTSTANDING_WITH,
