@@ -9,9 +9,10 @@
 //!
 //! ```text
 //! environment, file, arguments -> config -> platform client
-//!   duty holder: register -> heartbeat -> health record
-//!                event stream (a hint) -+
-//!                timer -----------------+-> inbox reader -> journal (commit) -> cursor file -> server acknowledgement
+//!   presence: register -> heartbeat -> health record
+//!   reading:  event stream (a hint) -+
+//!             timer -----------------+-> inbox reader -> journal (commit) -> cursor file -> server acknowledgement
+//!   (each of the two duties in one process of the state folder, usually the same)
 //!   every process: journal -> wake -> waiting tools
 //!                  outbox duty: journal -> platform -> journal (delegations and replies, their outcomes)
 //! stdin -> mcp -> toolset -> tool -> platform or journal -> answer -> stdout

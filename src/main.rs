@@ -32,6 +32,7 @@ fn main() -> ExitCode {
 async fn perform(options: Options) -> Outcome {
     let stop = CancellationToken::new();
     signals::stop_on_signals(&stop);
+    signals::survive_file_size_limit();
     match options.command.unwrap_or(Command::Run) {
         Command::Run => run::perform(stop).await,
         Command::Init(args) => {

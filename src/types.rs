@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -330,12 +330,6 @@ impl Timestamp {
         DateTime::parse_from_rfc2822(text)
             .ok()
             .map(|time| Self(time.timestamp_micros()))
-    }
-
-    /// Now, by the wall clock.
-    #[must_use]
-    pub fn now() -> Self {
-        Self(Utc::now().timestamp_micros())
     }
 
     /// RFC 3339 in UTC with six digits, as the platform accepts it in `before_ts`.

@@ -1,6 +1,6 @@
 //! Registering: says that this workspace is served here, and collects what the platform hands out for it.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,8 +16,9 @@ use crate::platform::wire::{Existence, RegisterBody, Registered};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::clock::BootInstant;
 use crate::state::health::{HealthBoard, Trouble};
+use crate::state::lock::DutyLock;
 use crate::state::secret;
-use crate::types::{Timestamp, WorkspaceId};
+use crate::types::{Secret, Timestamp, WorkspaceId};
 
 /// After a refusal that only a person can mend: asked again this often.
 const PATIENT: Duration = Duration::from_secs(300);
@@ -31,8 +32,8 @@ pub struct Registrar {
     pub api: WorkspaceApi,
     /// What to say about the agent.
     pub card: Card,
-    /// Where the inbound secret and a bootstrapped token are kept.
-    pub state_dir: PathBuf,
+    /// In its folder the inbound secret is kept.
+    pub lock: Arc<DutyLock>,
     /// Whether to register without a token and keep the one returned.
     pub bootstrap: bool,
     /// Where to say how it went.
@@ -46,7 +47,7 @@ pub struct Registrar {
 pub struct FirstRegister {
     /// Whether a refusal ends the process: only while a person is still looking at its start.
     pub refusal_is_fatal: bool,
-    /// Set after the first attempt, whatever came of it: beats and reads wait for it, so that they never reach a
+    /// Set after the first attempt, unless it ends the process: beats and reads wait for it, so that they never reach a
     /// workspace that registering would have shown to be unknown.
     pub attempted: watch::Sender<bool>,
 }
@@ -141,7 +142,7 @@ impl Registrar {
     /// beside a perfectly good configured one.
     fn keep(&self, registered: Registered) {
         if let Some(secret) = registered.inbound_secret {
-            keep_inbound_secret(&self.state_dir, &secret);
+            keep_inbound_secret(&self.lock, &secret);
         }
         if let Some(token) = registered.auth_token
             && self.bootstrap
@@ -156,7 +157,9 @@ impl Registrar {
 }
 
 /// Writes the inbound secret; a failure is a warning, because the next beat brings it again and liveness matters more.
-pub fn keep_inbound_secret(state_dir: &Path, inbound: &crate::types::Secret) {
+/// Nothing is written into a folder that is being removed, or into one that replaced ours.
+pub fn keep_inbound_secret(lock: &DutyLock, inbound: &Secret) {
+    let Some(state_dir) = lock.folder() else { return };
     if let Err(error) = secret::write_if_different(state_dir, secret::INBOUND_SECRET, inbound) {
         warn!(
             "could not write {} ({error}); the next beat tries again",
@@ -213,13 +216,15 @@ async fn until_registered(registrar: &Registrar, first: Option<FirstRegister>) -
     let mut backoff = Backoff::new(timing.of(Duration::from_secs(1)), timing.of(Duration::from_secs(60)));
     let mut fatal = first.as_ref().is_some_and(|first| first.refusal_is_fatal);
     loop {
-        let attempt = registrar.attempt().await;
+        let attempt = match registrar.attempt().await {
+            Attempt::Refused(text) if fatal => return Err(RefusedAtStart(text)),
+            attempt => attempt,
+        };
         if let Some(first) = &first {
             first.attempted.send_replace(true);
         }
         let pause = match attempt {
             Attempt::Registered => return Ok(()),
-            Attempt::Refused(text) if fatal => return Err(RefusedAtStart(text)),
             Attempt::Refused(text) => {
                 warn!("{text}");
                 timing.of(PATIENT)

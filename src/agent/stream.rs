@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -88,6 +89,18 @@ impl Stream {
         self.0.beat.notify_one();
     }
 
+    /// To be called after each good beat that another process of the folder made: it, too, comes back on the stream.
+    pub fn note_beat_elsewhere(&self) {
+        self.beats().silent += 1;
+        self.0.beat.notify_one();
+    }
+
+    /// To be called when the platform could not be reached: the connection of the stream may have died with the way, so it
+    /// counts as alive again only after an event.
+    pub fn doubt(&self, health: &HealthBoard) {
+        self.set_live(false, health);
+    }
+
     fn beats(&self) -> MutexGuard<'_, Beats> {
         self.0.beats.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -150,6 +163,7 @@ pub async fn run(api: WorkspaceApi, stream: Stream, health: HealthBoard, timing:
 async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, timing: Timing) {
     let mut backoff = Backoff::new(timing.of(Duration::from_secs(1)), timing.of(Duration::from_secs(60)));
     let mut opened_before = false;
+    let mut fresh_starts = api.client().fresh_starts();
     loop {
         let pause = match api.events().await {
             Ok(events) => {
@@ -159,7 +173,10 @@ async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, ti
                 }
                 opened_before = true;
                 stream.beats().silent = 0;
-                let ended = follow(events, api.workspace(), stream, health, timing).await;
+                let ended = tokio::select! {
+                    ended = follow(events, api.workspace(), stream, health, timing) => ended,
+                    Ok(()) = fresh_starts.changed() => End::Outdated,
+                };
                 if *stream.0.live.borrow() {
                     backoff.reset();
                 }
@@ -168,6 +185,7 @@ async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, ti
                     End::Closed => debug!("event stream closed by the platform"),
                     End::Silent => info!("event stream is silent although beats arrive; opening it again"),
                     End::Broken(error) => debug!(%error, "event stream broke"),
+                    End::Outdated => continue,
                 }
                 backoff.next_delay()
             }
@@ -180,7 +198,10 @@ async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, ti
                 backoff.after(&error)
             }
         };
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            Ok(()) = fresh_starts.changed() => {}
+        }
     }
 }
 
@@ -188,6 +209,8 @@ enum End {
     Closed,
     Silent,
     Broken(CallError),
+    /// From before a sleep of the computer.
+    Outdated,
 }
 
 async fn follow(

@@ -91,8 +91,14 @@ async fn routed(site: &Arc<Site>, parts: &Parts, body: Bytes, cut: &Cut, pending
         if works { Some(handled(found, call).await) } else { None }
     });
     let answer = work.await.unwrap_or_else(|_| Some(Answer::empty(500)));
+    if fault.silent {
+        std::future::pending::<()>().await;
+    }
     if fault.drop {
         cut.now();
+    }
+    if let Some(rest) = fault.drip() {
+        cut.drip(rest);
     }
     fault.apply(answer)
 }

@@ -156,9 +156,10 @@ impl Drop for Responder {
 pub(super) fn deadlines() -> Deadlines {
     Deadlines {
         connect: Duration::from_secs(5),
+        silence: Duration::from_secs(10),
         quick: Duration::from_secs(10),
         long: Duration::from_secs(10),
-        patient: Duration::from_secs(10),
+        row: Duration::from_secs(10),
     }
 }
 

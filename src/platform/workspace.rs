@@ -106,7 +106,12 @@ impl WorkspaceApi {
     /// See [`CallError`].
     pub async fn heartbeat(&self, beat: &Beat) -> Result<BeatReply, CallError> {
         let path = ["registry", "heartbeat"];
-        let answer = self.post(&path, written(beat)?).await?;
+        let request = Request {
+            body: Some(written(beat)?),
+            class: Class::Beat,
+            ..self.request(Method::POST, &path)
+        };
+        let answer = self.deliver(request).await?;
         let said: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
         Ok(BeatReply {
             inbound_secret: secret(&said, "platform_inbound_secret"),
@@ -143,14 +148,14 @@ impl WorkspaceApi {
         pairs.push(("limit", query.limit.to_string()));
         pairs.extend(query.peer_info.then(|| ("include", "peer_info".to_owned())));
         match query.limit {
-            1 => self.page(pairs, Class::Patient, MAX_ROW).await,
+            1 => self.page(pairs, Class::Row, MAX_ROW).await,
             _ => self.activity_page(pairs).await,
         }
     }
 
     /// One page of the activity log by any query.
     pub(super) async fn activity_page(&self, query: Vec<(&'static str, String)>) -> Result<ActivityPage, CallError> {
-        self.page(query, Class::Long, MAX_PAGE).await
+        self.page(query, Class::Page, MAX_PAGE).await
     }
 
     async fn page(

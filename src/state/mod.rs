@@ -6,10 +6,12 @@
 pub mod clock;
 pub mod crash_point;
 pub mod cursor;
+mod draft;
 pub mod health;
 pub mod journal;
 pub mod lock;
 pub mod message;
+pub mod obstacle;
 pub mod outbox;
 pub mod record;
 pub mod secret;

@@ -1,16 +1,20 @@
 //! The set `agent`: what a coding agent needs to live as a workspace, with nothing but the workspace's own token.
 
-use super::context::Context;
+use super::context::{self, Context};
 use super::{delegation, inbox, peers, reply, user};
 use crate::mcp::toolset::{Duplicate, Registry, Toolset};
+use crate::state::health::HealthBoard;
 
-/// All tools of the set, working with `context`.
+/// All tools of the set, working with what is `coming`. Calls that end before they have a result are told why by `health`.
 ///
 /// # Errors
 /// When two tools have the same name.
-pub fn toolset(context: Context) -> Result<Toolset, Duplicate> {
-    let ending = context.clone();
-    Ok(registry().finish(context)?.with_farewell(move || ending.ended()))
+pub fn toolset(
+    coming: impl Future<Output = Option<Context>> + Send + 'static,
+    health: HealthBoard,
+) -> Result<Toolset, Duplicate> {
+    let toolset = registry().finish_with(coming)?;
+    Ok(toolset.with_farewell(move || context::farewell(&health)))
 }
 
 fn registry() -> Registry<Context> {

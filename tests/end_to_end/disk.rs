@@ -14,6 +14,9 @@ use super::start_up::run_to_end;
 use super::support::{PATIENCE, Workspace, World, drain, file, inbox_is_empty, next_message, pop, until};
 use volume::Volume;
 
+mod ailing;
+mod ails;
+mod folder;
 mod volume;
 
 /// How long after space is back everything must have arrived.

@@ -201,6 +201,64 @@ async fn a_state_folder_that_is_removed_is_told_and_ends_polling() {
 }
 
 #[tokio::test]
+async fn a_state_folder_that_comes_back_is_read_into_again() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    let elsewhere = workspace.folder.with_extension("moved");
+    std::fs::rename(&workspace.folder, &elsewhere).unwrap();
+    let health = || async {
+        let waited = daemon.call("wait_for_message", json!({ "timeout_secs": 0 })).await;
+        waited.map_or_else(|error| error, |answer| answer["health"].to_string())
+    };
+    until("it is told", || async { health().await.contains("STATE_DIR_GONE") }).await;
+    std::fs::rename(&elsewhere, &workspace.folder).unwrap();
+    until("all is well again", || async { health().await == "null" }).await;
+    world.say(&workspace, "at home").await;
+    assert_eq!(drain(&daemon, 1).await, ["at home"]);
+}
+
+#[tokio::test]
+async fn nothing_is_written_into_a_state_folder_that_is_being_removed() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    until("the secret is written", || async {
+        !file(&workspace.folder, ".platform_inbound_secret").is_empty()
+    })
+    .await;
+    // Held up by something that cannot be removed.
+    std::fs::create_dir(workspace.folder.join("kept")).unwrap();
+    let remove_rest = || {
+        for entry in std::fs::read_dir(&workspace.folder).unwrap().flatten() {
+            let _ = std::fs::remove_file(entry.path());
+            if entry.file_name() != "kept" {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        std::fs::read_dir(&workspace.folder).unwrap().count()
+    };
+    until("wait_for_message says so", || async {
+        remove_rest();
+        let waited = daemon.call("wait_for_message", json!({ "timeout_secs": 0 })).await;
+        let said = waited.map_or_else(|error| error, |answer| answer.to_string());
+        said.contains("STATE_DIR_GONE")
+    })
+    .await;
+    until("what was just being written is removed, too", || async {
+        remove_rest() == 1
+    })
+    .await;
+    let beats = world.requests("heartbeat").await.len();
+    until("beats go on", || async {
+        world.requests("heartbeat").await.len() > beats + 5
+    })
+    .await;
+    let left: Vec<_> = std::fs::read_dir(&workspace.folder).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "something came back: {left:?}");
+}
+
+#[tokio::test]
 async fn a_deleted_workspace_stays_told_as_deleted_when_it_is_read_again() {
     let world = World::new().await;
     let workspace = world.workspace("alpha").await;

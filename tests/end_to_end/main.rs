@@ -4,10 +4,14 @@
 mod conversation;
 mod cursor;
 mod disk;
+mod duties;
 mod faults;
 mod inbox;
+mod leases;
+mod network;
 mod presence;
 mod protocol;
 mod start_up;
 mod support;
 mod surface;
+mod time;

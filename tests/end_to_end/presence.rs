@@ -124,27 +124,6 @@ async fn a_deleted_workspace_is_said_everywhere_and_stops_beats_and_registers() 
 }
 
 #[tokio::test]
-async fn a_second_process_in_the_same_folder_serves_tools_and_neither_registers_nor_beats_nor_polls() {
-    let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let first = world.online(&workspace).await;
-    let own = world.another_token(&workspace).await;
-    let mut command = world.command(&workspace);
-    command.env("MOLECULE_WORKSPACE_TOKEN", &own);
-    let second = super::support::start(command).await;
-    world.say(&workspace, "for either of you").await;
-    let message = super::support::next_message(&second).await;
-    assert_eq!(message["text"], "for either of you");
-    assert_eq!(super::support::pop(&second, &message).await["removed"], json!(true));
-    assert!(super::support::inbox_is_empty(&first).await);
-    second.call("list_peers", json!({})).await.unwrap();
-    assert_eq!(world.requests_with(&own, "peers").await.len(), 1);
-    for route in ["register", "heartbeat", "activity", "events"] {
-        assert!(world.requests_with(&own, route).await.is_empty(), "{route}");
-    }
-}
-
-#[tokio::test]
 async fn heartbeat_and_inbox_can_be_switched_off() {
     let world = World::new().await;
     let workspace = world.workspace("alpha").await;
@@ -181,101 +160,6 @@ async fn heartbeat_and_inbox_can_be_switched_off() {
         .iter()
         .any(|entry| entry["path"].as_str().unwrap().contains(&quiet.id));
     assert!(!polled);
-}
-
-#[tokio::test]
-async fn a_follower_takes_over_when_the_holder_is_killed() {
-    let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let mut first = world.online(&workspace).await;
-    let second = world.daemon(&workspace).await;
-    first.kill().await.unwrap();
-    let beats = world.requests("heartbeat").await.len();
-    until("the follower beats", || async {
-        world.requests("heartbeat").await.len() > beats
-    })
-    .await;
-    world.say(&workspace, "after the takeover").await;
-    assert_eq!(
-        super::support::next_message(&second).await["text"],
-        "after the takeover"
-    );
-}
-
-#[tokio::test]
-async fn a_holder_that_does_only_a_part_makes_room_for_one_that_does_all() {
-    let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let mut command = world.command(&workspace);
-    command.env("MOLECULE_MCP_DISABLE_INBOX", "1");
-    let _partial = super::support::start(command).await;
-    until("it is online", || async { world.status(&workspace).await == "online" }).await;
-    let whole = world.daemon(&workspace).await;
-    world.say(&workspace, "for the one that reads").await;
-    assert_eq!(
-        super::support::next_message(&whole).await["text"],
-        "for the one that reads"
-    );
-}
-
-#[tokio::test]
-async fn a_holder_whose_token_is_refused_makes_room_for_one_with_a_newer_token() {
-    let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let tokens = format!("/workspaces/{}/tokens", workspace.id);
-    let newer = world.another_token(&workspace).await;
-    let old = world.online(&workspace).await;
-    let mut command = world.command(&workspace);
-    command.env("MOLECULE_WORKSPACE_TOKEN", &newer);
-    let new = super::support::start(command).await;
-    let listed = world.ok(reqwest::Method::GET, &tokens, Some(&newer), None).await;
-    let first = listed["tokens"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|token| workspace.token.starts_with(token["prefix"].as_str().unwrap()));
-    let path = format!("{tokens}/{}", first.unwrap()["id"].as_str().unwrap());
-    world.ok(reqwest::Method::DELETE, &path, Some(&newer), None).await;
-    world.say(&workspace, "with the newer token").await;
-    assert_eq!(super::support::next_message(&new).await["text"], "with the newer token");
-    assert!(old.complaints().contains("giving the duty up"), "{}", old.complaints());
-}
-
-#[tokio::test]
-async fn a_stopped_holder_keeps_the_duty_and_the_others_say_so() {
-    let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let holder = world.online(&workspace).await;
-    let follower = world.daemon(&workspace).await;
-    let health = || async { follower.call("inbox_peek", json!({})).await.unwrap()["health"].clone() };
-    until("the follower hears that all is well", || async {
-        health().await.is_null()
-    })
-    .await;
-    super::support::signal(holder.id().unwrap(), "STOP");
-    until("the follower calls the holder silent", || async {
-        health().await[0]["code"] == "HOLDER_SILENT"
-    })
-    .await;
-    super::support::signal(holder.id().unwrap(), "CONT");
-    until("all is well again", || async { health().await.is_null() }).await;
-    world.say(&workspace, "continued").await;
-    assert_eq!(super::support::next_message(&follower).await["text"], "continued");
-}
-
-#[tokio::test]
-async fn a_follower_tells_the_troubles_of_its_holder() {
-    let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let _holder = world.online(&workspace).await;
-    let follower = world.daemon(&workspace).await;
-    world
-        .fault(json!({ "route": "activity", "status": 401, "body": { "error": "invalid workspace auth token" } }))
-        .await;
-    until("the follower says why it is deaf", || async {
-        follower.call("inbox_peek", json!({})).await.unwrap()["health"][0]["code"] == "AUTH_ERROR"
-    })
-    .await;
 }
 
 /// Keeps the tokens in files, as `init` does, so that they can change under a running process.
@@ -343,6 +227,7 @@ async fn a_client_that_does_not_read_stderr_delays_no_beat_and_no_exit() {
     let mut command = world.command(&workspace);
     command
         .env("MOLECULE_TEST_SPEED", "1000")
+        .env("MOLECULE_LOG", "debug")
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())

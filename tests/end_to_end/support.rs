@@ -20,6 +20,8 @@ pub const SPEED: u32 = 50;
 
 pub struct World {
     platform: Option<LocalPlatform>,
+    options: Options,
+    speed: u32,
     url: String,
     admin: String,
     level: Level,
@@ -40,31 +42,77 @@ impl World {
     }
 
     pub async fn at(level: Level) -> Self {
+        Self::with(Options {
+            level,
+            ..Self::options()
+        })
+        .await
+    }
+
+    /// A platform whose memory outlives it, so that it can come back.
+    pub async fn durable() -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let options = Options {
+            data: Some(folder.path().join("platform")),
+            ..Self::options()
+        };
+        Self {
+            folder,
+            ..Self::with(options).await
+        }
+    }
+
+    fn options() -> Options {
+        Options {
             listen: ([127, 0, 0, 1], 0).into(),
             data: None,
             admin_token: None,
-            level,
+            level: Level::B,
             rate_limit: 1_000_000,
             faults: true,
             speed: 1,
-        };
-        let platform = LocalPlatform::start(options).await.expect("a free port");
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        }
+    }
+
+    async fn with(mut options: Options) -> Self {
+        let platform = LocalPlatform::start(options.clone()).await.expect("a free port");
         let (url, admin) = (platform.url(), platform.admin_token().to_owned());
+        options.listen = url.strip_prefix("http://").unwrap().parse().unwrap();
         Self {
             platform: Some(platform),
+            level: options.level,
+            options,
+            speed: SPEED,
             url,
             admin,
-            level,
-            http,
+            http: http(),
             folder: tempfile::tempdir().unwrap(),
         }
     }
 
+    /// Other intervals than usual, for daemons started from now on: where deadlines, which are not shortened, matter.
+    pub fn at_speed(mut self, speed: u32) -> Self {
+        self.speed = speed;
+        self
+    }
+
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    pub fn port(&self) -> u16 {
+        self.options.listen.port()
+    }
+
+    /// From now on nothing passes over any connection, ours included.
+    pub fn swallow(&mut self) {
+        self.platform.as_ref().expect("the platform is up").swallow();
+    }
+
+    /// New connections work again; those from before stay dead.
+    pub fn answer_again(&mut self) {
+        self.platform.as_ref().expect("the platform is up").answer_again();
+        self.http = http();
     }
 
     /// Stops the platform: from now on nothing listens at its address.
@@ -72,6 +120,19 @@ impl World {
         if let Some(platform) = self.platform.take() {
             platform.stop().await;
         }
+    }
+
+    /// Starts a platform again that was made durable, at the same port.
+    pub async fn come_back(&mut self) {
+        self.come_back_at([127, 0, 0, 1]).await;
+    }
+
+    /// The same at another address.
+    pub async fn come_back_at(&mut self, address: [u8; 4]) {
+        self.options.listen.set_ip(address.into());
+        let platform = LocalPlatform::start(self.options.clone()).await.expect("the old port");
+        self.url = platform.url();
+        self.platform = Some(platform);
     }
 
     pub async fn workspace(&self, name: &str) -> Workspace {
@@ -230,7 +291,7 @@ impl World {
             .env("WORKSPACE_ID", &workspace.id)
             .env("MOLECULE_WORKSPACE_TOKEN", &workspace.token)
             .env("CONFIGS_DIR", &workspace.folder)
-            .env("MOLECULE_TEST_SPEED", SPEED.to_string());
+            .env("MOLECULE_TEST_SPEED", self.speed.to_string());
         command
     }
 
@@ -248,6 +309,11 @@ impl World {
         .await;
         daemon
     }
+}
+
+fn http() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
 /// The binary with an empty environment.
@@ -279,7 +345,7 @@ where
 /// Waits for the next message and returns it.
 pub async fn next_message(daemon: &McpChild) -> Value {
     let message = daemon
-        .call("wait_for_message", json!({ "timeout_secs": 30 }))
+        .call("wait_for_message", json!({ "timeout_secs": PATIENCE.as_secs() }))
         .await
         .unwrap();
     assert!(

@@ -24,9 +24,10 @@ mod world;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Parser;
+use molecule_mcp::types::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -128,6 +129,5 @@ async fn drain(world: &World) -> bool {
 
 /// Milliseconds since 1970, the platform's log speaks in them too.
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
+    Timestamp::now().0 / 1000
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chrono::{SecondsFormat, TimeDelta, Utc};
+use molecule_mcp::types::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -90,8 +90,9 @@ async fn rows(world: &World, workspace: usize, random: &mut Random) -> u32 {
     let latest = u64::try_from(world.latest().as_millis()).unwrap();
     let (mut rows, mut texts) = (Vec::new(), Vec::new());
     for group in 0..=random.below((world.plan.rate / TO_A_GROUP) as u64 + 1) {
-        let at = Utc::now() - TimeDelta::milliseconds(i64::try_from(group).unwrap());
-        let at = at.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let at = Timestamp::now()
+            .plus_micros(-1000 * i64::try_from(group).unwrap())
+            .to_rfc3339();
         for _ in 0..2 + random.below(4) {
             let text = world.ledger.writes(Origin::Row, workspace);
             let body = World::message(&text, &Uuid::new_v4().to_string());

@@ -12,6 +12,7 @@ use super::ports::{Book, Platform};
 use crate::platform::error::CallError;
 use crate::platform::wire::{A2aAnswer, Delegated, DelegationRow};
 use crate::state::journal::JournalError;
+use crate::state::obstacle::Obstacle;
 use crate::state::outbox::{Change, Item, Progress, Work};
 use crate::types::{PeerId, Timestamp};
 
@@ -106,7 +107,10 @@ pub(super) fn throttled(secs: u64) -> CallError {
 }
 
 pub(super) fn journal_error() -> JournalError {
-    JournalError::Disk("no space left".to_owned())
+    JournalError::Disk {
+        obstacle: Obstacle::Full,
+        what: "no space left".to_owned(),
+    }
 }
 
 /// The platform: answers everything well unless told otherwise, and remembers what it was asked.

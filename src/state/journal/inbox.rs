@@ -229,9 +229,7 @@ impl Ledger<'_> {
         match stored {
             None => Ok(None),
             Some(Stored { entry: Some(entry), .. }) => Ok(Some(entry)),
-            Some(_) => Err(JournalError::Damaged(format!(
-                "message {id} does not match its checksum; ask its sender to repeat it"
-            ))),
+            Some(_) => Err(JournalError::DamagedRow(format!("message {id}"))),
         }
     }
 

@@ -2,19 +2,21 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::JournalError;
 use super::open::Opened;
 use super::sessions::Sessions;
 use super::shape::Settings;
-use super::{open, scope};
+use super::{open, schema, scope};
 use crate::state::clock::{BootInstant, Clock};
 use crate::state::lock::scope_key;
+use crate::state::obstacle::{self, Obstacle};
 use crate::types::{Timestamp, WorkspaceId};
 
 /// Outbox items whose answer a call of this process waits for, and how many calls do.
@@ -119,36 +121,47 @@ impl Store {
 
     /// Reads in one snapshot.
     pub(super) fn read<T>(
-        &mut self,
+        &self,
         awaited: &Awaited,
         work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Deferred)?;
-        work(&Ledger {
-            conn: &tx,
-            scope: self.scope,
-            sessions: &self.sessions,
-            awaited,
-            lease: self.lease,
-            wall: self.clock.wall(),
-            boot: self.clock.boot(),
-        })
+        self.within(TransactionBehavior::Deferred, awaited, work)
+            .map(|(outcome, tx)| {
+                drop(tx);
+                outcome
+            })
+            .map_err(|error| self.place.explain(error))
     }
 
     /// Writes in one transaction, which holds the write lock from its start, and answers whether any row changed.
     /// An error of `work` undoes everything.
     pub(super) fn write<T>(
-        &mut self,
+        &self,
         awaited: &Awaited,
         work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
     ) -> Result<(T, bool), JournalError> {
-        if !self.place.is_there() {
-            return Err(JournalError::Disk(
-                "its file was removed or replaced while it was open; restart molecule-mcp".to_owned(),
-            ));
-        }
+        self.place.check()?;
         let before = self.conn.total_changes();
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let outcome = self
+            .within(TransactionBehavior::Immediate, awaited, work)
+            .and_then(|(outcome, tx)| {
+                tx.commit()?;
+                Ok(outcome)
+            })
+            .map_err(|error| self.place.explain(error))?;
+        Ok((outcome, self.conn.total_changes() != before))
+    }
+
+    /// Begins a transaction and does the work in it; it is undone unless the caller commits it.
+    fn within<T>(
+        &self,
+        behavior: TransactionBehavior,
+        awaited: &Awaited,
+        work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
+    ) -> Result<(T, Transaction<'_>), JournalError> {
+        // Nobody else begins one on this connection: the store is used by one thread at a time.
+        let tx = Transaction::new_unchecked(&self.conn, behavior)?;
+        schema::still_known(&tx)?;
         let outcome = work(&Ledger {
             conn: &tx,
             scope: self.scope,
@@ -158,8 +171,7 @@ impl Store {
             wall: self.clock.wall(),
             boot: self.clock.boot(),
         })?;
-        tx.commit()?;
-        Ok((outcome, self.conn.total_changes() != before))
+        Ok((outcome, tx))
     }
 
     /// Whether another connection has committed since the last call.
@@ -192,24 +204,47 @@ struct Place {
 
 impl Place {
     fn of(path: PathBuf) -> Self {
-        let identity = identity(&path);
+        let identity = identity(&path).ok();
         Self { path, identity }
     }
 
-    fn is_there(&self) -> bool {
-        identity(&self.path) == self.identity
+    /// Whether the file is still the one that was opened.
+    fn check(&self) -> Result<(), JournalError> {
+        match identity(&self.path) {
+            Ok(found) if Some(found) == self.identity => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Err(JournalError::disk(
+                Obstacle::Gone,
+                "its file was removed or replaced while it was open",
+            )),
+        }
+    }
+
+    /// Names the system's reason where SQLite names none.
+    fn explain(&self, error: JournalError) -> JournalError {
+        let JournalError::Disk {
+            obstacle: Obstacle::Failing | Obstacle::Refused,
+            what,
+        } = &error
+        else {
+            return error;
+        };
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        match obstacle::try_out(folder) {
+            Ok(()) => error,
+            Err(reason) => JournalError::disk(Obstacle::of(&reason), format!("{what} ({reason})")),
+        }
     }
 }
 
 #[cfg(unix)]
-fn identity(path: &Path) -> Option<(u64, u64)> {
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
-    std::fs::symlink_metadata(path)
-        .ok()
-        .map(|found| (found.dev(), found.ino()))
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 #[cfg(not(unix))]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    path.exists().then_some((0, 0))
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|_| (0, 0))
 }

@@ -126,9 +126,7 @@ impl Ledger<'_> {
     pub(super) fn sound_row(&self, id: &str) -> Result<Option<OutboxRow>, JournalError> {
         let mut found = self.named(id)?;
         match found.sound.pop() {
-            None if !found.damaged.is_empty() => Err(JournalError::Damaged(format!(
-                "outgoing message {id} does not match its checksum"
-            ))),
+            None if !found.damaged.is_empty() => Err(JournalError::DamagedRow(format!("outgoing message {id}"))),
             row => Ok(row),
         }
     }

@@ -88,7 +88,7 @@ impl Ledger<'_> {
         }
         let row = OutboxRow {
             n: 0,
-            work: serde_json::to_string(&work).map_err(|error| JournalError::Disk(error.to_string()))?,
+            work: serde_json::to_string(&work).map_err(std::io::Error::from)?,
             session: self.sessions.id().to_owned(),
             awaited_by: None,
             item: Item {

@@ -78,7 +78,7 @@ impl Ledger<'_> {
         state: State,
         maybe_reply_to: Option<&str>,
     ) -> Result<(), JournalError> {
-        let body = serde_json::to_string(message).map_err(|error| JournalError::Disk(error.to_string()))?;
+        let body = serde_json::to_string(message).map_err(std::io::Error::from)?;
         let id = message.activity_id.as_str();
         self.conn
             .prepare_cached(

@@ -10,7 +10,6 @@ use rusqlite::{OptionalExtension as _, params};
 use super::Journal;
 use super::error::JournalError;
 use super::ledger::Ledger;
-use super::shared::blocking;
 use crate::state::message::State;
 use crate::types::Timestamp;
 
@@ -67,8 +66,7 @@ impl Journal {
         let mut removed = 0;
         while self.read(|ledger| ledger.has_old_rows()).await? {
             let step = self.write(|ledger| ledger.prune_step()).await?;
-            let inner = self.inner.clone();
-            blocking(move || inner.store().shrink(SHRINK_PAGES)).await?;
+            self.in_turn(|inner| inner.store().shrink(SHRINK_PAGES)).await?;
             removed += step;
             if step < STEP {
                 break;

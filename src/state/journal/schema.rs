@@ -158,6 +158,20 @@ pub(super) fn standing(conn: &Connection) -> Result<Standing, JournalError> {
     Ok(Standing::Version(version))
 }
 
+/// Whether the schema is still one that this program knows: a newer program may have migrated the file meanwhile.
+///
+/// # Errors
+/// `Newer` then.
+pub(super) fn still_known(conn: &Connection) -> Result<(), JournalError> {
+    let found: i64 = conn
+        .prepare_cached("PRAGMA user_version")?
+        .query_row([], |row| row.get(0))?;
+    if found > KNOWN {
+        return Err(JournalError::Newer { found, known: KNOWN });
+    }
+    Ok(())
+}
+
 /// Brings a file up to the newest schema, in one transaction. A new one remembers the name of the damaged file it replaces.
 ///
 /// # Errors
@@ -193,6 +207,16 @@ pub(super) fn migrate(conn: &mut Connection, lost: Option<&str>) -> Result<(), J
         )?;
     }
     tx.commit()?;
+    Ok(())
+}
+
+/// Writes down that a commit was tried, and when: the least that can be committed.
+///
+/// # Errors
+/// See [`JournalError`].
+pub(super) fn note_trial(conn: &Connection, now: Timestamp) -> Result<(), JournalError> {
+    conn.prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES ('tried', ?1)")?
+        .execute([now.0])?;
     Ok(())
 }
 

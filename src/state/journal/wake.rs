@@ -1,10 +1,14 @@
 //! Waking other processes: a touched file, watched by each of them. Only a hint; a look every second backs it up.
+//!
+//! Each process also keeps the file open, and Linux tells when one closes it. So the end of a session wakes the others, too,
+//! however it ends.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
@@ -18,7 +22,7 @@ pub(super) struct Wake {
 }
 
 impl Wake {
-    /// Watches `<dir>/wake` and notifies `woken` after each touch, ours included.
+    /// Watches `<dir>/wake` and notifies `woken` after each touch, ours included, and when a process lets go of it.
     ///
     /// A system that cannot watch files (too many watches, a network file system) costs up to a second, nothing else.
     pub(super) fn new(dir: &Path, woken: &Arc<Notify>) -> Self {
@@ -29,8 +33,7 @@ impl Wake {
         }
         let woken = woken.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reads and opens are events, too.
-            if event.is_ok_and(|event| matches!(event.kind, EventKind::Modify(_) | EventKind::Any)) {
+            if event.is_ok_and(|event| is_call(event.kind)) {
                 woken.notify_one();
             }
         })
@@ -59,6 +62,21 @@ impl Wake {
     }
 }
 
+impl Drop for Wake {
+    /// The session has ended. Where closing a file is no event, this is.
+    fn drop(&mut self) {
+        self.touch();
+    }
+}
+
+/// Reads and opens are events, too, but of no interest.
+fn is_call(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Modify(_) | EventKind::Any | EventKind::Access(AccessKind::Close(AccessMode::Write))
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -79,6 +97,29 @@ mod tests {
                     .unwrap();
             }
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_process_that_dies_wakes_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let woken = Arc::new(Notify::new());
+        let _watching = Wake::new(dir.path(), &woken);
+        let dies = std::process::Command::new("sleep")
+            .arg("600")
+            .stdin(File::options().write(true).open(dir.path().join("wake")).unwrap())
+            .spawn();
+        let mut dies = dies.unwrap();
+        // Our own handle, which the child inherited a copy of, was closed by now.
+        let quiet = async {
+            let pause = Duration::from_millis(300);
+            while tokio::time::timeout(pause, woken.notified()).await.is_ok() {}
+        };
+        quiet.await;
+        dies.kill().unwrap();
+        dies.wait().unwrap();
+        let called = tokio::time::timeout(Duration::from_secs(10), woken.notified());
+        called.await.unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Behaviour of the journal as its callers see it.
 
 mod conversation;
+mod corruption;
 mod damage;
 mod leasing;
 mod outbox;

@@ -82,6 +82,23 @@ async fn a_commit_wakes_the_other_sessions() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_session_wakes_the_others() {
+    let folder = Folder::new();
+    let slow = Duration::from_secs(3600);
+    let (one, two) = (
+        folder.try_open("w", slow).await.unwrap(),
+        folder.try_open("w", slow).await.unwrap(),
+    );
+    one.commit(batch([message("a", 0)])).await.unwrap();
+    lease_name(&one).await.unwrap();
+    let mut changes = two.changes();
+    drop(one);
+    while lease_name(&two).await.is_none() {
+        changed(&mut changes).await;
+    }
+}
+
+#[tokio::test]
 async fn without_the_watched_file_the_regular_look_notices() {
     let folder = Folder::new();
     let (one, two) = (folder.open().await, folder.open().await);
@@ -134,7 +151,7 @@ async fn nothing_is_written_into_a_folder_that_is_gone() {
         journal.commit(batch([message("b", 1)])).await.map(|_| ()),
         journal.lease_next().await.map(|_| ()),
     ] {
-        assert!(matches!(outcome, Err(JournalError::Disk(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(JournalError::Disk { .. })), "{outcome:?}");
     }
 }
 
@@ -145,10 +162,11 @@ async fn a_folder_that_cannot_be_used_is_one_clear_error() {
     let missing = folder.path().join("missing");
     assert!(matches!(
         Journal::open(&missing, ORIGIN, &workspace, LEASE).await,
-        Err(JournalError::Disk(_))
+        Err(JournalError::Disk { .. })
     ));
     std::fs::write(folder.path().join("sessions"), "a file").unwrap();
-    let Err(JournalError::Disk(text)) = Journal::open(folder.path(), ORIGIN, &workspace, LEASE).await else {
+    let Err(JournalError::Disk { what: text, .. }) = Journal::open(folder.path(), ORIGIN, &workspace, LEASE).await
+    else {
         panic!("a file in the place of a folder must be refused")
     };
     assert!(text.contains("sessions"), "{text}");

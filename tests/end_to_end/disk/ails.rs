@@ -1,0 +1,259 @@
+//! Whatever the disk answers: beats go on, nothing is claimed that was not kept, the agent is told, and all is well soon after.
+
+use std::time::Duration;
+
+use molecule_mcp::cli::demo::client::McpChild;
+use molecule_mcp::local_platform::Level;
+use rustix::io::Errno;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::ailing::{AilingDisk, Order};
+use super::{SOON, is_told, progress_claimed, say_all, settle, stands_still, texts};
+use crate::support::{World, drain, file, inbox_is_empty, next_message, pop, start, until};
+
+/// What one way of asking says is wrong: codes, sentences and remedies.
+async fn told(daemon: &McpChild) -> Vec<(String, String, String)> {
+    let answer = daemon.call("inbox_peek", json!({})).await.unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let troubles = answer["health"].as_array().cloned().unwrap_or_default();
+    troubles
+        .iter()
+        .map(|trouble| (text(&trouble["code"]), text(&trouble["what"]), text(&trouble["remedy"])))
+        .collect()
+}
+
+#[tokio::test]
+async fn whatever_a_write_meets_beats_go_on_and_nothing_is_lost() {
+    let world = World::at(Level::C).await;
+    let workspace = world.workspace("alpha").await;
+    let Some(disk) = AilingDisk::of(&workspace.folder) else {
+        return;
+    };
+    let daemon = start(disk.under(world.command(&workspace))).await;
+    let mut cursor = settle(&world, &workspace, &daemon, "before").await;
+    for (order, what, remedy) in [
+        (Order::Fail("write", Errno::NOSPC.raw_os_error()), "full", "free space"),
+        (Order::Fail("write", Errno::DQUOT.raw_os_error()), "uota", "quota"),
+        (
+            Order::Fail("write", Errno::ROFS.raw_os_error()),
+            "Read-only",
+            "writable again",
+        ),
+        (
+            Order::Fail("write", Errno::ACCESS.raw_os_error()),
+            "ermission",
+            "let this user write",
+        ),
+        (
+            Order::Fail("write", Errno::IO.raw_os_error()),
+            "Input/output",
+            "check the disk",
+        ),
+        (
+            Order::Fail("sync", Errno::IO.raw_os_error()),
+            "Input/output",
+            "check the disk",
+        ),
+    ] {
+        until("the platform knows how far it was read", || async {
+            file(&workspace.folder, ".mcp_inbox_cursor") == cursor
+        })
+        .await;
+        disk.obey(&[order]);
+        let sent = texts(3);
+        say_all(&world, &workspace, &sent).await;
+        stands_still(&world, &workspace, &daemon, &cursor).await;
+        let told = told(&daemon).await;
+        assert!(
+            told.iter()
+                .any(|(_, said, help)| said.contains(what) && help.contains(remedy)),
+            "{what}: {told:?}"
+        );
+        let claimed = progress_claimed(&world).await;
+        disk.heal();
+        let begun = Instant::now();
+        for text in &sent {
+            let message = next_message(&daemon).await;
+            assert_eq!(message["text"], text.as_str(), "{what}");
+            cursor = message["activity_id"].as_str().unwrap().to_owned();
+            assert!(
+                !claimed.contains(&cursor),
+                "{what}: read on from a message that was not stored"
+            );
+            assert_eq!(pop(&daemon, &message).await["removed"], json!(true));
+        }
+        assert!(begun.elapsed() < SOON, "{what}: {:?}", begun.elapsed());
+        until("the trouble is over", || async { !is_told(&daemon).await }).await;
+        assert!(inbox_is_empty(&daemon).await);
+    }
+    assert_eq!(daemon.close().await.unwrap().0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_kept_is_not_fetched_over_and_over() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let Some(disk) = AilingDisk::of(&workspace.folder) else {
+        return;
+    };
+    let daemon = start(disk.under(world.command(&workspace))).await;
+    settle(&world, &workspace, &daemon, "before").await;
+    disk.obey(&[Order::Fail("write", Errno::NOSPC.raw_os_error())]);
+    world.say(&workspace, "kept by the platform").await;
+    until("the trouble is told", || is_told(&daemon)).await;
+    let (reads, beats) = (
+        world.requests("activity").await.len(),
+        world.requests("heartbeat").await.len(),
+    );
+    until("beats go on", || async {
+        world.requests("heartbeat").await.len() >= beats + 10
+    })
+    .await;
+    let further = world.requests("activity").await.len() - reads;
+    assert!(further <= 1, "{further} reads of what cannot be kept");
+    disk.heal();
+    assert_eq!(drain(&daemon, 1).await, ["kept by the platform"]);
+}
+
+#[tokio::test]
+async fn a_cursor_file_that_cannot_be_written_holds_back_the_acknowledgement_and_no_message() {
+    let world = World::at(Level::C).await;
+    let workspace = world.workspace("alpha").await;
+    let Some(disk) = AilingDisk::of(&workspace.folder) else {
+        return;
+    };
+    let daemon = start(disk.under(world.command(&workspace))).await;
+    let cursor = settle(&world, &workspace, &daemon, "before").await;
+    until("it is acknowledged", || async {
+        !world.requests("ack").await.is_empty()
+    })
+    .await;
+    let acknowledged = world.requests("ack").await.len();
+    // No file can be made or opened to be written: the journal, which is open, goes on.
+    disk.obey(&[Order::Fail("open", Errno::MFILE.raw_os_error())]);
+    world.say(&workspace, "during").await;
+    let message = next_message(&daemon).await;
+    assert_eq!(message["text"], "during");
+    pop(&daemon, &message).await;
+    until("the trouble is told", || async {
+        told(&daemon)
+            .await
+            .iter()
+            .any(|(code, _, remedy)| code == "CURSOR_FILE_UNWRITTEN" && remedy.contains("ulimit"))
+    })
+    .await;
+    let reads = world.requests("activity").await.len();
+    until("reading goes on", || async {
+        world.requests("activity").await.len() >= reads + 3
+    })
+    .await;
+    assert_eq!(file(&workspace.folder, ".mcp_inbox_cursor"), cursor);
+    assert_eq!(world.requests("ack").await.len(), acknowledged);
+    disk.heal();
+    // Without any further message.
+    until("the cursor is exported", || async {
+        message["activity_id"] == file(&workspace.folder, ".mcp_inbox_cursor").as_str()
+    })
+    .await;
+    until("it is acknowledged", || async {
+        world.requests("ack").await.len() > acknowledged
+    })
+    .await;
+    until("the trouble is over", || async { told(&daemon).await.is_empty() }).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_two_seconds_for_each_write_delays_no_beat() {
+    const PAUSE: Duration = Duration::from_secs(2);
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let Some(disk) = AilingDisk::of(&workspace.folder) else {
+        return;
+    };
+    let daemon = start(disk.under(world.command(&workspace))).await;
+    settle(&world, &workspace, &daemon, "before").await;
+    disk.obey(&[Order::Delay("sync", PAUSE)]);
+    let beats = world.requests("heartbeat").await.len();
+    let sent = texts(3);
+    say_all(&world, &workspace, &sent).await;
+    assert_eq!(drain(&daemon, 3).await, sent);
+    until("the slow disk is told of", || async {
+        world.say(&workspace, "one more").await;
+        drain(&daemon, 1).await;
+        told(&daemon).await.iter().any(|(code, _, _)| code == "DISK_SLOW")
+    })
+    .await;
+    let beats: Vec<i64> = world.requests("heartbeat").await[beats..]
+        .iter()
+        .map(|beat| beat["time_ms"].as_i64().unwrap())
+        .collect();
+    // Four waits for the disk at least were between the first and the last: they would all be in one gap.
+    let longest = beats.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(beats.last().unwrap() - beats[0] > 4 * 2000, "{beats:?}");
+    assert!(longest < 1900, "{longest} ms between two beats: {beats:?}");
+    // The client goes away, and the disk holds nothing up.
+    let begun = Instant::now();
+    assert_eq!(daemon.close().await.unwrap().0.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn initialize_waits_for_no_disk() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let Some(disk) = AilingDisk::of(&workspace.folder) else {
+        return;
+    };
+    drop(start(disk.under(world.command(&workspace))).await);
+    let pause = Duration::from_secs(3);
+    disk.obey(&[Order::Delay("write", pause), Order::Delay("sync", pause)]);
+    let begun = Instant::now();
+    let daemon = start(disk.under(world.command(&workspace))).await;
+    let tools = daemon.request("tools/list", json!({})).await.unwrap();
+    assert!(tools["result"]["tools"].as_array().unwrap().len() >= 10);
+    assert!(begun.elapsed() < pause, "{:?}", begun.elapsed());
+    // A call waits for the journal, and for no longer than its session lasts.
+    let (_, waiting) = daemon.begin("tools/call", json!({ "name": "inbox_peek", "arguments": {} }));
+    let closing = Instant::now();
+    assert_eq!(daemon.close().await.unwrap().0.code(), Some(0));
+    assert!(
+        closing.elapsed() < Duration::from_millis(2900),
+        "{:?}",
+        closing.elapsed()
+    );
+    let answer = waiting.await.unwrap();
+    assert_eq!(answer["result"]["structuredContent"]["error"], "CANCELLED", "{answer}");
+    disk.heal();
+    let daemon = world.online(&workspace).await;
+    assert!(inbox_is_empty(&daemon).await);
+}
+
+#[tokio::test]
+async fn a_follower_is_told_of_the_full_disk_too() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let Some(disk) = AilingDisk::of(&workspace.folder) else {
+        return;
+    };
+    let holder = start(disk.under(world.command(&workspace))).await;
+    settle(&world, &workspace, &holder, "before").await;
+    let follower = start(disk.under(world.command(&workspace))).await;
+    until("the follower hears that all is well", || async {
+        told(&follower).await.is_empty()
+    })
+    .await;
+    disk.obey(&[Order::Fail("write", Errno::NOSPC.raw_os_error())]);
+    world.say(&workspace, "one").await;
+    until("the holder tells", || is_told(&holder)).await;
+    until("the follower tells", || is_told(&follower)).await;
+    let told = told(&follower).await;
+    assert!(told.iter().all(|(code, ..)| code != "HOLDER_SILENT"), "{told:?}");
+    assert!(
+        told.iter().any(|(_, _, remedy)| remedy.contains("free space")),
+        "{told:?}"
+    );
+    disk.heal();
+    assert_eq!(drain(&follower, 1).await, ["one"]);
+    until("the trouble is over", || async { !is_told(&follower).await }).await;
+}
