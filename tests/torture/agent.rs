@@ -195,12 +195,13 @@ impl Worker<'_> {
 
     /// `None`: the tool failed, which is counted.
     async fn call(&self, tool: &str, arguments: Value) -> Result<Option<Value>, Gone> {
+        let asked = now_ms();
         let answer = self
             .child
             .request("tools/call", json!({ "name": tool, "arguments": arguments }))
             .await
             .map_err(|_| Gone)?;
-        self.world.ledger.alive(self.life);
+        self.world.ledger.alive(self.life, asked);
         let result = &answer["result"];
         if result["isError"] == true || result.is_null() {
             let code = result["structuredContent"]["error"].as_str().unwrap_or("no result");

@@ -43,7 +43,8 @@ pub struct Life {
     pub ready: Option<i64>,
     /// When its end began; of a crash the last moment it was known to live.
     pub ended: Option<(End, i64)>,
-    pub last_answer: i64,
+    /// When the last call was made that it answered. The answer may have been read long after its death.
+    pub known_alive: i64,
     pub stops: Vec<(i64, Option<i64>)>,
 }
 
@@ -153,7 +154,7 @@ impl Ledger {
             begun: now,
             ready: None,
             ended: None,
-            last_answer: now,
+            known_alive: now,
             stops: Vec::new(),
         });
         book.lives.len() - 1
@@ -163,8 +164,11 @@ impl Ledger {
         self.book().lives[life].ready = Some(now_ms());
     }
 
-    pub fn alive(&self, life: usize) {
-        self.book().lives[life].last_answer = now_ms();
+    /// It answered a call that was made at `asked`.
+    pub fn alive(&self, life: usize, asked: i64) {
+        let mut book = self.book();
+        let known = &mut book.lives[life].known_alive;
+        *known = asked.max(*known);
     }
 
     pub fn ends(&self, life: usize, end: End) {
@@ -175,7 +179,7 @@ impl Ledger {
         let mut book = self.book();
         let point = point.split(':').take(2).collect::<Vec<_>>().join(":");
         *book.crashes.entry(point).or_default() += 1;
-        let last = book.lives[life].last_answer;
+        let last = book.lives[life].known_alive;
         book.lives[life].ended = Some((End::Crashed, last));
     }
 

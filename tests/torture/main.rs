@@ -112,8 +112,9 @@ async fn run(plan: Plan, seed: u64) -> Vec<String> {
 
 /// Waits until nothing is outstanding, and a little longer: what is shown again would be shown now.
 async fn drain(world: &World) -> bool {
-    let patience = Duration::from_secs(60) + world.plan.scaled(Duration::from_secs(900)) + world.plan.length() / 4;
-    let deadline = Instant::now() + patience;
+    // However slow the machine is: as long as it becomes less, it goes on.
+    let patience = Duration::from_secs(180) + world.plan.scaled(Duration::from_secs(900));
+    let (mut least, mut since) = (usize::MAX, Instant::now());
     loop {
         sleep(Duration::from_millis(500)).await;
         let open = world.ledger.outstanding() + journal::pending(world);
@@ -121,7 +122,10 @@ async fn drain(world: &World) -> bool {
             sleep(world.plan.scaled(Duration::from_secs(100)).max(Duration::from_secs(3))).await;
             return true;
         }
-        if Instant::now() > deadline {
+        if open < least {
+            (least, since) = (open, Instant::now());
+        }
+        if since.elapsed() > patience {
             return false;
         }
     }

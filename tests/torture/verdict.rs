@@ -12,8 +12,6 @@ use super::polls::{Duty, Poll};
 use super::report;
 use super::world::World;
 
-/// How long an answer may be on its way.
-const ANSWER_MS: i64 = 1500;
 /// How long requests of a dead process may still lie in a socket, on a loaded machine.
 const IN_FLIGHT_MS: i64 = 10_000;
 
@@ -163,11 +161,12 @@ impl Tally {
             let mut again = None;
             for show in &shows {
                 let life = &lives[show.life];
-                // Leased before, and read late by its client: it stood still, was dead already, or the machine was slow.
+                // Leased before, and read late by its client: by one whose process was dead already or stood still, or
+                // whose lease could be over by then.
                 let on_its_way = show.delivery <= message.settled
-                    || show.answered <= acknowledged + ANSWER_MS
+                    || !life.lives_at(acknowledged)
                     || life.was_stopped_between(show.begun, show.answered)
-                    || !life.lives_at(acknowledged);
+                    || show.begun + lease_over(book, show, acknowledged, lease) <= acknowledged;
                 if show.begun > acknowledged || (show.answered > acknowledged && !on_its_way) {
                     self.again_after_acknowledgement += 1;
                     again.get_or_insert(*show);
@@ -190,9 +189,10 @@ impl Tally {
             early = early.or_else(|| too_early(book, &pair[0], &pair[1], lease));
         }
         if let Some(why) = early {
+            let told = shows.first().map(|show| &lives[show.life]);
             let message = evidence(message);
             self.wrong.push(format!(
-                "shown again while its lease held ({why}): {text:?} {message:?}"
+                "shown again while its lease held ({why}): {text:?} {message:?}, first by {told:?}"
             ));
         }
     }
@@ -295,14 +295,21 @@ fn too_early(book: &Book, first: &Show, second: &Show, lease: i64) -> Option<Str
         return None;
     }
     // The lease began after the call, and the second one before its answer, however slow the machine is.
+    let early = first.begun + lease_over(book, first, second.answered, lease) - second.answered;
+    (early > 0).then(|| format!("{early} ms early"))
+}
+
+/// How long the lease of a show lasts that may have begun with its call: less by what its process believes to have slept
+/// until `to`.
+fn lease_over(book: &Book, show: &Show, to: i64, lease: i64) -> i64 {
+    let workspace = book.lives[show.life].workspace;
     // A jump is noted before it is made.
-    let since = first.begun - 2000;
+    let since = show.begun - 2000;
     let slept: i64 = book
         .jumps
         .iter()
-        .filter(|sleep| sleep.workspace == life.workspace && (since..=second.answered).contains(&sleep.at))
+        .filter(|sleep| sleep.workspace == workspace && (since..=to).contains(&sleep.at))
         .map(|sleep| sleep.millis)
         .sum();
-    let early = first.begun + lease - slept - second.answered;
-    (early > 0).then(|| format!("{early} ms early"))
+    lease - slept
 }

@@ -159,7 +159,7 @@ fn prepare(path: &Path, lock: &mut File, no_log: Option<NoLog>) -> Result<Connec
 
 fn connect(path: &Path) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let conn = Connection::open_with_flags(path, flags)?;
+    let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_handler(Some(wait_for_writer))?;
     conn.set_prepared_statement_cache_capacity(64);
     // What SQLite would put into a temporary file stays in memory: one obstacle less, and no text outside the folder.
