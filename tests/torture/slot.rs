@@ -19,7 +19,7 @@ use super::{agent, now_ms};
 
 /// A daemon whose client went away is gone after 1.5 s, which is reported. Only one that stays for ever is a violation: how
 /// long it takes depends on the machine.
-const EXIT_WITHIN: Duration = Duration::from_secs(60);
+const EXIT_WITHIN: Duration = Duration::from_secs(600);
 
 /// A token, and how the platform's log shows it.
 pub struct Credential {
@@ -109,6 +109,19 @@ impl Slot {
         }
     }
 
+    /// Takes the running process out of the killers' reach, and lets it run if it was stopped. `false`: there is none.
+    fn let_go(&self, world: &World) -> bool {
+        let mut process = self.process.lock().unwrap();
+        let Some(pid) = process.pid.take() else {
+            return false;
+        };
+        if std::mem::take(&mut process.stopped) {
+            world.ledger.continued(process.life);
+            kill_process(pid, Signal::CONT).unwrap();
+        }
+        true
+    }
+
     /// Asks for the end of stdin; not of a stopped process, which could not notice.
     pub fn go_away(&self) {
         if !self.process.lock().unwrap().stopped {
@@ -173,7 +186,7 @@ async fn one_life(world: &Arc<World>, slot: &Arc<Slot>, turn: usize, random: &mu
     let asked = Instant::now();
     let ended = if closing {
         // A killer that came first has taken the process id.
-        let killed = slot.process.lock().unwrap().pid.take().is_none();
+        let killed = !slot.let_go(world);
         if !killed {
             world.ledger.ends(life, End::Closed);
         }
