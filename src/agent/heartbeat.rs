@@ -20,6 +20,7 @@ use crate::platform::error::CallError;
 use crate::platform::wire::Beat;
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::clock::{BootInstant, Clock};
+use crate::state::crash_point;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
 use crate::state::lock::DutyLock;
@@ -90,6 +91,7 @@ impl Heartbeat {
                 }
                 let beat = self.beat(&last_load, management.now().await);
                 let result = self.api.heartbeat(&beat).await;
+                crash_point::pass("beat", "sent");
                 standing = self.judge(standing, &result);
                 match &result {
                     Ok(reply) => {

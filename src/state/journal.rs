@@ -408,7 +408,9 @@ impl Journal {
     /// See [`JournalError`].
     pub async fn settle_answer(&self, item_id: &str, activity_id: &ActivityId) -> Result<Popped, JournalError> {
         let (item, message) = (item_id.to_owned(), activity_id.clone());
-        self.write(move |ledger| ledger.settle_answer(&item, &message)).await
+        let settled = self.write(move |ledger| ledger.settle_answer(&item, &message)).await;
+        crash_point::pass("settle", "committed");
+        settled
     }
 
     async fn read<T: Send + 'static>(

@@ -90,9 +90,16 @@ impl Store {
             lock,
         } = open::open(dir)?;
         let place = Place::of(path);
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let scope = scope::find_or_make(&tx, origin, workspace)?;
-        tx.commit()?;
+        // Written only the first time: a process that begins must not have to wait for those that write.
+        let scope = match scope::find(&conn, origin, workspace)? {
+            Some(scope) => scope,
+            None => {
+                let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let scope = scope::find_or_make(&tx, origin, workspace)?;
+                tx.commit()?;
+                scope
+            }
+        };
         let store = Self {
             seen_version: data_version(&conn)?,
             conn,

@@ -99,6 +99,15 @@ fn patiently<T>(mut attempt: impl FnMut() -> Result<T, JournalError>) -> Result<
     }
 }
 
+/// Waits for another process's commit. SQLite's own way of waiting sleeps the longer, up to 100 ms, the longer it has waited:
+/// among busy writers whoever has waited longest hardly ever gets his turn, and a commit is over in less than a millisecond
+/// or two.
+fn wait_for_writer(looks: i32) -> bool {
+    const EVERY: Duration = Duration::from_millis(2);
+    std::thread::sleep(EVERY);
+    EVERY.saturating_mul(looks.unsigned_abs()) < PATIENCE
+}
+
 fn lock_shared(path: &Path) -> Result<File, JournalError> {
     let file = open_private(path).map_err(|error| JournalError::at(path, &error))?;
     patiently(|| match file.try_lock_shared() {
@@ -150,8 +159,8 @@ fn prepare(path: &Path, lock: &mut File, no_log: Option<NoLog>) -> Result<Connec
 
 fn connect(path: &Path) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(PATIENCE)?;
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_handler(Some(wait_for_writer))?;
     conn.set_prepared_statement_cache_capacity(64);
     // What SQLite would put into a temporary file stays in memory: one obstacle less, and no text outside the folder.
     conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
@@ -294,6 +303,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("molecule.db");
         (dir, path)
+    }
+
+    #[test]
+    fn waiting_for_another_process_ends() {
+        assert!(wait_for_writer(0));
+        assert!(!wait_for_writer(i32::MAX));
     }
 
     #[cfg(unix)]

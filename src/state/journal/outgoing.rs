@@ -54,6 +54,13 @@ fn advance(current: Progress, wanted: Progress) -> Option<Progress> {
     allowed.then_some(wanted)
 }
 
+/// Asked for every plain message of a peer that comes in. Of several none is the one that is answered, so two are enough.
+const OUTSTANDING_WITH: &str = "kind = 'delegate' AND target = ?2 AND progress IN ('pending', 'accepted', 'delivered')
+    AND +delegation_id IS NOT NULL AND created > ?3
+    AND NOT EXISTS (SELECT 1 FROM message WHERE message.scope = outbox.scope
+        AND message.done_at >= outbox.created AND message.maybe_reply_to = outbox.delegation_id)
+    ORDER BY n LIMIT 2";
+
 impl Ledger<'_> {
     /// Writes work down, unless it is a repetition.
     pub(super) fn enqueue(
@@ -280,22 +287,19 @@ impl Ledger<'_> {
     /// Delegations that the platform knows and that may still be answered.
     pub(super) fn outstanding(&self) -> Result<Vec<Item>, JournalError> {
         let found = self.rows(
-            "progress IN ('pending', 'accepted', 'delivered') AND kind = 'delegate' AND delegation_id IS NOT NULL
+            // The plus keeps SQLite from reading every delegation there ever was instead of the open ones.
+            "progress IN ('pending', 'accepted', 'delivered') AND kind = 'delegate' AND +delegation_id IS NOT NULL
                 AND created > ?2 ORDER BY n",
             params![self.scope, self.wall.plus_micros(-DAY_MICROS).0],
         )?;
         Ok(found.sound.into_iter().map(|row| row.item).collect())
     }
 
-    /// The same, with one peer, but for those whose probable answer was acknowledged: older daemons never say that they
-    /// answer, and what was handled must not keep the next answer from being recognised.
+    /// The first two of them with one peer, but for those whose probable answer was acknowledged: older daemons never say
+    /// that they answer, and what was handled must not keep the next answer from being recognised.
     pub(super) fn outstanding_with(&self, target: &str) -> Result<Vec<OutboxRow>, JournalError> {
         let found = self.rows(
-            "kind = 'delegate' AND target = ?2 AND progress IN ('pending', 'accepted', 'delivered')
-                AND delegation_id IS NOT NULL AND created > ?3
-                AND NOT EXISTS (SELECT 1 FROM message WHERE message.scope = outbox.scope
-                    AND message.done_at >= outbox.created AND message.maybe_reply_to = outbox.delegation_id)
-             ORDER BY n",
+            OUTSTANDING_WITH,
             params![self.scope, target, self.wall.plus_micros(-DAY_MICROS).0],
         )?;
         Ok(found.sound)
@@ -348,5 +352,18 @@ impl Ledger<'_> {
                 .execute(params![self.scope, id, self.sessions.id()])?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OUTSTANDING_WITH;
+    use crate::state::journal::schema::testing::reads_everything;
+
+    #[test]
+    fn what_a_peer_may_be_answering_is_found_without_reading_every_message() {
+        assert!(!reads_everything(&format!(
+            "SELECT * FROM outbox WHERE scope = ?1 AND progress <> 'damaged' AND {OUTSTANDING_WITH}"
+        )));
     }
 }

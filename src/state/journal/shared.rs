@@ -224,6 +224,8 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// Looks when woken and every `look_every`, until the journal is gone. It does not keep the journal alive.
 pub(super) async fn look_after(inner: Weak<Inner>, woken: Arc<Notify>, look_every: Duration) {
+    // Commits that come thick and fast are looked at together: a wake-up call in between is kept.
+    const BREATH: Duration = Duration::from_millis(5);
     let mut told = false;
     loop {
         let _ = tokio::time::timeout(look_every, woken.notified()).await;
@@ -236,6 +238,7 @@ pub(super) async fn look_after(inner: Weak<Inner>, woken: Arc<Notify>, look_ever
             }
             Err(_) => {}
         }
+        tokio::time::sleep(BREATH).await;
     }
 }
 

@@ -52,6 +52,19 @@ async fn many_sessions_never_lease_the_same_message() {
 }
 
 #[tokio::test]
+async fn a_session_begins_while_another_process_is_in_the_middle_of_a_write() {
+    let folder = Folder::new();
+    let first = folder.open().await;
+    first.commit(batch([message("m", 1)])).await.unwrap();
+    let writer = rusqlite::Connection::open(folder.path().join("molecule.db")).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let second = folder.open().await;
+    assert_eq!(second.counts().await.unwrap().new, 1);
+    writer.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(lease_name(&second).await.as_deref(), Some("m"));
+}
+
+#[tokio::test]
 async fn a_commit_wakes_the_other_sessions() {
     let folder = Folder::new();
     let slow = Duration::from_secs(3600);
