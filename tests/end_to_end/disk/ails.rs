@@ -164,8 +164,9 @@ async fn a_cursor_file_that_cannot_be_written_holds_back_the_acknowledgement_and
 }
 
 #[tokio::test]
-async fn a_disk_that_takes_two_seconds_for_each_write_delays_no_beat() {
-    const PAUSE: Duration = Duration::from_secs(2);
+async fn a_disk_that_takes_seconds_for_each_write_delays_no_beat() {
+    // Twice what is promised, so that a busy computer is not taken for a beat that waited.
+    const PAUSE: Duration = Duration::from_secs(4);
     let world = World::new().await;
     let workspace = world.workspace("alpha").await;
     let Some(disk) = AilingDisk::of(&workspace.folder) else {
@@ -174,28 +175,109 @@ async fn a_disk_that_takes_two_seconds_for_each_write_delays_no_beat() {
     let daemon = start(disk.under(world.command(&workspace))).await;
     settle(&world, &workspace, &daemon, "before").await;
     disk.obey(&[Order::Delay("sync", PAUSE)]);
-    let beats = world.requests("heartbeat").await.len();
-    let sent = texts(3);
+    let earlier = world.requests("heartbeat").await.len();
+    let sent = texts(2);
     say_all(&world, &workspace, &sent).await;
-    assert_eq!(drain(&daemon, 3).await, sent);
+    assert_eq!(drain(&daemon, 2).await, sent);
     until("the slow disk is told of", || async {
-        world.say(&workspace, "one more").await;
-        drain(&daemon, 1).await;
         told(&daemon).await.iter().any(|(code, _, _)| code == "DISK_SLOW")
     })
     .await;
-    let beats: Vec<i64> = world.requests("heartbeat").await[beats..]
+    let beats: Vec<i64> = world.requests("heartbeat").await[earlier..]
         .iter()
         .map(|beat| beat["time_ms"].as_i64().unwrap())
         .collect();
-    // Four waits for the disk at least were between the first and the last: they would all be in one gap.
     let longest = beats.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-    assert!(beats.last().unwrap() - beats[0] > 4 * 2000, "{beats:?}");
-    assert!(longest < 1900, "{longest} ms between two beats: {beats:?}");
+    assert!(
+        beats.last().unwrap() - beats[0] > 12_000,
+        "it was slow all the time: {beats:?}"
+    );
+    assert!(longest < 3500, "{longest} ms between two beats: {beats:?}");
     // The client goes away, and the disk holds nothing up.
     let begun = Instant::now();
     assert_eq!(daemon.close().await.unwrap().0.code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < PAUSE, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_disk_that_answers_no_more_holds_up_neither_beats_nor_the_exit() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let Some(disk) = AilingDisk::of(&workspace.folder) else {
+        return;
+    };
+    let daemon = start(disk.under(world.command(&workspace))).await;
+    settle(&world, &workspace, &daemon, "before").await;
+    disk.obey(&[Order::Delay("sync", Duration::from_secs(3600))]);
+    world.say(&workspace, "kept by the platform").await;
+    // A call in flight is answered when the session ends, and not before.
+    let (_, waiting) = daemon.begin("tools/call", json!({ "name": "wait_for_message", "arguments": {} }));
+    let beats = world.requests("heartbeat").await.len();
+    until("beats go on", || async {
+        world.requests("heartbeat").await.len() >= beats + 20
+    })
+    .await;
+    assert_eq!(world.status(&workspace).await, "online");
+    assert!(daemon.request("tools/list", json!({})).await.is_ok());
+    let begun = Instant::now();
+    assert_eq!(daemon.close().await.unwrap().0.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(
+        waiting.await.unwrap()["result"]["structuredContent"]["error"],
+        "CANCELLED"
+    );
+    disk.heal();
+    let daemon = world.daemon(&workspace).await;
+    assert_eq!(drain(&daemon, 1).await, ["kept by the platform"]);
+}
+
+#[tokio::test]
+async fn every_tool_that_has_to_write_says_what_is_wrong_and_what_to_do() {
+    let world = World::new().await;
+    let (workspace, peer) = (world.workspace("alpha").await, world.workspace("beta").await);
+    let Some(disk) = AilingDisk::of(&workspace.folder) else {
+        return;
+    };
+    let daemon = start(disk.under(world.command(&workspace))).await;
+    settle(&world, &workspace, &daemon, "before").await;
+    say_all(&world, &workspace, &texts(2)).await;
+    let in_hand = next_message(&daemon).await;
+    until("the other one waits", || async {
+        daemon.call("inbox_peek", json!({})).await.unwrap()["messages"]
+            .as_array()
+            .unwrap()
+            .len()
+            == 2
+    })
+    .await;
+    let sent = async || world.requests("delegate").await.len() + world.requests("notify").await.len();
+    let before = sent().await;
+    disk.obey(&[Order::Fail("write", Errno::NOSPC.raw_os_error())]);
+    let id = &in_hand["activity_id"];
+    for (tool, arguments) in [
+        ("wait_for_message", json!({ "timeout_secs": 5 })),
+        ("inbox_pop", json!({ "activity_id": id })),
+        ("reply_to_message", json!({ "activity_id": id, "text": "an answer" })),
+        ("delegate_task", json!({ "workspace_id": peer.id, "task": "a task" })),
+        (
+            "delegate_task_async",
+            json!({ "workspace_id": peer.id, "task": "a task" }),
+        ),
+        ("send_message_to_user", json!({ "message": "hello" })),
+    ] {
+        let params = json!({ "name": tool, "arguments": arguments });
+        let answer = daemon.request("tools/call", params).await.unwrap();
+        let refused = &answer["result"]["structuredContent"];
+        assert_eq!(refused["error"], "STATE_UNAVAILABLE", "{tool}: {answer}");
+        assert!(
+            refused["hint"].as_str().unwrap().contains("free space"),
+            "{tool}: {answer}"
+        );
+    }
+    disk.heal();
+    assert_eq!(drain(&daemon, 1).await, ["m1"]);
+    assert_eq!(pop(&daemon, &in_hand).await["removed"], json!(true));
+    assert_eq!(sent().await, before, "what was refused is not done later");
 }
 
 #[tokio::test]

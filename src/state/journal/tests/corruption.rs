@@ -311,6 +311,29 @@ async fn a_log_cut_at_any_frame_is_told_of() {
     assert!(inspect("without its log", &killed.with(1, Vec::clear)).await);
 }
 
+#[tokio::test]
+async fn a_file_that_goes_bad_while_it_is_open_is_told_and_replaced_at_the_next_start() {
+    let folder = Lived::new().await.closed.restore();
+    let journal = folder.open().await;
+    let path = folder.path().join("molecule.db");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[PAGE..].fill(0x55);
+    fs::write(&path, &bytes).unwrap();
+    // Pages that were read before are in memory; a new session has none, but may not take the file away.
+    let second = folder.try_open("w", Duration::from_secs(3600)).await;
+    assert!(matches!(second, Err(JournalError::Damaged(_))), "{second:?}");
+    for n in 0..MESSAGES {
+        let name = name(n);
+        match journal.find(&id(&name)).await {
+            Ok(Some(entry)) => assert_eq!(entry.message, message(&name, n)),
+            Ok(None) => panic!("{name} is hidden, and nothing is said"),
+            Err(error) => no_panic("while it is open", &error),
+        }
+    }
+    end(journal).await;
+    assert!(folder.open().await.replaced().is_some());
+}
+
 /// One misfortune; positions are shares of the file.
 #[derive(Clone, Debug)]
 enum Misfortune {

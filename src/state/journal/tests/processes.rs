@@ -1,6 +1,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+
 use crate::state::journal::fixture::{Folder, LEASE, ORIGIN, batch, end, id, lease_name, message};
 use crate::state::journal::{Journal, JournalError, Popped};
 use crate::types::WorkspaceId;
@@ -79,6 +81,34 @@ async fn a_commit_wakes_the_other_sessions() {
         changed(&mut changes).await;
         assert!(lease_name(&two).await.is_some());
     }
+}
+
+/// As many calls as a disk that hangs would meet in hours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_wait_for_a_disk_hold_no_thread_and_do_nothing_once_given_up() {
+    let folder = Folder::new();
+    let journal = folder.try_open("w", Duration::from_secs(3600)).await.unwrap();
+    journal.commit(batch([message("a", 0)])).await.unwrap();
+    let (is_stuck, stuck) = tokio::sync::oneshot::channel();
+    let (mended, disk) = std::sync::mpsc::channel::<()>();
+    let stuck_call = journal.inner.clone().in_turn(move |_| {
+        is_stuck.send(()).unwrap();
+        disk.recv().unwrap();
+        Ok(())
+    });
+    let stuck_call = tokio::spawn(stuck_call);
+    stuck.await.unwrap();
+    for _ in 0..2000 {
+        assert!(journal.pop(&id("a")).now_or_never().is_none());
+    }
+    let others = tokio::task::spawn_blocking(|| "such as name look-ups");
+    tokio::time::timeout(Duration::from_secs(10), others)
+        .await
+        .unwrap()
+        .unwrap();
+    mended.send(()).unwrap();
+    stuck_call.await.unwrap().unwrap();
+    assert_eq!(lease_name(&journal).await.as_deref(), Some("a"));
 }
 
 #[tokio::test]
