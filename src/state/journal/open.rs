@@ -88,12 +88,15 @@ fn is_cut(path: &Path, lock: &Path) -> bool {
     alone.is_some() && wal::has_lost_commits(&beside(path, "-wal"), &beside(path, "-shm")).unwrap_or(false)
 }
 
+/// How long to wait altogether until the file can be opened: nobody waits for that but calls that need it.
+const OPENING: Duration = Duration::from_secs(30);
+
 /// Repeats while another process is in the middle of making, replacing or recovering the file.
 fn patiently<T>(mut attempt: impl FnMut() -> Result<T, JournalError>) -> Result<T, JournalError> {
     let begun = Instant::now();
     loop {
         match attempt() {
-            Err(JournalError::Busy(_)) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(20)),
+            Err(JournalError::Busy(_)) if begun.elapsed() < OPENING => std::thread::sleep(Duration::from_millis(20)),
             outcome => return outcome,
         }
     }
