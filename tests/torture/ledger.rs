@@ -242,7 +242,9 @@ impl Ledger {
 
     pub fn shown(&self, workspace: usize, text: &str, kind: &str, show: Show) {
         let mut book = self.book();
-        if kind == "system" {
+        // What became of a delegation whose call gave up is told by the daemon itself when the peer said nothing.
+        let untold = kind == "delegation_result" && text.starts_with("it is not known whether this arrived");
+        if kind == "system" || untold {
             book.notes += 1;
             return;
         }
