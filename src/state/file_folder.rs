@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
+use super::clock::age_of;
 use super::file_name::cleaned;
 use super::secret::sync_folder;
 use crate::config::files::WORKSPACE;
@@ -52,9 +53,8 @@ impl FileFolder {
         let Ok(entries) = fs::read_dir(&self.path) else { return };
         for entry in entries.flatten() {
             let is_draft = entry.file_name().to_string_lossy().starts_with(DRAFT);
-            let written = entry.metadata().and_then(|entry| entry.modified());
-            let age = written.map(|written| SystemTime::now().duration_since(written).unwrap_or_default());
-            if is_draft && age.is_ok_and(|age| age > ABANDONED) {
+            let age = entry.metadata().ok().and_then(|entry| age_of(&entry));
+            if is_draft && age.is_some_and(|age| age > ABANDONED) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -192,7 +192,7 @@ mod tests {
     fn what_a_dead_process_left_is_swept_and_nothing_else() {
         let home = tempfile::tempdir().unwrap();
         let folder = FileFolder::new(home.path().to_owned());
-        let old = SystemTime::now() - Duration::from_secs(7200);
+        let old = fs::metadata(home.path()).unwrap().modified().unwrap() - Duration::from_secs(7200);
         for name in [".molecule-draft.x", "other", ".molecule-draft.young"] {
             let file = fs::File::create(home.path().join(name)).unwrap();
             if name != ".molecule-draft.young" {

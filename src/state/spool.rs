@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::clock::age_of;
 use super::file_name::{HEAD, media_type};
 use super::outbox::{OutFile, Parcel};
 
@@ -71,9 +72,8 @@ impl Spool {
             return;
         };
         for entry in entries.flatten() {
-            let written = entry.metadata().and_then(|entry| entry.modified());
-            let age = written.map(|written| SystemTime::now().duration_since(written).unwrap_or_default());
-            let is_old = age.is_ok_and(|age| age > ABANDONED);
+            let age = entry.metadata().ok().and_then(|entry| age_of(&entry));
+            let is_old = age.is_some_and(|age| age > ABANDONED);
             if is_old && !wanted.contains(entry.file_name().to_string_lossy().as_ref()) {
                 let _ = fs::remove_dir_all(entry.path());
             }
@@ -197,7 +197,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let spool = Spool::new(home.path());
         let parcels: Vec<Parcel> = (0..3).map(|_| spool.begin().unwrap().keep()).collect();
-        let old = SystemTime::now() - Duration::from_secs(7200);
+        let old = fs::metadata(home.path()).unwrap().modified().unwrap() - Duration::from_secs(7200);
         for parcel in &parcels[..2] {
             File::open(spool.folder.join(&parcel.id))
                 .unwrap()

@@ -244,41 +244,52 @@ impl Tally {
         }
     }
 
-    /// A process does a duty only after its predecessor's end, and never again once another has done it.
+    /// A process does a duty only after its predecessor's end. The one exception: whoever keeps the workspace present may
+    /// take the reading from a process that only reads.
     fn pollers(&mut self, lives: &[Life], polls: &[Poll], workspace: usize, duty: Duty) {
+        let ours = |duty| {
+            polls
+                .iter()
+                .filter(move |poll| poll.workspace == workspace && poll.duty == duty)
+        };
+        let beats: Vec<&Poll> = ours(Duty::Beat).collect();
         let mut holder: Option<usize> = None;
-        let mut former: HashSet<usize> = HashSet::new();
-        for poll in polls
-            .iter()
-            .filter(|poll| poll.workspace == workspace && poll.duty == duty)
-        {
+        for poll in ours(duty) {
             let Some(life) = figures::life_of(lives, poll) else {
                 self.wrong.push(format!("a request of nobody: {poll:?}"));
                 continue;
             };
-            let in_flight = lives[life]
-                .ended
-                .is_some_and(|(_, ended)| poll.at <= ended + IN_FLIGHT_MS);
-            if former.contains(&life) {
-                let ended = lives[life].ended;
-                if !in_flight || ended.is_some_and(|(_, ended)| poll.at < ended) {
-                    self.wrong.push(format!(
-                        "two pollers: life {life} {ended:?} polled after another had: {poll:?}"
-                    ));
-                }
+            let Some(before) = holder.replace(life).filter(|before| *before != life) else {
+                continue;
+            };
+            if !lives[before].lives_at(poll.at) {
                 continue;
             }
-            if let Some(before) = holder.filter(|before| *before != life) {
-                if lives[before].lives_at(poll.at) {
-                    self.wrong.push(format!(
-                        "two pollers: life {before} lives, and life {life} polls: {poll:?}"
-                    ));
-                }
-                former.insert(before);
+            let late = lives[life]
+                .ended
+                .is_some_and(|(_, ended)| (ended..ended + IN_FLIGHT_MS).contains(&poll.at));
+            if late {
+                // Of a dead process, and read by the platform only now.
+                holder = Some(before);
+            } else if duty == Duty::Beat || !beats_around(lives, &beats, life, poll.at) {
+                let (was, is) = (&lives[before], &lives[life]);
+                self.wrong.push(format!(
+                    "two pollers: life {before} lives, and life {life} polls: {poll:?} {was:?} {is:?}"
+                ));
             }
-            holder = Some(life);
         }
     }
+}
+
+/// Whether the last beat before that moment, or the first after it, is of that life.
+fn beats_around(lives: &[Life], beats: &[&Poll], life: usize, at: i64) -> bool {
+    let next = beats.partition_point(|beat| beat.at <= at);
+    let around = [next.checked_sub(1), Some(next)];
+    around
+        .into_iter()
+        .flatten()
+        .filter_map(|n| beats.get(n))
+        .any(|beat| figures::life_of(lives, beat) == Some(life))
 }
 
 /// A message that was shown over and over is told of in few words.

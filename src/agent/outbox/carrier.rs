@@ -129,7 +129,7 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                         () = stop.cancelled() => return,
                         turn = self.gate.enter() => turn,
                     };
-                    let found = self.look_up(&item).await;
+                    let found = self.look_up(&item, &clock).await;
                     self.gate.learn(found.as_ref().err());
                     let pause = pause_after(&found, &mut backoff);
                     decide::after_look_up(&item.work, &found, &moment(pause))
@@ -222,7 +222,7 @@ impl<P: Platform, B: Book> Carrier<P, B> {
         }
     }
 
-    async fn look_up(&self, item: &Item) -> Result<Found, CallError> {
+    async fn look_up(&self, item: &Item, clock: &Age) -> Result<Found, CallError> {
         match &item.work {
             Work::NotifyUser { parcel: Some(_), .. } => {
                 let uri = self.book.upload_of(&item.id, 0).await.map_err(unreadable)?;
@@ -231,16 +231,30 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                     detail: "the address of its first file is not known any more".to_owned(),
                 })?;
                 let since = item.created.plus_micros(-CLOCK_SLACK_MICROS);
+                let since = self
+                    .made_by_their_clock(clock)
+                    .map_or(since, |theirs| theirs.min(since));
                 Ok(Found::yes(self.platform.echoes(Echo::File(&uri), since).await? > 0))
             }
             Work::NotifyUser { text, parcel: None } => {
+                let text = body::safe(text);
                 let (since, others) = self.book.echoes_of_others(&item.id).await.map_err(unreadable)?;
-                let echoes = self.platform.echoes(Echo::Text(&body::safe(text)), since).await?;
+                if self.platform.echoes(Echo::Text(&text), since).await? > others {
+                    return Ok(Found::Yes);
+                }
+                let since = self.made_by_their_clock(clock).filter(|theirs| *theirs < since);
+                let echoes = match since {
+                    Some(since) => self.platform.echoes(Echo::Text(&text), since).await?,
+                    None => 0,
+                };
                 Ok(Found::yes(echoes > others))
             }
             Work::ReplyToPeer { target, .. } => Ok(Found::yes(self.platform.is_pushed_to(target).await?)),
             Work::Delegate { target, task } => {
                 let since = item.created.plus_micros(-CLOCK_SLACK_MICROS);
+                let since = self
+                    .made_by_their_clock(clock)
+                    .map_or(since, |theirs| since.min(theirs));
                 let sent = self.platform.sent_delegations(target, &body::safe(task), since).await?;
                 for id in sent {
                     if !self.book.has_delegation(&id).await.map_err(unreadable)? {
@@ -250,6 +264,13 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                 Ok(Found::No)
             }
         }
+    }
+
+    /// The earliest moment, by the platform's clock, at which the row can have been written down, whatever our own clock
+    /// said: one that was ahead would hide what the platform stored, and it would be sent again.
+    fn made_by_their_clock(&self, clock: &Age) -> Option<Timestamp> {
+        let age = i64::try_from(clock.now().as_micros()).ok()?;
+        Some(self.platform.time()?.plus_micros(-age - CLOCK_SLACK_MICROS))
     }
 
     /// An answer that arrived is kept in hand until the journal takes it.
@@ -445,6 +466,20 @@ mod tests {
             );
             assert!(!copy.exists());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_ahead_does_not_make_the_person_be_told_twice() {
+        let right = Timestamp::now();
+        let post = Post::default();
+        post.next([Err(interrupted())]);
+        post.store_echo_at(right);
+        let mut item = stand_in::item("1", stand_in::notify("t"));
+        item.created = right.plus_micros(3_600_000_000);
+        let desk = Desk::holding([item]);
+        carry(&post, &desk).await;
+        assert_eq!(post.calls(), ["notify t", "echo t", "echo t"]);
+        assert_eq!(desk.item("1").progress, Progress::Accepted);
     }
 
     #[tokio::test(start_paused = true)]

@@ -43,6 +43,8 @@ pub(super) trait Platform: Clone + Send + Sync + 'static {
     fn delegations(&self) -> impl Future<Output = Result<Vec<DelegationRow>, CallError>> + Send;
     fn delegation_text(&self, delegation_id: &str) -> impl Future<Output = Result<Option<String>, CallError>> + Send;
     fn is_scarce(&self) -> bool;
+    /// The time by the platform's clock; `None`: not known now.
+    fn time(&self) -> Option<Timestamp>;
 }
 
 pub(super) trait Book: Clone + Send + Sync + 'static {
@@ -117,6 +119,10 @@ impl Platform for WorkspaceApi {
             .rate_limit()
             .remaining
             .is_some_and(|left| left < FEW_REQUESTS)
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.client().platform_time()
     }
 }
 

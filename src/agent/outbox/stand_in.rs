@@ -152,6 +152,8 @@ struct Manner {
     outcomes: VecDeque<Result<(), CallError>>,
     silences: usize,
     echo: bool,
+    /// When, by the platform's clock.
+    echo_at: Option<Timestamp>,
     sent: Vec<String>,
     target_is_gone: bool,
     calls_peers: bool,
@@ -180,6 +182,12 @@ impl Post {
 
     pub(super) fn store_echo(&self, stored: bool) {
         self.manner().echo = stored;
+    }
+
+    /// The same at a time by the platform's clock, which it is now.
+    pub(super) fn store_echo_at(&self, now: Timestamp) {
+        let mut manner = self.manner();
+        (manner.echo, manner.echo_at) = (true, Some(now));
     }
 
     pub(super) fn show_sent<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
@@ -258,11 +266,16 @@ impl Platform for Post {
         Ok(format!("at:{}", file.name))
     }
 
-    async fn echoes(&self, echo: Echo<'_>, _since: Timestamp) -> Result<usize, CallError> {
+    async fn echoes(&self, echo: Echo<'_>, since: Timestamp) -> Result<usize, CallError> {
         let (Echo::Text(wanted) | Echo::File(wanted)) = echo;
         let mut manner = self.manner();
         manner.calls.push(format!("echo {wanted}"));
-        Ok(manner.echo.into())
+        let shows = manner.echo && manner.echo_at.is_none_or(|at| at >= since);
+        Ok(shows.into())
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.manner().echo_at
     }
 
     async fn sent_delegations(
