@@ -164,8 +164,13 @@ impl Office {
 
     fn end(&self, duty: Duty) {
         match duty {
-            Duty::Presence => drop(self.pulse.send_replace(Pulse::default())),
-            Duty::Reading => drop(self.duties.holder.send_replace(false)),
+            Duty::Presence => {
+                self.pulse.send_replace(Pulse::default());
+                self.duties.stream.beats_end();
+            }
+            Duty::Reading => {
+                self.duties.holder.send_replace(false);
+            }
         }
         self.set_role(duty, Role::Follower);
     }

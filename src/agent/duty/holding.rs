@@ -120,8 +120,7 @@ pub(super) fn folder_gone() -> Trouble {
         code: GONE.to_owned(),
         what: "the state folder was deleted or replaced while molecule-mcp ran, so this process no longer receives"
             .to_owned(),
-        remedy:
-            "restart molecule-mcp; its state folder is CONFIGS_DIR, or the default that `molecule-mcp status` names"
-                .to_owned(),
+        remedy: "put the folder back, or restart molecule-mcp: it makes a new one (CONFIGS_DIR, or the default)"
+            .to_owned(),
     }
 }
