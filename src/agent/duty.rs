@@ -95,6 +95,8 @@ struct Office {
     pulse: watch::Sender<Pulse>,
     /// Beats and reads may begin: the first register attempt was made, or is not ours to make.
     attempted: watch::Sender<bool>,
+    /// The process that keeps the workspace present instead of this one takes the reading, too, when that is free.
+    reads_if_it_can: watch::Sender<bool>,
     /// The process that reads instead of this one was refused, or was told that the workspace is gone.
     refused_elsewhere: watch::Sender<bool>,
 }
@@ -106,6 +108,7 @@ impl Office {
             files: DutyFiles::new(&config.state_dir, &config.platform.to_string(), &config.workspace),
             pulse: watch::Sender::default(),
             attempted: watch::Sender::new(config.heartbeat == Switch::Off),
+            reads_if_it_can: watch::Sender::new(true),
             refused_elsewhere: watch::Sender::default(),
             duties,
         }
