@@ -12,6 +12,7 @@ mod leases;
 mod network;
 mod presence;
 mod protocol;
+mod readme;
 mod start_up;
 mod support;
 mod surface;
