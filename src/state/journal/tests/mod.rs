@@ -2,6 +2,7 @@
 
 mod conversation;
 mod damage;
+mod lease_model;
 mod leasing;
 mod outbox;
 mod processes;
