@@ -95,7 +95,7 @@ impl Journal {
         let look_every = settings.look_every;
         let (dir, origin, workspace) = (dir.to_owned(), origin.to_owned(), workspace.clone());
         let inner = blocking(move || Inner::open(&dir, &origin, &workspace, &settings)).await?;
-        tokio::spawn(look_after(Arc::downgrade(&inner), inner.woken.clone(), look_every));
+        tokio::spawn(look_after(Arc::downgrade(&inner), inner.calls.clone(), look_every));
         Ok(Self { inner })
     }
 
@@ -145,7 +145,7 @@ impl Journal {
             .await
     }
 
-    /// Wall-clock instant of the last good poll.
+    /// When the last good poll was, as it was told with [`Batch::polled`].
     ///
     /// # Errors
     /// See [`JournalError`].

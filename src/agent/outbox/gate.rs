@@ -1,5 +1,5 @@
-//! While the platform is out of reach, one row asks for all: however many wait, the platform is asked no more often, and the
-//! others go on as soon as it answered one of them.
+//! While the platform does not do its work, one row asks for all: however many wait, it is asked no more often, and the others
+//! go on as soon as it took one of them.
 
 use std::time::Duration;
 
@@ -32,6 +32,10 @@ impl Gate {
     pub(super) async fn enter(&self) -> Option<MutexGuard<'_, Backoff>> {
         let mut shut = self.shut.subscribe();
         if !*shut.borrow_and_update() {
+            // What fails next is a trouble of its own.
+            if let Ok(mut turn) = self.turn.try_lock() {
+                turn.reset();
+            }
             return None;
         }
         let mut turn = self.turn.lock().await;
@@ -45,19 +49,19 @@ impl Gate {
         }
     }
 
-    /// What a call came to says whether the platform can be reached.
+    /// What a call came to says whether to ask on.
     pub(super) fn learn(&self, failure: Option<&CallError>) {
-        let out_of_reach = failure.is_some_and(is_out_of_reach);
+        let shuts = failure.is_some_and(shuts);
         self.shut
-            .send_if_modified(|shut| std::mem::replace(shut, out_of_reach) != out_of_reach);
+            .send_if_modified(|shut| std::mem::replace(shut, shuts) != shuts);
     }
 }
 
-/// An answer to one row opens the gate, whatever it says. One that every row would get, because the platform is gone, ill or
-/// overrun, or because something else answers in its place, does not; a target that is busy is no such thing.
-fn is_out_of_reach(failure: &CallError) -> bool {
-    let concerns_all = failure.is_transient() || matches!(failure, CallError::Malformed { .. });
-    concerns_all && !["busy", "waking", "restarting"].iter().any(|flag| failure.says(flag))
+/// A failure that passes, or an answer that nobody can read, as of a network that wants a person to sign in; not one of a
+/// single peer.
+fn shuts(failure: &CallError) -> bool {
+    let of_a_peer = ["busy", "waking", "restarting"].iter().any(|flag| failure.says(flag));
+    (failure.is_transient() || failure.outcome_is_unknown()) && !of_a_peer
 }
 
 #[cfg(test)]
@@ -121,34 +125,34 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_to_one_row_opens_the_gate() {
+    fn only_a_failure_that_passes_and_is_not_a_peers_shuts_the_gate() {
         let rejected = |status, body| CallError::Rejected {
             status,
             detail: String::new(),
             body,
         };
+        let throttled = CallError::Throttled {
+            status: 429,
+            retry_after: None,
+        };
+        let malformed = CallError::Malformed { detail: String::new() };
         let interrupted = CallError::Interrupted { detail: String::new() };
         let refused = CallError::Refused {
             status: 401,
             detail: String::new(),
         };
-        let throttled = CallError::Throttled {
-            status: 429,
-            retry_after: None,
-        };
         for (failure, expected) in [
             (unreachable(), true),
             (interrupted, true),
-            (rejected(502, None), true),
+            (throttled, true),
+            (malformed, true),
+            (rejected(500, None), true),
             (rejected(503, None), true),
             (rejected(503, Some(json!({ "busy": true }))), false),
-            (rejected(500, None), true),
-            (throttled, true),
-            (CallError::Malformed { detail: String::new() }, true),
             (rejected(404, None), false),
             (refused, false),
         ] {
-            assert_eq!(is_out_of_reach(&failure), expected, "{failure:?}");
+            assert_eq!(shuts(&failure), expected, "{failure:?}");
         }
     }
 }

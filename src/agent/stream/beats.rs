@@ -1,8 +1,9 @@
 //! Beats on the stream: those of this workspace's daemon prove it alive, those of another one are told of.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::platform::events::Event;

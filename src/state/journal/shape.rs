@@ -33,7 +33,7 @@ pub struct Batch {
     pub cursor: Option<Cursor>,
     /// Forget the saved cursor (the platform no longer knows it). A new one in the same batch wins.
     pub forget_cursor: bool,
-    /// Record this wall-clock instant as the last good poll.
+    /// Record this instant as that of the last good poll: the platform's time, as far as it is known.
     pub polled: Option<Timestamp>,
 }
 
