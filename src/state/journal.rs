@@ -23,6 +23,7 @@ pub use shape::{Batch, Committed, Counts, Cursor, Popped, Settings};
 pub use shared::AnswerGuard;
 
 mod error;
+mod files;
 mod inbox;
 mod leases;
 mod ledger;

@@ -4,6 +4,7 @@ mod conversation;
 mod corruption;
 mod damage;
 mod leasing;
+mod oracle;
 mod outbox;
 mod processes;
 mod receiving;
