@@ -42,6 +42,7 @@ mod sessions;
 mod settle;
 mod shape;
 mod shared;
+mod verify;
 mod wake;
 mod wal;
 
