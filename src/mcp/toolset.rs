@@ -213,6 +213,8 @@ impl Toolset {
         let ending = call.clone();
         let run = AssertUnwindSafe(async {
             let begun = tokio::select! {
+                // First: where there is nothing to wait for, a call that comes with the end is begun all the same.
+                biased;
                 begun = (entry.run)(arguments, call) => begun,
                 () = ending.ended() => None,
             };
