@@ -145,6 +145,7 @@ impl Registrar {
         let issued = registered
             .auth_token
             .filter(|_| self.bootstrap && token.current().is_none());
+        let is_needed = issued.is_some();
         let kept = tokio::task::spawn_blocking(move || {
             if let Some(secret) = registered.inbound_secret {
                 keep_inbound_secret(&lock, &secret);
@@ -157,8 +158,10 @@ impl Registrar {
                 }
             }
         });
-        // Awaited, because a token that was issued is needed for everything that follows.
-        let _ = kept.await;
+        // What follows needs a token that was issued; nothing else waits for the disk, the first beat least of all.
+        if is_needed {
+            let _ = kept.await;
+        }
     }
 }
 

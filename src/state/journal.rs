@@ -32,6 +32,7 @@ mod leases;
 mod ledger;
 mod mark;
 mod medium;
+mod on_disk;
 mod open;
 mod outbox_row;
 mod outgoing;
@@ -46,6 +47,7 @@ mod sessions;
 mod settle;
 mod shape;
 mod shared;
+mod verify;
 mod wake;
 mod wal;
 

@@ -117,7 +117,7 @@ impl Ledger<'_> {
     }
 
     /// Its text is never shown again, unless the platform's copy mends it; said once.
-    fn mark_damaged(&self, stored: &Stored) -> Result<(), JournalError> {
+    pub(super) fn mark_damaged(&self, stored: &Stored) -> Result<(), JournalError> {
         tracing::error!(
             activity_id = stored.activity_id,
             "a stored message does not match its checksum"

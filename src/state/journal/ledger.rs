@@ -17,7 +17,7 @@ use super::shape::Settings;
 use super::{open, schema, scope};
 use crate::state::clock::{BootInstant, Clock};
 use crate::state::lock::scope_key;
-use crate::state::obstacle::{self, Obstacle};
+use crate::state::obstacle::Obstacle;
 use crate::types::{Timestamp, WorkspaceId};
 
 /// Outbox items whose answer a call of this process waits for, and how many calls do.
@@ -137,7 +137,7 @@ impl Store {
                 drop(tx);
                 outcome
             })
-            .map_err(|error| self.place.explain(error))
+            .map_err(|error| error.explained(self.place.folder()))
     }
 
     /// Writes in one transaction, which holds the write lock from its start, and answers whether any row changed.
@@ -155,7 +155,7 @@ impl Store {
                 tx.commit()?;
                 Ok(outcome)
             })
-            .map_err(|error| self.place.explain(error))?;
+            .map_err(|error| error.explained(self.place.folder()))?;
         Ok((outcome, self.conn.total_changes() != before))
     }
 
@@ -237,20 +237,8 @@ impl Place {
         }
     }
 
-    /// Names the system's reason where SQLite names none.
-    fn explain(&self, error: JournalError) -> JournalError {
-        let JournalError::Disk {
-            obstacle: Obstacle::Failing | Obstacle::Refused,
-            what,
-        } = &error
-        else {
-            return error;
-        };
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        match obstacle::try_out(folder) {
-            Ok(()) => error,
-            Err(reason) => JournalError::disk(Obstacle::of(&reason), format!("{what} ({reason})")),
-        }
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 }
 

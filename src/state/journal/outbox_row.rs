@@ -141,19 +141,40 @@ impl Ledger<'_> {
     }
 
     fn select(&self, which: &str, params: impl rusqlite::Params) -> Result<Found, JournalError> {
+        let mut found = Found::default();
+        self.visit(which, params, |row| match row {
+            Ok(sound) => found.sound.push(sound),
+            Err(damaged) => found.damaged.push(damaged),
+        })?;
+        Ok(found)
+    }
+
+    /// The damaged ones of all rows; the texts of the sound ones are not gathered.
+    pub(super) fn damaged_work(&self) -> Result<Vec<(i64, String)>, JournalError> {
+        let mut found = Vec::new();
+        self.visit("scope = ?1", [self.scope], |row| found.extend(row.err()))?;
+        Ok(found)
+    }
+
+    /// Shows each row, or number and id of a damaged one.
+    fn visit(
+        &self,
+        which: &str,
+        params: impl rusqlite::Params,
+        mut show: impl FnMut(Result<OutboxRow, (i64, String)>),
+    ) -> Result<(), JournalError> {
         let mut statement = self.conn.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM outbox WHERE progress <> 'damaged' AND {which}"
         ))?;
         let mut rows = statement.query(params)?;
-        let mut found = Found::default();
         while let Some(row) = rows.next()? {
             // A value of the wrong type is damage, too.
             match OutboxRow::read(row) {
-                Ok(Some(sound)) => found.sound.push(sound),
-                Ok(None) | Err(_) => found.damaged.push((row.get(0)?, row.get(1).unwrap_or_default())),
+                Ok(Some(sound)) => show(Ok(sound)),
+                Ok(None) | Err(_) => show(Err((row.get(0)?, row.get(1).unwrap_or_default()))),
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 

@@ -196,14 +196,14 @@ impl Ledger<'_> {
     }
 
     /// What may have been altered is not sent; said once.
-    fn give_up_damaged(&self, n: i64, id: &str) -> Result<(), JournalError> {
+    pub(super) fn give_up_damaged(&self, n: i64, id: &str) -> Result<(), JournalError> {
         tracing::error!(id, "an outgoing message does not match its checksum and is not sent");
         self.conn
             .prepare_cached("UPDATE outbox SET progress = 'damaged' WHERE n = ?1")?
             .execute([n])?;
         let text = format!(
             "An outgoing delegation or reply ({id}) was damaged on this computer's disk. It is not sent any more, and \
-             whether it was sent before is unknown. Check the disk, and repeat what is missing."
+             what became of it before is no longer known here. Check the disk, and repeat what is missing."
         );
         self.announce(&text, &format!("damaged-outgoing:{n}"))?;
         Ok(())

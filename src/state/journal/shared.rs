@@ -69,6 +69,10 @@ impl Inner {
         if let Some(kept) = self.read(|ledger| scope::lost(ledger.conn, ledger.scope))? {
             self.write(|ledger| announce_replacement(ledger, &kept))?;
         }
+        let damage = self.read(|ledger| ledger.damage())?;
+        if !damage.is_none() {
+            self.write(|ledger| ledger.give_up(&damage))?;
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod damage;
 mod files;
 mod lease_model;
 mod leasing;
+mod oracle;
 mod outbox;
 mod processes;
 mod receiving;
