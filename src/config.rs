@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::types::{BaseUrl, WorkspaceId};
 pub use dirs::Places;
+pub use host::Host;
 pub use problem::{Fault, Problem, explain};
 use token::TokenSource;
 
@@ -16,6 +17,7 @@ mod check;
 pub mod dirs;
 pub mod file;
 pub mod files;
+mod host;
 mod problem;
 mod reader;
 pub mod token;
@@ -63,6 +65,8 @@ pub struct Config {
     pub files: files::Files,
     /// `MOLECULE_MCP_PROTOCOL`: `auto` (the default) and `legacy`, or `modern`.
     pub protocol: McpProtocol,
+    /// The client that started this process, as far as its variables tell: where messages are pushed to.
+    pub host: Option<Host>,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.

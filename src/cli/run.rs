@@ -17,9 +17,9 @@ use crate::agent::duty::Duties;
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
 use crate::agent::supervisor::{Ended, Supervisor};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Switch};
 use crate::mcp::instructions;
-use crate::mcp::server::{self, End};
+use crate::mcp::server::{self, End, InboxNews, Offer};
 use crate::mcp::transport;
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
@@ -69,17 +69,26 @@ pub async fn perform(stop: CancellationToken) -> Outcome {
 async fn serve(config: Config, started: Instant, stop: CancellationToken) -> Ended {
     let health = HealthBoard::default();
     let (ready, context) = oneshot::channel();
-    let toolset = match tools::agent::toolset(context.map(Result::ok), health.clone()) {
+    let context = context.map(Result::ok).shared();
+    let toolset = match tools::agent::toolset(context.clone(), health.clone()) {
         Ok(toolset) => toolset,
         Err(duplicate) => return Ended::Failed(duplicate.to_string()),
     };
-    let instructions = instructions::text(config.poll_hint_secs, config.inbox);
-    let protocol = config.protocol;
+    let offer = Offer {
+        toolset,
+        instructions: instructions::text(config.poll_hint_secs, config.inbox),
+        protocol: config.protocol,
+        inbox: (config.inbox == Switch::On).then(|| InboxNews {
+            journal: context.map(|context: Option<Context>| Some(context?.journal)).boxed(),
+            host: config.host,
+            timing: config.timing,
+        }),
+    };
     let mut tasks = Supervisor::new(stop.clone());
     let token = stop.clone();
     tasks.spawn("mcp", async move {
         let (input, output) = transport::stdio();
-        match server::serve(toolset, instructions, protocol, input, output, token).await {
+        match server::serve(offer, input, output, token).await {
             End::Closed | End::Stopped => Ended::Fine,
             End::Broken => {
                 warn!("the client closed standard output; ending");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
 use super::files;
+use super::host::Host;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::token::TokenSource;
@@ -112,6 +113,7 @@ pub(crate) fn check(
     let files = files::read(reader, places, folder.as_ref());
     let lease = reader.whole("MOLECULE_LEASE_SECS", 10..=86_400, 600);
     let protocol = protocol(reader);
+    let host = Host::detect(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let problems = std::mem::take(&mut reader.problems);
     let (Some(folder), Some(platform), Some(workspace), Some(token), []) = (
@@ -139,6 +141,7 @@ pub(crate) fn check(
         lease: Duration::from_secs(lease.into()),
         files,
         protocol,
+        host,
         verbose,
         timing: Timing { speed },
         warnings: std::mem::take(&mut reader.warnings),

@@ -38,6 +38,7 @@ mod outbox_row;
 mod outgoing;
 mod receive;
 mod replace;
+mod reserve;
 mod retention;
 mod row;
 mod schema;

@@ -12,6 +12,7 @@ mod leases;
 mod network;
 mod presence;
 mod protocol;
+mod push;
 mod readme;
 mod start_up;
 mod support;

@@ -76,14 +76,13 @@ impl Session {
         let (input, server_input) = tokio::io::duplex(1 << 16);
         let (server_output, output) = tokio::io::duplex(1 << 16);
         let stop = CancellationToken::new();
-        let served = serve(
+        let offer = Offer {
             toolset,
-            "be kind".to_owned(),
+            instructions: "be kind".to_owned(),
             protocol,
-            server_input,
-            server_output,
-            stop.clone(),
-        );
+            inbox: None,
+        };
+        let served = serve(offer, server_input, server_output, stop.clone());
         Self {
             input: Some(input),
             output: BufReader::new(output).lines(),

@@ -18,7 +18,7 @@ pub(super) const LOCAL: &str = "local:";
 
 /// Answers that a running call waits for: it returns them itself, so nobody else is shown them meanwhile.
 #[derive(Default)]
-struct Withheld {
+pub(super) struct Withheld {
     activities: HashSet<String>,
     delegations: HashSet<String>,
 }
@@ -44,6 +44,7 @@ impl Ledger<'_> {
     pub(super) fn lease_next(&self) -> Result<Option<Entry>, JournalError> {
         self.free_overdue()?;
         let withheld = self.withheld()?;
+        let reserved = self.reserved_elsewhere()?;
         let (damaged, chosen) = {
             let mut statement = self.conn.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM message WHERE scope = ?1 AND state = 'new' ORDER BY at, n"
@@ -57,7 +58,7 @@ impl Ledger<'_> {
                 let stored = self.stored(row)?;
                 match stored.entry {
                     None => damaged.push(stored),
-                    Some(entry) if withheld.holds(&entry) => {}
+                    Some(entry) if withheld.holds(&entry) || reserved.contains(entry.message.activity_id.as_str()) => {}
                     Some(entry) if behind.contains(&entry.message.peer_id) || self.waits_for_files(&entry)? => {
                         behind.insert(entry.message.peer_id);
                     }
@@ -94,7 +95,7 @@ impl Ledger<'_> {
         Ok(Some(entry))
     }
 
-    fn withheld(&self) -> Result<Withheld, JournalError> {
+    pub(super) fn withheld(&self) -> Result<Withheld, JournalError> {
         let mut statement = self.conn.prepare_cached(
             "SELECT id, awaited_by, answer_activity, delegation_id FROM outbox
              WHERE scope = ?1 AND awaited_by IS NOT NULL",
@@ -364,7 +365,7 @@ impl Ledger<'_> {
 }
 
 impl Withheld {
-    fn holds(&self, entry: &Entry) -> bool {
+    pub(super) fn holds(&self, entry: &Entry) -> bool {
         self.activities.contains(entry.message.activity_id.as_str())
             || entry
                 .maybe_reply_to

@@ -10,4 +10,5 @@ mod oracle;
 mod outbox;
 mod processes;
 mod receiving;
+mod reserving;
 mod versions;
