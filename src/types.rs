@@ -10,6 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use partner::Partner;
+
+mod partner;
+
 /// Why a value from outside was refused. The text names the rule and never echoes the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

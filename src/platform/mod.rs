@@ -6,13 +6,15 @@
 pub mod client;
 pub mod error;
 pub mod events;
+pub mod memories;
 pub mod retry;
 pub mod wire;
 pub mod workspace;
 
 mod a2a;
 mod address;
+mod conversation;
 mod lookups;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod verdict;

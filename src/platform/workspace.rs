@@ -31,7 +31,7 @@ const MAX_ROW: usize = 48 * 1024 * 1024;
 const MAX_REPLY: usize = 12 * 1024 * 1024;
 
 /// Largest list or row that may hold agent cards, which can be any JSON.
-const MAX_LIST: usize = 8 * 1024 * 1024;
+pub(super) const MAX_LIST: usize = 8 * 1024 * 1024;
 
 /// The media type of the event stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -111,6 +111,18 @@ impl WorkspaceApi {
         Ok(BeatReply {
             inbound_secret: secret(&said, "platform_inbound_secret"),
         })
+    }
+
+    /// `POST /registry/update-card`: replaces the card that peers see. Saying it twice does no harm, so passing failures
+    /// are tried again.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn update_card(&self, card: &Map<String, Value>) -> Result<(), CallError> {
+        let path = ["registry", "update-card"];
+        let body = json!({ "workspace_id": self.workspace, "agent_card": card });
+        let answer = retry::idempotent(LOOK_UP_AGAIN, || self.post(&path, body.clone())).await?;
+        parsed::<Map<String, Value>>("a JSON object", &answer.body).map(drop)
     }
 
     /// `GET /workspaces/:id` of this workspace, without a credential (the route is public).
@@ -282,7 +294,7 @@ impl WorkspaceApi {
     }
 
     /// A quick request with this workspace's credential of the moment.
-    fn request<'a>(&self, method: Method, path: &'a [&'a str]) -> Request<'a> {
+    pub(super) fn request<'a>(&self, method: Method, path: &'a [&'a str]) -> Request<'a> {
         Request {
             method,
             path,
@@ -295,7 +307,7 @@ impl WorkspaceApi {
         }
     }
 
-    async fn post(&self, path: &[&str], body: Value) -> Result<Answer, CallError> {
+    pub(super) async fn post(&self, path: &[&str], body: Value) -> Result<Answer, CallError> {
         let request = Request {
             body: Some(body),
             ..self.request(Method::POST, path)
@@ -304,7 +316,7 @@ impl WorkspaceApi {
     }
 
     /// Sends a request, and once more with another token when the source holds one by now: a refused request did no work.
-    async fn deliver(&self, request: Request<'_>) -> Result<Answer, CallError> {
+    pub(super) async fn deliver(&self, request: Request<'_>) -> Result<Answer, CallError> {
         let used = request.bearer.clone();
         let again = self.token.can_change().then(|| request.clone());
         match (self.client.send(request).await, again) {
@@ -327,7 +339,7 @@ impl WorkspaceApi {
             .unwrap_or(false)
     }
 
-    async fn list<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Vec<T>, CallError> {
+    pub(super) async fn list<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Vec<T>, CallError> {
         let request = Request {
             limit: MAX_LIST,
             ..request
@@ -386,7 +398,7 @@ fn rows(body: &[u8]) -> Result<Vec<Box<RawValue>>, CallError> {
     serde_json::from_str(&text).map_err(|_| verdict::malformed("a JSON array", body))
 }
 
-fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {
+pub(super) fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|_| verdict::malformed(expected, body))
 }
 
