@@ -22,7 +22,9 @@ pub use error::JournalError;
 pub use shape::{Batch, Committed, Counts, Cursor, Popped, Settings};
 pub use shared::AnswerGuard;
 
+mod card;
 mod error;
+mod history;
 mod inbox;
 mod leases;
 mod ledger;
@@ -41,6 +43,7 @@ mod shape;
 mod shared;
 mod wake;
 mod wal;
+mod words;
 
 #[cfg(test)]
 mod fixture;

@@ -3,10 +3,12 @@
 //! [`journal::Journal`] is the heart: messages, cursor and outbox in one SQLite database that several processes share.
 //! The other files are small, and each has one writer.
 
+pub mod agent_card;
 pub mod clock;
 pub mod crash_point;
 pub mod cursor;
 pub mod health;
+pub mod history;
 pub mod journal;
 pub mod lock;
 pub mod message;

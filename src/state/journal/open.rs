@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::JournalError;
 use super::mark::Mark;
 use super::schema::{self, Standing};
-use super::{scope, wal};
+use super::{scope, wal, words};
 use crate::state::lock::open_private;
 
 /// How long to wait for another process's write or for its replacement of a damaged file.
@@ -211,11 +211,23 @@ fn check(conn: &Connection, path: &Path) -> Result<(), JournalError> {
     } else {
         "PRAGMA quick_check(1)"
     };
-    let verdict: String = conn.query_row(check, [], |row| row.get(0))?;
-    if verdict == "ok" {
+    let verdict = || match conn.query_row(check, [], |row| row.get(0)) {
+        Err(error) if words::is_about_an_index(&error.to_string()) => Ok(error.to_string()),
+        verdict => verdict,
+    };
+    let mut found: String = verdict()?;
+    if words::is_about_an_index(&found) {
+        tracing::warn!(
+            reason = found,
+            "the word index of the journal is damaged and is made anew"
+        );
+        words::forget(conn)?;
+        found = verdict()?;
+    }
+    if found == "ok" {
         Ok(())
     } else {
-        Err(JournalError::Damaged(verdict))
+        Err(JournalError::Damaged(found))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod damage;
+mod history;
 mod leasing;
 mod outbox;
 mod processes;
