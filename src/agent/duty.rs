@@ -273,6 +273,7 @@ impl Duties {
         Registrar {
             api: self.api.clone(),
             card: self.config.card.clone(),
+            journal: self.journal.clone(),
             state_dir: self.config.state_dir.clone(),
             bootstrap: self.config.bootstrap,
             health: self.health.clone(),

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,7 @@ use tracing::warn;
 use super::logging;
 use super::options::{Outcome, exit};
 use crate::agent::duty::Duties;
+use crate::agent::envelope::{Row, read_row};
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
 use crate::agent::supervisor::{Ended, Supervisor};
@@ -22,9 +24,11 @@ use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::HealthBoard;
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
+use crate::state::message::Message;
 use crate::state::record::HealthFile;
 use crate::tools;
 use crate::tools::context::Context;
+use crate::types::{Timestamp, WorkspaceId};
 
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
 const GRACE: Duration = Duration::from_millis(1400);
@@ -86,6 +90,9 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
         inbox: config.inbox,
         delegation_timeout: config.delegation_timeout,
         timing: config.timing,
+        card: config.card.clone(),
+        identity: config.identity.clone(),
+        read_row: message_of_row,
     };
     let mut tasks = Supervisor::new(stop.clone());
     let toolset = match tools::agent::toolset(context) {
@@ -136,6 +143,14 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
     };
     tasks.spawn("duties", duties.run(stop.clone()));
     tasks.run(GRACE).await
+}
+
+/// What a row says when it is a message; one without a readable time is as old as can be.
+fn message_of_row(raw: &RawValue, own: &WorkspaceId) -> Option<Message> {
+    match read_row(raw, own, Timestamp(0)) {
+        Row::Message { message, .. } => Some(*message),
+        Row::Skip(_) | Row::Garbage => None,
+    }
 }
 
 fn unusable(config: &Config, error: &JournalError) -> String {

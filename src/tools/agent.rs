@@ -1,7 +1,7 @@
 //! The set `agent`: what a coding agent needs to live as a workspace, with nothing but the workspace's own token.
 
 use super::context::Context;
-use super::{delegation, inbox, peers, reply, user};
+use super::{delegation, history, identity, inbox, memory, peers, reply, user};
 use crate::mcp::toolset::{Duplicate, Registry, Toolset};
 
 /// All tools of the set, working with `context`.
@@ -20,6 +20,9 @@ fn registry() -> Registry<Context> {
     inbox::register(&mut tools);
     reply::register(&mut tools);
     user::register(&mut tools);
+    history::register(&mut tools);
+    memory::register(&mut tools);
+    identity::register(&mut tools);
     tools
 }
 
@@ -95,11 +98,28 @@ mod tests {
                 (tool["name"].as_str().unwrap().to_owned(), arguments, required)
             })
             .collect();
-        let expected: [(&str, &[&str], &[&str]); 10] = [
+        let expected: [(&str, &[&str], &[&str]); 15] = [
+            (
+                "chat_history",
+                &[
+                    "before_ts",
+                    "limit",
+                    "offline",
+                    "peer_id",
+                    "query",
+                    "source_workspace_id",
+                ],
+                &[],
+            ),
             (
                 "check_task_status",
                 &["offset", "source_workspace_id", "task_id", "workspace_id"],
                 &[],
+            ),
+            (
+                "commit_memory",
+                &["content", "scope", "source_workspace_id"],
+                &["content"],
             ),
             (
                 "delegate_task",
@@ -111,16 +131,27 @@ mod tests {
                 &["request_id", "source_workspace_id", "task", "workspace_id"],
                 &["workspace_id", "task"],
             ),
+            ("get_runtime_identity", &[], &[]),
             ("get_workspace_info", &["source_workspace_id"], &[]),
             ("inbox_peek", &["activity_id", "limit", "offset", "state"], &[]),
             ("inbox_pop", &["activity_id"], &["activity_id"]),
             ("list_peers", &["offset", "source_workspace_id"], &[]),
-            ("reply_to_message", &["activity_id", "text"], &["activity_id", "text"]),
+            (
+                "recall_memory",
+                &["offset", "query", "scope", "source_workspace_id"],
+                &[],
+            ),
+            (
+                "reply_to_message",
+                &["activity_id", "also_pop", "text"],
+                &["activity_id", "text"],
+            ),
             (
                 "send_message_to_user",
                 &["attachments", "message", "workspace_id"],
                 &["message"],
             ),
+            ("update_agent_card", &["card"], &["card"]),
             ("wait_for_message", &["timeout_secs"], &[]),
         ];
         assert_eq!(known.len(), expected.len());

@@ -6,7 +6,10 @@
 pub mod agent;
 pub mod context;
 pub mod delegation;
+pub mod history;
+pub mod identity;
 pub mod inbox;
+pub mod memory;
 pub mod peers;
 pub mod reply;
 pub mod user;
@@ -14,4 +17,8 @@ pub mod user;
 mod message;
 mod outgoing;
 mod paging;
+mod redaction;
+mod supported;
+#[cfg(test)]
+mod testing;
 mod waiting;

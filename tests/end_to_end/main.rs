@@ -5,6 +5,7 @@ mod conversation;
 mod cursor;
 mod disk;
 mod faults;
+mod history;
 mod inbox;
 mod presence;
 mod protocol;

@@ -57,6 +57,16 @@ async fn every_result_fits_the_output_schema_of_its_tool_and_repeats_it_as_text(
             "check_task_status",
             json!({ "workspace_id": b.id, "task_id": "unknown" }),
         ),
+        ("chat_history", json!({ "peer_id": b.id })),
+        ("chat_history", json!({ "peer_id": "user", "offline": true })),
+        ("chat_history", json!({ "query": "hello" })),
+        ("chat_history", json!({ "peer_id": "nobody" })),
+        ("commit_memory", json!({ "content": "the door is blue" })),
+        ("commit_memory", json!({ "content": "" })),
+        ("recall_memory", json!({ "query": "door" })),
+        ("get_runtime_identity", json!({})),
+        ("update_agent_card", json!({ "card": { "name": "Ada", "skills": [] } })),
+        ("update_agent_card", json!({ "card": {} })),
     ];
     for (tool, arguments) in calls {
         let answer = ada
@@ -116,6 +126,14 @@ async fn the_old_names_and_arguments_are_all_there() {
         ("wait_for_message", &["timeout_secs"]),
         ("inbox_peek", &["limit"]),
         ("inbox_pop", &["activity_id"]),
+        (
+            "chat_history",
+            &["peer_id", "limit", "before_ts", "source_workspace_id"],
+        ),
+        ("commit_memory", &["content", "scope", "source_workspace_id"]),
+        ("recall_memory", &["query", "scope", "source_workspace_id"]),
+        ("get_runtime_identity", &[]),
+        ("update_agent_card", &["card"]),
     ];
     for (name, expected) in old {
         let offered = arguments(name);

@@ -2,8 +2,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::config::Timing;
 use crate::config::token::TokenSource;
+use crate::config::{Card, RuntimeIdentity, Timing};
 use crate::mcp::answer::RESULT_LIMIT;
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
@@ -36,6 +36,9 @@ async fn context(dir: &std::path::Path) -> Context {
         inbox: Switch::On,
         delegation_timeout: Duration::from_secs(1),
         timing: Timing::REAL,
+        card: Card::default(),
+        identity: RuntimeIdentity::default(),
+        read_row: |_, _| None,
     }
 }
 
