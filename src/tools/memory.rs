@@ -13,9 +13,12 @@ use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::memories::{Memory, Scope};
 use crate::types::WorkspaceId;
 
-/// Adds the tools of this file.
+mod bridged;
+
+/// Adds the tools of this file and of its submodule.
 pub(super) fn register(tools: &mut Registry<Context>) {
     tools.add::<CommitMemory>().add::<RecallMemory>();
+    bridged::register(tools);
 }
 
 /// Completes "this platform has no ...".

@@ -4,6 +4,7 @@
 //! written into the journal's outbox, which the background duty empties; what came in is read from the journal.
 
 pub mod agent;
+pub mod broadcast;
 pub mod context;
 pub mod delegation;
 pub mod history;
@@ -12,6 +13,7 @@ pub mod inbox;
 pub mod memory;
 pub mod peers;
 pub mod reply;
+pub mod requests;
 pub mod user;
 
 mod message;
