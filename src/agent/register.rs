@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -16,6 +17,7 @@ use crate::platform::wire::{Existence, RegisterBody, Registered};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::clock::BootInstant;
 use crate::state::health::{HealthBoard, Trouble};
+use crate::state::journal::Journal;
 use crate::state::lock::DutyLock;
 use crate::state::secret;
 use crate::types::{Secret, Timestamp, WorkspaceId};
@@ -30,8 +32,10 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 pub struct Registrar {
     /// The platform, as this workspace.
     pub api: WorkspaceApi,
-    /// What to say about the agent.
+    /// What to say about the agent, unless it has said something itself since.
     pub card: Card,
+    /// Where what it said is kept.
+    pub journal: Journal,
     /// In its folder the inbound secret is kept.
     pub lock: Arc<DutyLock>,
     /// Whether to register without a token and keep the one returned.
@@ -80,7 +84,7 @@ impl Registrar {
             }
             Ok(Existence::Known(_)) | Err(_) => {}
         }
-        let body = self.body(Presence::default().now().await);
+        let body = self.body(Presence::default().now().await, self.card().await);
         match self.api.register(&body).await {
             Ok(registered) => {
                 self.keep(registered).await;
@@ -128,11 +132,23 @@ impl Registrar {
         self.health.update(|health| health.register_trouble = Some(trouble));
     }
 
-    fn body(&self, mcp_server_present: bool) -> RegisterBody {
+    /// The card that was last set by the agent, with the settings that changed since, else the one that the settings give.
+    async fn card(&self) -> Value {
+        match self.journal.last_card().await {
+            Ok(Some(last)) => last.under(&self.card),
+            Ok(None) => self.card.to_json(),
+            Err(error) => {
+                warn!(%error, "the agent card that was last set cannot be read; registering with the configured one");
+                self.card.to_json()
+            }
+        }
+    }
+
+    fn body(&self, mcp_server_present: bool, agent_card: Value) -> RegisterBody {
         RegisterBody {
             id: self.api.workspace().to_string(),
             url: String::new(),
-            agent_card: self.card.to_json(),
+            agent_card,
             delivery_mode: "poll",
             mcp_server_present,
         }

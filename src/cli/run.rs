@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use super::logging;
 use super::options::{Outcome, exit};
 use crate::agent::away;
 use crate::agent::duty::Duties;
+use crate::agent::envelope::{Row, read_row};
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
 use crate::agent::supervisor::{Ended, Supervisor};
@@ -25,11 +27,13 @@ use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
+use crate::state::message::Message;
 use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
 use crate::tools;
 use crate::tools::attachments::Attaching;
 use crate::tools::context::Context;
+use crate::types::{Timestamp, WorkspaceId};
 
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
 const GRACE: Duration = Duration::from_millis(1400);
@@ -137,6 +141,9 @@ async fn live(
             spool: Spool::new(&config.state_dir),
         },
         timing: config.timing,
+        card: config.card.clone(),
+        identity: config.identity.clone(),
+        read_row: message_of_row,
     };
     // A client that has gone already wants none.
     let _ = ready.send(context);
@@ -185,6 +192,14 @@ fn never_attached(config: &Config) -> Vec<PathBuf> {
     let mut never = config.token.files();
     never.push(config.state_dir.clone());
     never
+}
+
+/// What a row says when it is a message; one without a readable time is as old as can be.
+fn message_of_row(raw: &RawValue, own: &WorkspaceId) -> Option<Message> {
+    match read_row(raw, own, Timestamp(0)) {
+        Row::Message { message, .. } => Some(*message),
+        Row::Skip(_) | Row::Garbage => None,
+    }
 }
 
 async fn open(config: &Config) -> Result<Journal, JournalError> {

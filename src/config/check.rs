@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::token::TokenSource;
 use super::token::resolve::Given;
-use super::{Card, Config, McpProtocol, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces};
+use super::{Card, Config, McpProtocol, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces};
 use crate::types::{BaseUrl, PlainHttp, WorkspaceId};
 
 const PLATFORM_URL: &str = "PLATFORM_URL";
@@ -133,6 +133,7 @@ pub(crate) fn check(
         org_id,
         ca_file,
         card,
+        identity: runtime_identity(reader),
         heartbeat,
         inbox,
         bootstrap,
@@ -330,6 +331,28 @@ fn card(reader: &mut Reader<'_>, filed: &Settings, workspace: Option<&WorkspaceI
             .map(|skill| skill.trim().to_owned())
             .filter(|skill| !skill.is_empty())
             .collect(),
+    }
+}
+
+fn runtime_identity(reader: &Reader<'_>) -> RuntimeIdentity {
+    RuntimeIdentity {
+        model: reader.echoed("MODEL"),
+        model_provider: reader.echoed("MODEL_PROVIDER"),
+        molecule_model: reader.echoed("MOLECULE_MODEL"),
+        anthropic_base_url: without_credentials(reader.echoed("ANTHROPIC_BASE_URL")),
+        tier: reader.echoed("TIER"),
+        runtime: reader.echoed("ADAPTER_MODULE"),
+    }
+}
+
+/// An address that may be shown to anyone.
+fn without_credentials(address: String) -> String {
+    match url::Url::parse(&address) {
+        Ok(mut url) if !url.username().is_empty() || url.password().is_some() => {
+            let stripped = url.set_username("").and_then(|()| url.set_password(None));
+            stripped.map_or_else(|()| String::new(), |()| url.to_string())
+        }
+        _ => address,
     }
 }
 

@@ -31,7 +31,7 @@ const MAX_ROW: usize = 48 * 1024 * 1024;
 const MAX_REPLY: usize = 12 * 1024 * 1024;
 
 /// Largest list or row that may hold agent cards, which can be any JSON.
-const MAX_LIST: usize = 8 * 1024 * 1024;
+pub(super) const MAX_LIST: usize = 8 * 1024 * 1024;
 
 /// The media type of the event stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -116,6 +116,18 @@ impl WorkspaceApi {
         Ok(BeatReply {
             inbound_secret: secret(&said, "platform_inbound_secret"),
         })
+    }
+
+    /// `POST /registry/update-card`: replaces the card that peers see. Saying it twice does no harm, so passing failures
+    /// are tried again.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn update_card(&self, card: &Map<String, Value>) -> Result<(), CallError> {
+        let path = ["registry", "update-card"];
+        let body = json!({ "workspace_id": self.workspace, "agent_card": card });
+        let answer = retry::idempotent(LOOK_UP_AGAIN, || self.post(&path, body.clone())).await?;
+        parsed::<Map<String, Value>>("a JSON object", &answer.body).map(drop)
     }
 
     /// `GET /workspaces/:id` of this workspace, without a credential (the route is public).
@@ -308,7 +320,7 @@ impl WorkspaceApi {
         }
     }
 
-    async fn post(&self, path: &[&str], body: Value) -> Result<Answer, CallError> {
+    pub(super) async fn post(&self, path: &[&str], body: Value) -> Result<Answer, CallError> {
         let request = Request {
             body: Some(body),
             ..self.request(Method::POST, path)
@@ -340,7 +352,7 @@ impl WorkspaceApi {
             .unwrap_or(false)
     }
 
-    async fn list<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Vec<T>, CallError> {
+    pub(super) async fn list<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Vec<T>, CallError> {
         let request = Request {
             limit: MAX_LIST,
             ..request

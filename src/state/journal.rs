@@ -22,11 +22,13 @@ pub use error::JournalError;
 pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
 
+mod card;
 mod error;
 mod file_room;
 mod file_row;
 mod files;
 mod filing;
+mod history;
 mod inbox;
 mod leases;
 mod ledger;
@@ -51,6 +53,7 @@ mod shared;
 mod verify;
 mod wake;
 mod wal;
+mod words;
 
 #[cfg(test)]
 mod fixture;

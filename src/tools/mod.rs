@@ -5,14 +5,23 @@
 
 pub mod agent;
 pub mod attachments;
+pub mod broadcast;
 pub mod context;
 pub mod delegation;
+pub mod history;
+pub mod identity;
 pub mod inbox;
+pub mod memory;
 pub mod peers;
 pub mod reply;
+pub mod requests;
 pub mod user;
 
 mod message;
 mod outgoing;
 mod paging;
+mod redaction;
+mod supported;
+#[cfg(test)]
+mod testing;
 mod waiting;

@@ -32,6 +32,8 @@ struct ReplyToMessage {
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     attachments: Vec<Attachment>,
+    /// False: the message stays in the inbox although it was answered, because more is to be done about it.
+    also_pop: Option<bool>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -54,7 +56,9 @@ impl Tool<Context> for ReplyToMessage {
         let entry = context.journal.find(&self.activity_id).await?;
         let mut work = route(entry.as_ref(), self.text)?;
         context.attaching.add_to(&mut work, self.attachments).await?;
-        let sending = outgoing::send(context, call, work, Some(self.activity_id.clone())).await?;
+        // What a piece of work replies to is acknowledged by the commit that records its acceptance.
+        let replies_to = self.also_pop.unwrap_or(true).then(|| self.activity_id.clone());
+        let sending = outgoing::send(context, call, work, replies_to).await?;
         // Read back, because the acknowledgement is another part's work.
         let acknowledged = match sending.status {
             SendStatus::Pending => false,

@@ -7,6 +7,7 @@ mod disk;
 mod duties;
 mod faults;
 mod files;
+mod history;
 mod inbox;
 mod leases;
 mod network;

@@ -108,6 +108,7 @@ impl Office {
         Registrar {
             api: self.duties.api.clone(),
             card: self.duties.config.card.clone(),
+            journal: self.duties.journal.clone(),
             lock: Arc::clone(lock),
             bootstrap: self.duties.config.bootstrap,
             health: self.duties.health.clone(),

@@ -303,3 +303,18 @@ async fn lists_leave_out_rows_of_another_shape() {
     assert_eq!(sent.request_line(), format!("GET /registry/{SELF}/peers HTTP/1.1"));
     assert_eq!(sent.header("x-workspace-id"), Some(SELF));
 }
+
+#[tokio::test]
+async fn a_card_is_replaced_whole_and_passing_failures_are_tried_again() {
+    let responder = Responder::start(vec![
+        Reply::json(503, r#"{"error":"platform datastore unavailable"}"#),
+        Reply::json(200, r#"{"status":"updated"}"#),
+    ])
+    .await;
+    let card = json!({ "name": "x", "skills": [] });
+    responder.api().update_card(card.as_object().unwrap()).await.unwrap();
+    let seen = responder.seen();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[1].request_line(), "POST /registry/update-card HTTP/1.1");
+    assert_eq!(seen[1].json(), json!({ "workspace_id": SELF, "agent_card": card }));
+}

@@ -257,7 +257,7 @@ impl Ledger<'_> {
     }
 
     /// Sound rows only; `which` begins after `scope = ?1 AND`.
-    fn entries(&self, which: &str, params: impl rusqlite::Params) -> Result<Vec<Entry>, JournalError> {
+    pub(super) fn entries(&self, which: &str, params: impl rusqlite::Params) -> Result<Vec<Entry>, JournalError> {
         let mut statement = self
             .conn
             .prepare_cached(&format!("SELECT {COLUMNS} FROM message WHERE scope = ?1 AND {which}"))?;

@@ -15,7 +15,7 @@ use super::mark::Mark;
 use super::medium::{self, NoLog, beside};
 use super::replace::set_aside;
 use super::schema::{self, Standing};
-use super::{on_disk, scope, wal};
+use super::{on_disk, scope, wal, words};
 use crate::state::lock::open_private;
 use crate::state::obstacle::Obstacle;
 
@@ -206,13 +206,25 @@ fn keep_durably(conn: &Connection, path: &Path, mut no_log: Option<NoLog>) -> Re
 /// Reads the whole file and compares every index with its table: an index that does not match would hide messages, or offer
 /// again what was acknowledged. Takes about 10 ms for each MiB, so nothing that a client waits for may wait for this.
 fn check(conn: &Connection) -> Result<(), JournalError> {
-    let verdict: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    let verdict = || match conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)) {
+        Err(error) if words::is_about_an_index(&error.to_string()) => Ok(error.to_string()),
+        verdict => verdict,
+    };
+    let mut found: String = verdict()?;
+    if words::is_about_an_index(&found) {
+        tracing::warn!(
+            reason = found,
+            "the word index of the journal is damaged and is made anew"
+        );
+        words::forget(conn)?;
+        found = verdict()?;
+    }
     // What was read is not needed again.
     conn.execute_batch("PRAGMA shrink_memory")?;
-    if verdict == "ok" {
+    if found == "ok" {
         Ok(())
     } else {
-        Err(JournalError::Damaged(verdict))
+        Err(JournalError::Damaged(found))
     }
 }
 

@@ -2,9 +2,9 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::config::Timing;
 use crate::config::files::AttachRoots;
 use crate::config::token::TokenSource;
+use crate::config::{Card, RuntimeIdentity, Timing};
 use crate::mcp::answer::RESULT_LIMIT;
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
@@ -44,6 +44,9 @@ async fn context(dir: &std::path::Path) -> Context {
             spool: Spool::new(dir),
         },
         timing: Timing::REAL,
+        card: Card::default(),
+        identity: RuntimeIdentity::default(),
+        read_row: |_, _| None,
     }
 }
 

@@ -4,6 +4,7 @@ mod conversation;
 mod corruption;
 mod damage;
 mod files;
+mod history;
 mod lease_model;
 mod leasing;
 mod oracle;
