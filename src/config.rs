@@ -17,6 +17,7 @@ mod ca;
 mod check;
 pub mod dirs;
 pub mod file;
+pub mod files;
 mod host;
 pub mod management;
 mod problem;
@@ -50,6 +51,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// `MOLECULE_AGENT_*`.
     pub card: Card,
+    /// What the agent's host says about its runtime; echoed by `get_runtime_identity` and used for nothing.
+    pub identity: RuntimeIdentity,
     /// Off with `MOLECULE_MCP_DISABLE_HEARTBEAT`: neither register nor beats.
     pub heartbeat: Switch,
     /// Off with `MOLECULE_MCP_DISABLE_INBOX`: no polling; inbox tools say so.
@@ -63,6 +66,8 @@ pub struct Config {
     pub delegation_timeout: Duration,
     /// `MOLECULE_LEASE_SECS`, 10 to 86400: how long a message belongs to the session it was shown to.
     pub lease: Duration,
+    /// Files that go out and come in.
+    pub files: files::Files,
     /// `MOLECULE_MCP_PROTOCOL`: `auto` (the default) and `legacy`, or `modern`.
     pub protocol: McpProtocol,
     /// Keys for managing the tenant, beside the workspace's token.
@@ -105,6 +110,23 @@ impl Card {
         }
         card
     }
+}
+
+/// What variables say about the model and runtime behind the agent. Empty: nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeIdentity {
+    /// `MODEL`.
+    pub model: String,
+    /// `MODEL_PROVIDER`.
+    pub model_provider: String,
+    /// `MOLECULE_MODEL`.
+    pub molecule_model: String,
+    /// `ANTHROPIC_BASE_URL`, without a user name and password.
+    pub anthropic_base_url: String,
+    /// `TIER`.
+    pub tier: String,
+    /// `ADAPTER_MODULE`.
+    pub runtime: String,
 }
 
 /// On or off.

@@ -45,13 +45,7 @@ async fn perform(options: Options) -> Outcome {
         Command::Audit(args) => audit::perform(args, |name| std::env::var_os(name)),
         Command::Tools(args) => Outcome::fine(tools::perform(args)),
         #[cfg(feature = "local-platform")]
-        Command::Platform(args) => match molecule_mcp::cli::platform::perform(args, stop).await {
-            Ok(report) => Outcome::fine(report),
-            Err(complaint) => Outcome::failed(
-                molecule_mcp::cli::options::exit::CONFIGURATION,
-                format!("molecule-mcp platform: {complaint}\n"),
-            ),
-        },
+        Command::Platform(args) => molecule_mcp::cli::platform::perform(args, stop).await,
         #[cfg(feature = "local-platform")]
         Command::Demo(args) => molecule_mcp::cli::demo::perform(args, stop).await,
     }

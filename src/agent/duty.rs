@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::heartbeat::Pulse;
@@ -25,6 +25,7 @@ use crate::state::health::{Duty, Health, HealthBoard, Role};
 use crate::state::journal::Journal;
 use crate::state::lock::DutyFiles;
 use crate::state::record::HealthFile;
+use crate::state::spool::Spool;
 use election::Election;
 
 mod election;
@@ -94,6 +95,8 @@ struct Office {
     pulse: watch::Sender<Pulse>,
     /// Beats and reads may begin: the first register attempt was made, or is not ours to make.
     attempted: watch::Sender<bool>,
+    /// The process that keeps the workspace present instead of this one takes the reading, too, when that is free.
+    reads_if_it_can: watch::Sender<bool>,
     /// The process that reads instead of this one was refused, or was told that the workspace is gone.
     refused_elsewhere: watch::Sender<bool>,
 }
@@ -105,6 +108,7 @@ impl Office {
             files: DutyFiles::new(&config.state_dir, &config.platform.to_string(), &config.workspace),
             pulse: watch::Sender::default(),
             attempted: watch::Sender::new(config.heartbeat == Switch::Off),
+            reads_if_it_can: watch::Sender::new(true),
             refused_elsewhere: watch::Sender::default(),
             duties,
         }
@@ -163,8 +167,13 @@ impl Office {
 
     fn end(&self, duty: Duty) {
         match duty {
-            Duty::Presence => drop(self.pulse.send_replace(Pulse::default())),
-            Duty::Reading => drop(self.duties.holder.send_replace(false)),
+            Duty::Presence => {
+                self.pulse.send_replace(Pulse::default());
+                self.duties.stream.beats_end();
+            }
+            Duty::Reading => {
+                self.duties.holder.send_replace(false);
+            }
         }
         self.set_role(duty, Role::Follower);
     }
@@ -213,12 +222,26 @@ impl Office {
             while holder.wait_for(|holder| *holder).await.is_ok() {
                 tokio::select! {
                     () = self.duties.journal.clone().keep_tidy(TIDY_EVERY) => {}
+                    () = self.sweep_spool() => {}
                     _ = holder.wait_for(|holder| !holder) => {}
                 }
             }
         };
         stop.run_until_cancelled(work).await;
         Ok(())
+    }
+
+    /// Removes copies of attached files that no message waits for any more, now and then. Never ends.
+    async fn sweep_spool(&self) {
+        let Duties { journal, config, .. } = &self.duties;
+        let spool = Spool::new(&config.state_dir);
+        loop {
+            if let Ok(wanted) = journal.parcels().await {
+                let spool = spool.clone();
+                let _ = tokio::task::spawn_blocking(move || spool.sweep(&wanted)).await;
+            }
+            sleep(TIDY_EVERY).await;
+        }
     }
 
     /// Waits a moment for the first register attempt, if it is ours to make. `None`: it is over before.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::management_presence;
+use super::management_presence::Presence;
 use super::register::keep_inbound_secret;
 use super::standing::{Advice, BeatOutcome, Standing};
 use super::stream::Stream;
@@ -20,6 +20,7 @@ use crate::platform::error::CallError;
 use crate::platform::wire::Beat;
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::clock::{BootInstant, Clock};
+use crate::state::crash_point;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
 use crate::state::lock::DutyLock;
@@ -80,7 +81,7 @@ impl Heartbeat {
     async fn beat_forever(&self, secrets: watch::Sender<Option<Secret>>) {
         let mut standing = Standing::Fine;
         let mut last_load = (0, None);
-        let mut management = false;
+        let mut management = Presence::default();
         let mut pace = Pace::begin(Clock::system(), self.api.client().fresh_starts());
         loop {
             let mut failed = false;
@@ -88,9 +89,9 @@ impl Heartbeat {
                 if let Ok(load) = timeout(PATIENCE_WITH_JOURNAL, load(&self.journal)).await {
                     last_load = load;
                 }
-                management = management_presence::current(management).await;
-                let beat = self.beat(&last_load, management);
+                let beat = self.beat(&last_load, management.now().await);
                 let result = self.api.heartbeat(&beat).await;
+                crash_point::pass("beat", "sent");
                 standing = self.judge(standing, &result);
                 match &result {
                     Ok(reply) => {

@@ -12,3 +12,4 @@ pub mod removal;
 pub mod standing;
 pub mod stream;
 pub mod supervisor;
+pub mod uploads;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::heartbeat::Pulse;
-use super::management_presence;
+use super::management_presence::Presence;
 use crate::config::{Card, Timing};
 use crate::platform::error::CallError;
 use crate::platform::retry::Backoff;
@@ -16,6 +17,7 @@ use crate::platform::wire::{Existence, RegisterBody, Registered};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::clock::BootInstant;
 use crate::state::health::{HealthBoard, Trouble};
+use crate::state::journal::Journal;
 use crate::state::lock::DutyLock;
 use crate::state::secret;
 use crate::types::{Secret, Timestamp, WorkspaceId};
@@ -30,8 +32,10 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 pub struct Registrar {
     /// The platform, as this workspace.
     pub api: WorkspaceApi,
-    /// What to say about the agent.
+    /// What to say about the agent, unless it has said something itself since.
     pub card: Card,
+    /// Where what it said is kept.
+    pub journal: Journal,
     /// In its folder the inbound secret is kept.
     pub lock: Arc<DutyLock>,
     /// Whether to register without a token and keep the one returned.
@@ -80,10 +84,10 @@ impl Registrar {
             }
             Ok(Existence::Known(_)) | Err(_) => {}
         }
-        let body = self.body(management_presence::current(false).await);
+        let body = self.body(Presence::default().now().await, self.card().await);
         match self.api.register(&body).await {
             Ok(registered) => {
-                self.keep(registered);
+                self.keep(registered).await;
                 self.health.update(|health| {
                     health.registered = Some(Timestamp::now());
                     health.register_trouble = None;
@@ -128,11 +132,23 @@ impl Registrar {
         self.health.update(|health| health.register_trouble = Some(trouble));
     }
 
-    fn body(&self, mcp_server_present: bool) -> RegisterBody {
+    /// The card that was last set by the agent, with the settings that changed since, else the one that the settings give.
+    async fn card(&self) -> Value {
+        match self.journal.last_card().await {
+            Ok(Some(last)) => last.under(&self.card),
+            Ok(None) => self.card.to_json(),
+            Err(error) => {
+                warn!(%error, "the agent card that was last set cannot be read; registering with the configured one");
+                self.card.to_json()
+            }
+        }
+    }
+
+    fn body(&self, mcp_server_present: bool, agent_card: Value) -> RegisterBody {
         RegisterBody {
             id: self.api.workspace().to_string(),
             url: String::new(),
-            agent_card: self.card.to_json(),
+            agent_card,
             delivery_mode: "poll",
             mcp_server_present,
         }
@@ -140,18 +156,27 @@ impl Registrar {
 
     /// Keeps the inbound secret always, and a returned token only while bootstrapping: level C issues a second token
     /// beside a perfectly good configured one.
-    fn keep(&self, registered: Registered) {
-        if let Some(secret) = registered.inbound_secret {
-            keep_inbound_secret(&self.lock, &secret);
-        }
-        if let Some(token) = registered.auth_token
-            && self.bootstrap
-            && self.api.token().current().is_none()
-        {
-            match self.api.token().store(token) {
-                Ok(()) => info!("stored the workspace token that the platform issued"),
-                Err(error) => warn!("the issued workspace token works for this run but could not be stored: {error}"),
+    async fn keep(&self, registered: Registered) {
+        let (lock, token) = (Arc::clone(&self.lock), self.api.token().clone());
+        let issued = registered
+            .auth_token
+            .filter(|_| self.bootstrap && token.current().is_none());
+        let is_needed = issued.is_some();
+        let kept = tokio::task::spawn_blocking(move || {
+            if let Some(secret) = registered.inbound_secret {
+                keep_inbound_secret(&lock, &secret);
             }
+            match issued.map(|issued| token.store(issued)) {
+                None => {}
+                Some(Ok(())) => info!("stored the workspace token that the platform issued"),
+                Some(Err(error)) => {
+                    warn!("the issued workspace token works for this run but could not be stored: {error}");
+                }
+            }
+        });
+        // What follows needs a token that was issued; nothing else waits for the disk, the first beat least of all.
+        if is_needed {
+            let _ = kept.await;
         }
     }
 }

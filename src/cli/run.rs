@@ -1,9 +1,11 @@
 //! `molecule-mcp run`: where configuration, background duties and tools meet.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +15,7 @@ use super::options::{Outcome, exit};
 use super::{bench, logging, manage};
 use crate::agent::away;
 use crate::agent::duty::Duties;
+use crate::agent::envelope::{Row, read_row};
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
 use crate::agent::supervisor::{Ended, Supervisor};
@@ -25,10 +28,14 @@ use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
+use crate::state::message::Message;
 use crate::state::record::HealthFile;
+use crate::state::spool::Spool;
 use crate::tools::agent::Opening;
+use crate::tools::attachments::Attaching;
 use crate::tools::catalogue::Catalogue;
 use crate::tools::context::Context;
+use crate::types::{Timestamp, WorkspaceId};
 
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
 pub(super) const GRACE: Duration = Duration::from_millis(1400);
@@ -37,6 +44,8 @@ pub(super) const GRACE: Duration = Duration::from_millis(1400);
 const LOOK_AT_TOKEN: Duration = Duration::from_secs(20);
 /// How often the journal is looked at when nothing wakes this process.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a message is kept back for its files.
+const WAIT_FOR_FILES: Duration = Duration::from_secs(10);
 
 /// Joins the workspace and serves MCP until the client goes away or `stop` is cancelled.
 pub async fn perform(stop: CancellationToken) -> Outcome {
@@ -156,7 +165,15 @@ async fn live(
         own: config.workspace.clone(),
         inbox: config.inbox,
         delegation_timeout: config.delegation_timeout,
+        attaching: Attaching {
+            roots: config.files.roots.clone(),
+            never: never_attached(&config),
+            spool: Spool::new(&config.state_dir),
+        },
         timing: config.timing,
+        card: config.card.clone(),
+        identity: config.identity.clone(),
+        read_row: message_of_row,
     };
     // A client that has gone already wants none.
     let _ = ready.send(context);
@@ -164,6 +181,7 @@ async fn live(
     let outbox = Outbox {
         api: api.clone(),
         journal: journal.clone(),
+        spool: Spool::new(&config.state_dir),
         holder: is_holder,
         stream: Some(stream.clone()),
         timing: config.timing,
@@ -212,9 +230,25 @@ pub(super) async fn serve_client(offer: Offer, stop: CancellationToken) -> Ended
     }
 }
 
+/// What holds credentials.
+fn never_attached(config: &Config) -> Vec<PathBuf> {
+    let mut never = config.token.files();
+    never.push(config.state_dir.clone());
+    never
+}
+
+/// What a row says when it is a message; one without a readable time is as old as can be.
+fn message_of_row(raw: &RawValue, own: &WorkspaceId) -> Option<Message> {
+    match read_row(raw, own, Timestamp(0)) {
+        Row::Message { message, .. } => Some(*message),
+        Row::Skip(_) | Row::Garbage => None,
+    }
+}
+
 async fn open(config: &Config) -> Result<Journal, JournalError> {
     let settings = JournalSettings {
         look_every: config.timing.of(LOOK_EVERY),
+        wait_for_files: config.timing.of(WAIT_FOR_FILES),
         ..JournalSettings::with_lease(config.timing.of(config.lease))
     };
     let origin = config.platform.to_string();

@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::access::Access;
 use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
+use super::files;
 use super::host::Host;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::shown::Shown;
 use super::token::TokenSource;
 use super::token::resolve::Given;
-use super::{Card, Config, McpProtocol, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces};
+use super::{Card, Config, McpProtocol, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces};
 use crate::types::{BaseUrl, PlainHttp, WorkspaceId};
 
 const PLATFORM_URL: &str = "PLATFORM_URL";
@@ -47,6 +48,9 @@ impl Checked {
     pub(crate) fn make(self) -> Result<Config, Problem> {
         let Self { mut config, folder } = self;
         config.warnings.extend(folder.make()?);
+        if config.files.is_named {
+            dirs::make_folder(&config.files.uploads, files::UPLOAD_DIR)?;
+        }
         Ok(config)
     }
 }
@@ -108,6 +112,7 @@ pub(crate) fn check(
     let verbose = reader.variable("MOLECULE_MCP_VERBOSE").is_some();
     let poll_hint_secs = poll_hint(reader);
     let delegation_timeout = delegation_timeout(reader);
+    let files = files::read(reader, places, folder.as_ref());
     let lease = reader.whole("MOLECULE_LEASE_SECS", 10..=86_400, 600);
     let protocol = protocol(reader);
     let access = Access::read(reader, plain, identity.platform.as_ref());
@@ -133,12 +138,14 @@ pub(crate) fn check(
         org_id,
         ca_file,
         card,
+        identity: runtime_identity(reader),
         heartbeat,
         inbox,
         bootstrap,
         poll_hint_secs,
         delegation_timeout,
         lease: Duration::from_secs(lease.into()),
+        files,
         protocol,
         access,
         shown,
@@ -332,6 +339,28 @@ fn card(reader: &mut Reader<'_>, filed: &Settings, workspace: Option<&WorkspaceI
             .map(|skill| skill.trim().to_owned())
             .filter(|skill| !skill.is_empty())
             .collect(),
+    }
+}
+
+fn runtime_identity(reader: &Reader<'_>) -> RuntimeIdentity {
+    RuntimeIdentity {
+        model: reader.echoed("MODEL"),
+        model_provider: reader.echoed("MODEL_PROVIDER"),
+        molecule_model: reader.echoed("MOLECULE_MODEL"),
+        anthropic_base_url: without_credentials(reader.echoed("ANTHROPIC_BASE_URL")),
+        tier: reader.echoed("TIER"),
+        runtime: reader.echoed("ADAPTER_MODULE"),
+    }
+}
+
+/// An address that may be shown to anyone.
+fn without_credentials(address: String) -> String {
+    match url::Url::parse(&address) {
+        Ok(mut url) if !url.username().is_empty() || url.password().is_some() => {
+            let stripped = url.set_username("").and_then(|()| url.set_password(None));
+            stripped.map_or_else(|()| String::new(), |()| url.to_string())
+        }
+        _ => address,
     }
 }
 

@@ -95,6 +95,8 @@ mod tests {
         let places = Places {
             home: Some(home.path().to_owned()),
             managed: home.path().join("configs"),
+            workspace: home.path().join("workspace"),
+            current: None,
         };
         let read = |pairs: &[(&str, &str)]| {
             let var = |name: &str| {

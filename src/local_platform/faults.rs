@@ -162,7 +162,7 @@ fn oversized(mut answer: Answer, bytes: usize) -> Answer {
 
 fn take_body(answer: &mut Answer) -> Vec<u8> {
     match std::mem::replace(&mut answer.payload, Payload::Empty) {
-        Payload::Json(text) => text,
+        Payload::Json(bytes) | Payload::Bytes(bytes) => bytes,
         Payload::Text(text) => text.into_bytes(),
         Payload::Empty | Payload::Stream(_) => Vec::new(),
     }

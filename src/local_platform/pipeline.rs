@@ -18,7 +18,7 @@ use super::site::Site;
 use super::{auth, clock, credentials, origin, rate_limit, tenant};
 
 /// No route reads more; the real platform has no general limit.
-const LARGEST_BODY: usize = 64 * 1024 * 1024;
+const LARGEST_BODY: usize = 128 * 1024 * 1024;
 
 /// Answers one request.
 pub(crate) async fn serve(

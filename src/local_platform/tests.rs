@@ -6,7 +6,10 @@ mod delegation;
 mod faults;
 mod level_c;
 mod management;
+mod memories;
 mod registry;
+mod requests;
+mod uploads;
 
 use std::time::{Duration, Instant};
 

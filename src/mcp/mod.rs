@@ -2,7 +2,7 @@
 //!
 //! Bytes come in through [`transport`], requests are dispatched by [`server`], tools are found, decoded and run by
 //! [`toolset`], and [`answer`] gives every outcome its shape. No tool is known here but the
-//! one behind the [`resources`], and of a workspace only its journal, whose news are pushed.
+//! one behind the resources, and of a workspace only its journal, whose news are pushed.
 
 pub mod answer;
 pub mod call;

@@ -273,6 +273,7 @@ impl Toolset {
         let given = Given::new(arguments, entry.description().input.clone());
         let run = AssertUnwindSafe(async {
             let begun = tokio::select! {
+                // What can begin does: a call that came before the end is answered with its result.
                 biased;
                 begun = (entry.run)(given, call) => begun,
                 () = ending.ended() => None,

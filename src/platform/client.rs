@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::{CallError, MAX_DETAIL, clip};
+use super::files::FilePart;
 use super::{address, verdict};
 use crate::types::{BaseUrl, Secret, Timestamp};
 use connections::Pool;
@@ -50,7 +51,7 @@ pub enum Class {
     /// 30 s, if it is under way within 8 s and goes on: a page of the activity log.
     Page,
     /// 5 min, if it is under way within 8 s and goes on: a single row of the activity log, which may be 15 MiB on a slow
-    /// line.
+    /// line, or a file.
     Row,
     /// 5 min, without a word meanwhile: work that the platform does before it answers.
     Patient,
@@ -67,6 +68,8 @@ pub struct Request<'a> {
     pub query: Vec<(&'static str, String)>,
     /// JSON body of at most [`MAX_BODY`] bytes. U+0000 in its strings is sent as U+FFFD.
     pub body: Option<Value>,
+    /// Sent as a form with this file instead of a JSON body.
+    pub file: Option<FilePart<'a>>,
     /// Sent as `Authorization: Bearer`, marked sensitive.
     pub bearer: Option<Secret>,
     /// Sent as `X-Workspace-ID`.
@@ -307,6 +310,9 @@ impl Client {
         if let Some(body) = body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             prepared = prepared.body(body);
+        }
+        if let Some(file) = &request.file {
+            prepared = prepared.multipart(file.form().await?);
         }
         Ok(prepared.headers(headers))
     }

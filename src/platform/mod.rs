@@ -4,12 +4,17 @@
 //! methods read like the platform's API. Stronger credentials have types of their own, [`tenant::KeyApi`],
 //! [`org::OrgApi`] and [`control::ControlApi`], which carry requests as data ([`order::Order`]). Nothing here keeps state beyond connections and the last seen rate limit.
 
+pub mod bridge;
 pub mod client;
 pub mod control;
 pub mod error;
 pub mod events;
+pub mod files;
+pub mod lookups;
+pub mod memories;
 pub mod order;
 pub mod org;
+pub mod requests;
 pub mod retry;
 pub mod tenant;
 pub mod wire;
@@ -17,7 +22,8 @@ pub mod workspace;
 
 mod a2a;
 mod address;
-mod lookups;
+mod broadcast;
+mod conversation;
 #[cfg(test)]
 pub(crate) mod testing;
 mod verdict;

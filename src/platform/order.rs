@@ -223,6 +223,7 @@ pub(super) fn request<'a>(order: &'a Order, path: &'a [&'a str], bearer: Option<
         path,
         query: order.query.clone(),
         body: order.body.clone(),
+        file: None,
         bearer,
         sender: order.sender.as_deref(),
         confirm_name: order.confirm_name.as_deref(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
+use reqwest::{Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -13,8 +13,8 @@ use super::error::CallError;
 use super::events::EventStream;
 use super::order::{self, Order};
 use super::wire::{
-    A2aAnswer, ActivityPage, ActivityQuery, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer, RegisterBody,
-    Registered,
+    A2aAnswer, ActivityPage, ActivityQuery, Attached, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer,
+    RegisterBody, Registered,
 };
 use super::{a2a, retry, verdict};
 use crate::config::token::TokenSource;
@@ -32,7 +32,7 @@ const MAX_ROW: usize = 48 * 1024 * 1024;
 const MAX_REPLY: usize = 12 * 1024 * 1024;
 
 /// Largest list or row that may hold agent cards, which can be any JSON.
-const MAX_LIST: usize = 8 * 1024 * 1024;
+pub(super) const MAX_LIST: usize = 8 * 1024 * 1024;
 
 /// The media type of the event stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -119,6 +119,18 @@ impl WorkspaceApi {
         })
     }
 
+    /// `POST /registry/update-card`: replaces the card that peers see. Saying it twice does no harm, so passing failures
+    /// are tried again.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn update_card(&self, card: &Map<String, Value>) -> Result<(), CallError> {
+        let path = ["registry", "update-card"];
+        let body = json!({ "workspace_id": self.workspace, "agent_card": card });
+        let answer = retry::idempotent(LOOK_UP_AGAIN, || self.post(&path, body.clone())).await?;
+        parsed::<Map<String, Value>>("a JSON object", &answer.body).map(drop)
+    }
+
     /// `GET /workspaces/:id` of this workspace, without a credential (the route is public).
     ///
     /// # Errors
@@ -192,13 +204,17 @@ impl WorkspaceApi {
         }
     }
 
-    /// `POST /workspaces/:id/notify`: a message to the person.
+    /// `POST /workspaces/:id/notify`: a message to the person, with files that were uploaded before.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn notify(&self, message: &str) -> Result<(), CallError> {
+    pub async fn notify(&self, message: &str, files: &[Attached]) -> Result<(), CallError> {
         let path = ["workspaces", self.workspace.as_str(), "notify"];
-        let answer = self.post(&path, json!({ "message": message })).await?;
+        let mut body = json!({ "message": message });
+        if !files.is_empty() {
+            body["attachments"] = written(&files)?;
+        }
+        let answer = self.post(&path, body).await?;
         // An edge may answer 200 with a web page; the message would then be lost in silence.
         parsed::<Map<String, Value>>("a JSON object", &answer.body).map(drop)
     }
@@ -275,16 +291,19 @@ impl WorkspaceApi {
     /// See [`CallError`].
     pub async fn events(&self) -> Result<EventStream, CallError> {
         let path = ["workspaces", self.workspace.as_str(), "events", "stream"];
-        let request = self.request(Method::GET, &path);
+        EventStream::over(self.open(self.request(Method::GET, &path), EVENT_STREAM).await?)
+    }
+
+    /// Sends a request without reading its answer's body; once more with another token, as [`Self::deliver`] does.
+    pub(super) async fn open(&self, request: Request<'_>, accept: &'static str) -> Result<Response, CallError> {
         let used = request.bearer.clone();
-        let response = match self.client.open(request.clone(), EVENT_STREAM).await {
+        match self.client.open(request.clone(), accept).await {
             Err(CallError::Refused { .. }) if self.has_another_token(used).await => {
                 let bearer = self.token.current();
-                self.client.open(Request { bearer, ..request }, EVENT_STREAM).await
+                self.client.open(Request { bearer, ..request }, accept).await
             }
             opened => opened,
-        };
-        EventStream::over(response?)
+        }
     }
 
     /// Sends an order with this workspace's credential, and no other.
@@ -297,12 +316,13 @@ impl WorkspaceApi {
     }
 
     /// A quick request with this workspace's credential of the moment.
-    fn request<'a>(&self, method: Method, path: &'a [&'a str]) -> Request<'a> {
+    pub(super) fn request<'a>(&self, method: Method, path: &'a [&'a str]) -> Request<'a> {
         Request {
             method,
             path,
             query: Vec::new(),
             body: None,
+            file: None,
             bearer: self.token.current(),
             sender: None,
             confirm_name: None,
@@ -311,7 +331,7 @@ impl WorkspaceApi {
         }
     }
 
-    async fn post(&self, path: &[&str], body: Value) -> Result<Answer, CallError> {
+    pub(super) async fn post(&self, path: &[&str], body: Value) -> Result<Answer, CallError> {
         let request = Request {
             body: Some(body),
             ..self.request(Method::POST, path)
@@ -320,7 +340,7 @@ impl WorkspaceApi {
     }
 
     /// Sends a request, and once more with another token when the source holds one by now: a refused request did no work.
-    async fn deliver(&self, request: Request<'_>) -> Result<Answer, CallError> {
+    pub(super) async fn deliver(&self, request: Request<'_>) -> Result<Answer, CallError> {
         let used = request.bearer.clone();
         let again = self.token.can_change().then(|| request.clone());
         match (self.client.send(request).await, again) {
@@ -343,7 +363,7 @@ impl WorkspaceApi {
             .unwrap_or(false)
     }
 
-    async fn list<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Vec<T>, CallError> {
+    pub(super) async fn list<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Vec<T>, CallError> {
         let request = Request {
             limit: MAX_LIST,
             ..request
@@ -402,7 +422,7 @@ fn rows(body: &[u8]) -> Result<Vec<Box<RawValue>>, CallError> {
     serde_json::from_str(&text).map_err(|_| verdict::malformed("a JSON array", body))
 }
 
-fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {
+pub(super) fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|_| verdict::malformed(expected, body))
 }
 

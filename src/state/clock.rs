@@ -139,6 +139,14 @@ fn guessed_boot(since: Duration) -> String {
     format!("~{}", Timestamp::now().0 / 1_000_000 - since)
 }
 
+/// How long ago a file was changed, by the clock its file system writes down, which no test moves. `None`: nobody knows.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "compared with the file system's own clock")]
+pub fn age_of(file: &std::fs::Metadata) -> Option<Duration> {
+    let changed = file.modified().ok()?;
+    Some(std::time::SystemTime::now().duration_since(changed).unwrap_or_default())
+}
+
 /// Where the time comes from.
 pub trait TimeSource: Send + Sync {
     /// Time since boot, for leases.

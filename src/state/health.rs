@@ -149,7 +149,11 @@ impl Health {
     #[must_use]
     pub fn part(&self, duty: Duty) -> Self {
         match duty {
-            Duty::Presence => Self::of_two(self.clone(), Self::default()),
+            // Whether it would read, too, is for those to know who wait for the reading.
+            Duty::Presence => Self {
+                reading: self.reading,
+                ..Self::of_two(self.clone(), Self::default())
+            },
             Duty::Reading => Self::of_two(Self::default(), self.clone()),
         }
     }
@@ -243,7 +247,9 @@ mod tests {
             ..Health::default()
         };
         assert_eq!(Health::of_two(one.clone(), other.clone()), both);
-        assert_eq!(both.part(Duty::Presence), one.part(Duty::Presence));
+        let present = one.part(Duty::Presence);
+        assert_eq!((present.beaten, present.reading), (one.beaten, Role::Off));
+        assert_eq!(both.part(Duty::Presence).reading, Role::Holder);
         assert_eq!(both.part(Duty::Reading), other.part(Duty::Reading));
         assert!(!both.part(Duty::Presence).can_receive());
     }

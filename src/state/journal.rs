@@ -19,15 +19,22 @@ use ledger::Ledger;
 use shared::{Inner, Unclaimed, blocking, look_after};
 
 pub use error::JournalError;
-pub use shape::{Batch, Committed, Counts, Cursor, Popped, Settings};
+pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
 
+mod card;
 mod error;
+mod file_room;
+mod file_row;
+mod files;
+mod filing;
+mod history;
 mod inbox;
 mod leases;
 mod ledger;
 mod mark;
 mod medium;
+mod on_disk;
 mod open;
 mod outbox_row;
 mod outgoing;
@@ -38,12 +45,15 @@ mod retention;
 mod row;
 mod schema;
 mod scope;
+mod sent_files;
 mod sessions;
 mod settle;
 mod shape;
 mod shared;
+mod verify;
 mod wake;
 mod wal;
+mod words;
 
 #[cfg(test)]
 mod fixture;
@@ -91,7 +101,7 @@ impl Journal {
         let look_every = settings.look_every;
         let (dir, origin, workspace) = (dir.to_owned(), origin.to_owned(), workspace.clone());
         let inner = blocking(move || Inner::open(&dir, &origin, &workspace, &settings)).await?;
-        tokio::spawn(look_after(Arc::downgrade(&inner), inner.woken.clone(), look_every));
+        tokio::spawn(look_after(Arc::downgrade(&inner), inner.calls.clone(), look_every));
         Ok(Self { inner })
     }
 
@@ -141,7 +151,7 @@ impl Journal {
             .await
     }
 
-    /// Wall-clock instant of the last good poll.
+    /// When the last good poll was, as it was told with [`Batch::polled`].
     ///
     /// # Errors
     /// See [`JournalError`].
@@ -404,7 +414,9 @@ impl Journal {
     /// See [`JournalError`].
     pub async fn settle_answer(&self, item_id: &str, activity_id: &ActivityId) -> Result<Popped, JournalError> {
         let (item, message) = (item_id.to_owned(), activity_id.clone());
-        self.write(move |ledger| ledger.settle_answer(&item, &message)).await
+        let settled = self.write(move |ledger| ledger.settle_answer(&item, &message)).await;
+        crash_point::pass("settle", "committed");
+        settled
     }
 
     async fn read<T: Send + 'static>(

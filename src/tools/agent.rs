@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::context::{self, Context};
-use super::{delegation, inbox, peers, reply, user};
+use super::{broadcast, delegation, history, identity, inbox, memory, peers, reply, requests, user};
 use crate::config::shown::Sets;
 use crate::mcp::toolset::{Duplicate, Registry, Toolset};
 use crate::state::health::HealthBoard;
@@ -30,6 +30,11 @@ pub(super) fn registry() -> Registry<Context> {
     inbox::register(&mut tools);
     reply::register(&mut tools);
     user::register(&mut tools);
+    history::register(&mut tools);
+    memory::register(&mut tools);
+    identity::register(&mut tools);
+    broadcast::register(&mut tools);
+    requests::register(&mut tools);
     tools
 }
 
@@ -57,11 +62,56 @@ mod tests {
                 (tool["name"].as_str().unwrap().to_owned(), arguments, required)
             })
             .collect();
-        let expected: [(&str, &[&str], &[&str]); 10] = [
+        let expected: [(&str, &[&str], &[&str]); 30] = [
+            (
+                "add_request_message",
+                &["body", "request_id", "workspace_id"],
+                &["request_id", "body"],
+            ),
+            ("broadcast_message", &["message", "workspace_id"], &["message"]),
+            ("cancel_request", &["request_id", "workspace_id"], &["request_id"]),
+            (
+                "chat_history",
+                &[
+                    "before_ts",
+                    "limit",
+                    "offline",
+                    "peer_id",
+                    "query",
+                    "source_workspace_id",
+                ],
+                &[],
+            ),
+            ("check_requests", &["offset", "status", "workspace_id"], &[]),
             (
                 "check_task_status",
                 &["offset", "source_workspace_id", "task_id", "workspace_id"],
                 &[],
+            ),
+            (
+                "commit_memory",
+                &["content", "scope", "source_workspace_id"],
+                &["content"],
+            ),
+            (
+                "commit_memory_v2",
+                &["content", "expires_at", "kind", "namespace", "pin"],
+                &["content"],
+            ),
+            ("commit_summary", &["content", "expires_at", "namespace"], &["content"]),
+            ("create_approval", &["action", "reason", "workspace_id"], &["action"]),
+            (
+                "create_request",
+                &[
+                    "detail",
+                    "kind",
+                    "priority",
+                    "recipient_id",
+                    "recipient_type",
+                    "title",
+                    "workspace_id",
+                ],
+                &["kind", "title"],
             ),
             (
                 "delegate_task",
@@ -73,16 +123,42 @@ mod tests {
                 &["request_id", "source_workspace_id", "task", "workspace_id"],
                 &["workspace_id", "task"],
             ),
+            ("forget_memory", &["memory_id", "namespace"], &["memory_id"]),
+            (
+                "get_request",
+                &["offset", "request_id", "workspace_id"],
+                &["request_id"],
+            ),
+            ("get_runtime_identity", &[], &[]),
             ("get_workspace_info", &["source_workspace_id"], &[]),
             ("inbox_peek", &["activity_id", "limit", "offset", "state"], &[]),
             ("inbox_pop", &["activity_id"], &["activity_id"]),
+            ("list_inbox", &["offset", "status", "workspace_id"], &[]),
             ("list_peers", &["offset", "source_workspace_id"], &[]),
-            ("reply_to_message", &["activity_id", "text"], &["activity_id", "text"]),
+            ("list_readable_namespaces", &[], &[]),
+            ("list_writable_namespaces", &[], &[]),
+            (
+                "recall_memory",
+                &["offset", "query", "scope", "source_workspace_id"],
+                &[],
+            ),
+            (
+                "reply_to_message",
+                &["activity_id", "also_pop", "attachments", "text"],
+                &["activity_id", "text"],
+            ),
+            (
+                "respond_request",
+                &["action", "message", "request_id", "workspace_id"],
+                &["request_id", "action"],
+            ),
+            ("search_memory", &["kinds", "limit", "namespaces", "query"], &[]),
             (
                 "send_message_to_user",
                 &["attachments", "message", "workspace_id"],
                 &["message"],
             ),
+            ("update_agent_card", &["card"], &["card"]),
             ("wait_for_message", &["timeout_secs"], &[]),
         ];
         assert_eq!(known.len(), expected.len());

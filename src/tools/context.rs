@@ -3,14 +3,22 @@
 use std::io;
 use std::time::Duration;
 
-use crate::config::{Switch, Timing};
+use serde_json::value::RawValue;
+
+use super::attachments::Attaching;
+use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::{Health, HealthBoard, JOURNAL_ERROR, Role, Trouble};
 use crate::state::journal::Journal;
+use crate::state::message::Message;
 use crate::state::obstacle::Obstacle;
 use crate::state::record::{HealthFile, SILENT_AFTER};
 use crate::types::WorkspaceId;
+
+/// Reads a row of the activity log of a workspace; `None`: it is no message. What a row means is the inbox's affair, so the
+/// tools are given its reading instead of having one of their own.
+pub type ReadRow = fn(&RawValue, &WorkspaceId) -> Option<Message>;
 
 /// A workspace as its tools see it.
 #[derive(Clone, Debug)]
@@ -29,8 +37,16 @@ pub struct Context {
     pub inbox: Switch,
     /// How long `delegate_task` waits for a client that sees its progress.
     pub delegation_timeout: Duration,
+    /// Which files may go with a message.
+    pub attaching: Attaching,
     /// The intervals between two looks and two progress notes.
     pub timing: Timing,
+    /// The agent card that the settings give.
+    pub card: Card,
+    /// What is said of the runtime behind the agent.
+    pub identity: RuntimeIdentity,
+    /// How rows of the activity log are read.
+    pub read_row: ReadRow,
 }
 
 impl Context {

@@ -7,17 +7,27 @@
 //! credentials of their set. [`catalogue`] knows all tools and which of them a client is shown.
 
 pub mod agent;
+pub mod attachments;
+pub mod broadcast;
 pub mod catalogue;
 pub mod context;
 pub mod delegation;
 pub mod desk;
+pub mod history;
+pub mod identity;
 pub mod inbox;
+pub mod memory;
 pub mod peers;
 pub mod reply;
+pub mod requests;
 pub mod user;
 
 mod groups;
 mod message;
 mod outgoing;
 mod paging;
+mod redaction;
+mod supported;
+#[cfg(test)]
+mod testing;
 mod waiting;

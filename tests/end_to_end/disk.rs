@@ -17,6 +17,10 @@ use volume::Volume;
 mod ailing;
 mod ails;
 mod folder;
+#[cfg(target_os = "linux")]
+mod limits;
+mod network;
+mod slow;
 mod volume;
 
 /// How long after space is back everything must have arrived.

@@ -46,6 +46,41 @@ async fn register_and_beats_carry_what_the_contract_says() {
 }
 
 #[tokio::test]
+async fn the_card_that_an_agent_set_is_registered_from_then_on_with_the_settings_that_changed() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let start = async |name: &str, description: Option<&str>| {
+        let mut command = world.command(&workspace);
+        command.env("MOLECULE_AGENT_NAME", name);
+        if let Some(description) = description {
+            command.env("MOLECULE_AGENT_DESCRIPTION", description);
+        }
+        let before = world.requests("register").await.len();
+        let daemon = super::support::start(command).await;
+        until("it registered", || async {
+            world.requests("register").await.len() > before
+        })
+        .await;
+        let card = world.requests("register").await[before]["body"]["agent_card"].clone();
+        (daemon, card)
+    };
+    let (mut daemon, card) = start("configured", None).await;
+    assert_eq!(card, json!({ "name": "configured", "skills": [] }));
+    let set = json!({ "name": "Ada", "skills": [{ "name": "rust" }], "version": "2" });
+    daemon.call("update_agent_card", json!({ "card": set })).await.unwrap();
+    daemon.kill().await.unwrap();
+
+    let (daemon, card) = start("configured", None).await;
+    assert_eq!(card, set);
+    drop(daemon);
+    let (_daemon, card) = start("renamed", Some("counts")).await;
+    assert_eq!(
+        card,
+        json!({ "name": "renamed", "description": "counts", "skills": [{ "name": "rust" }], "version": "2" })
+    );
+}
+
+#[tokio::test]
 async fn the_inbound_secret_is_kept_0600_and_returns_after_deletion() {
     let world = World::new().await;
     let workspace = world.workspace("alpha").await;

@@ -256,3 +256,23 @@ async fn a_call_in_flight_is_answered_with_the_remedy_when_the_start_is_refused(
     );
     assert_eq!(daemon.wait().await.unwrap().0.code(), Some(3));
 }
+
+#[tokio::test]
+async fn a_command_that_cannot_reach_the_platform_exits_4_and_says_so() {
+    let mut world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("admin_token"), "an-admin-token-sekrit").unwrap();
+    world.go_down().await;
+    let mut command = bare_command();
+    command.args(["platform", "add-workspace", "alpha", "--url", world.url(), "--data"]);
+    command.arg(folder.path());
+    let (code, lines, complaints) = run_to_end(command).await;
+    assert_eq!(code, 4, "{complaints}");
+    assert!(lines.is_empty(), "{lines:?}");
+    assert!(
+        complaints.contains(world.url()) && complaints.contains("cannot be reached"),
+        "{complaints}"
+    );
+    assert!(!complaints.contains("sekrit"));
+    assert_eq!(complaints.trim_end().lines().count(), 1, "{complaints}");
+}

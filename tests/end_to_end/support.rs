@@ -6,6 +6,7 @@ use std::time::Duration;
 use molecule_mcp::cli::demo::client::McpChild;
 use molecule_mcp::local_platform::{Level, LocalPlatform, Options};
 use reqwest::Method;
+use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -179,6 +180,48 @@ impl World {
             .await;
     }
 
+    /// The person uploads files `(name, type, content)` for a workspace; what a message says of them.
+    pub async fn upload(&self, to: &Workspace, files: &[(&str, &str, &[u8])]) -> Vec<Value> {
+        let form = files.iter().fold(Form::new(), |form, (name, kind, content)| {
+            let part = Part::bytes(content.to_vec()).file_name((*name).to_owned());
+            form.part("files", part.mime_str(kind).unwrap())
+        });
+        let url = format!("{}/workspaces/{}/chat/uploads", self.url, to.id);
+        let request = self.http.post(url).bearer_auth(&self.admin).multipart(form);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["files"].as_array().cloned().expect("the files were taken")
+    }
+
+    /// The person writes to a workspace and attaches what was uploaded.
+    pub async fn say_with(&self, to: &Workspace, text: &str, files: &[Value]) {
+        let mut parts: Vec<Value> = files
+            .iter()
+            .map(|file| json!({ "kind": "file", "file": file }))
+            .collect();
+        if !text.is_empty() {
+            parts.insert(0, json!({ "kind": "text", "text": text }));
+        }
+        let message = json!({ "role": "user", "messageId": Uuid::new_v4().to_string(), "parts": parts });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "message/send", "params": { "message": message } });
+        let person = (self.level == Level::C).then_some(self.admin.as_str());
+        self.ok(Method::POST, &format!("/workspaces/{}/a2a", to.id), person, Some(body))
+            .await;
+    }
+
+    /// What the person gets who opens the address of a file: its content, or the status of the refusal.
+    pub async fn open(&self, uri: &str) -> Result<Vec<u8>, u16> {
+        let rest = uri
+            .strip_prefix("platform-pending:")
+            .expect("an address at the platform");
+        let (workspace, file) = rest.split_once('/').unwrap();
+        let url = format!("{}/workspaces/{workspace}/pending-uploads/{file}/content", self.url);
+        let answer = self.http.get(url).bearer_auth(&self.admin).send().await.unwrap();
+        match answer.status().as_u16() {
+            200 => Ok(answer.bytes().await.unwrap().to_vec()),
+            status => Err(status),
+        }
+    }
+
     /// Puts a fault rule into force; see the embedded platform's documentation.
     pub async fn fault(&self, rule: Value) {
         self.ok(Method::POST, "/_local/faults", None, Some(rule)).await;
@@ -250,6 +293,13 @@ impl World {
 
     /// What a workspace has told the person, oldest first.
     pub async fn told(&self, from: &Workspace) -> Vec<String> {
+        let echoes = self.echoes(from).await;
+        let text = |echo: &Value| echo["result"].as_str().unwrap_or_default().to_owned();
+        echoes.iter().map(text).collect()
+    }
+
+    /// The same with the files: `result`, and `parts` when there are any.
+    pub async fn echoes(&self, from: &Workspace) -> Vec<Value> {
         let path = format!("/workspaces/{}/activity?type=a2a_receive&limit=500", from.id);
         let rows = self.ok(Method::GET, &path, Some(&from.token), None).await;
         let echoes = rows
@@ -258,9 +308,7 @@ impl World {
             .iter()
             .rev()
             .filter(|row| row["method"] == "notify");
-        echoes
-            .map(|row| row["response_body"]["result"].as_str().unwrap_or_default().to_owned())
-            .collect()
+        echoes.map(|row| row["response_body"].clone()).collect()
     }
 
     pub async fn ok(&self, method: Method, path: &str, bearer: Option<&str>, body: Option<Value>) -> Value {

@@ -103,7 +103,7 @@ impl<'a> Election<'a> {
             let presence = self.office.duties.health.now().presence;
             let mut is_free = false;
             match self.try_take().await {
-                Some(Taken::Ours(lock)) if was_free || self.has_first_claim(presence) => {
+                Some(Taken::Ours(lock)) if self.has_first_claim(presence) || (was_free && self.may_read(presence)) => {
                     return Won {
                         lock,
                         handed_over,
@@ -111,7 +111,7 @@ impl<'a> Election<'a> {
                         unclaimed: false,
                     };
                 }
-                // Let go again: whoever keeps the workspace present takes it at once, if it reads at all.
+                // Let go again: whoever keeps the workspace present has the first claim.
                 Some(Taken::Ours(_)) => is_free = true,
                 Some(Taken::Theirs) => {
                     handed_over = true;
@@ -119,15 +119,36 @@ impl<'a> Election<'a> {
                 }
                 Some(Taken::Gone) | None => {}
             }
-            let pause = if is_free { TRY_AGAIN / 2 } else { TRY_AGAIN };
-            was_free = self.rest(pause, presence).await && is_free;
+            was_free = self.rest(self.pause(is_free), presence).await && is_free;
         }
     }
 
     /// Whether this process need not leave the duty to another one first: one that would do both duties begins with
     /// presence, so that no two of them end up with one each.
     fn has_first_claim(&self, presence: Role) -> bool {
-        self.duty == Duty::Presence || matches!(presence, Role::Holder | Role::Off)
+        self.duty == Duty::Presence || presence == Role::Holder || !self.office.is_whole()
+    }
+
+    /// Whether a whole process may read although another one keeps the workspace present: that one does not read, or makes
+    /// no progress.
+    fn may_read(&self, presence: Role) -> bool {
+        match presence {
+            Role::Follower => !*self.office.reads_if_it_can.borrow(),
+            Role::Unable => true,
+            Role::Starting | Role::Holder | Role::Off => false,
+        }
+    }
+
+    /// How long until the next look.
+    fn pause(&self, is_free: bool) -> Duration {
+        if is_free {
+            TRY_AGAIN / 2
+        } else if self.duty == Duty::Reading && self.office.holds(Duty::Presence) {
+            // A process that dies lets its locks go one after the other.
+            TRY_AGAIN / 4
+        } else {
+            TRY_AGAIN
+        }
     }
 
     /// Until it is time to look again. `false`: earlier, because reading may be ours now that presence is.

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Office;
-use crate::state::health::{Duty, Health, Trouble};
+use crate::state::health::{Duty, Health, Role, Trouble};
 use crate::state::record::SILENT_AFTER;
 use crate::types::Timestamp;
 
@@ -57,6 +57,10 @@ impl<'a> Elsewhere<'a> {
         let watched = self.since.map_or_else(Default::default, |since| since.elapsed());
         let age = read.as_ref().map_or(watched, |(_, age)| watched.min(*age));
         self.tell_silence(age > self.office.duties.config.timing.of(SILENT_AFTER));
+        if self.duty == Duty::Presence {
+            let reads = read.as_ref().is_none_or(|(part, _)| part.reading != Role::Off);
+            self.office.reads_if_it_can.send_replace(reads && !self.silent);
+        }
         if let Some((part, _)) = read {
             self.take_part(&part);
         }

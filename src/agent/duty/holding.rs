@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::election::{AFTER_REFUSAL, Won, blocking};
 use super::{Ended, Office, TRY_AGAIN};
+use crate::state::crash_point;
 use crate::state::health::{Duty, Trouble};
 use crate::state::lock::{DutyLock, Grade};
 
@@ -38,6 +39,7 @@ impl Office {
         if won.handed_over {
             info!("took over the {duty} of workspace {}", self.duties.config.workspace);
         }
+        crash_point::pass("duty", "won");
         let over = stop.child_token();
         // Nobody took the duty that was given up, although a candidate had announced itself: it may be stopped.
         let settle = if won.unclaimed {
@@ -118,8 +120,7 @@ pub(super) fn folder_gone() -> Trouble {
         code: GONE.to_owned(),
         what: "the state folder was deleted or replaced while molecule-mcp ran, so this process no longer receives"
             .to_owned(),
-        remedy:
-            "restart molecule-mcp; its state folder is CONFIGS_DIR, or the default that `molecule-mcp status` names"
-                .to_owned(),
+        remedy: "put the folder back, or restart molecule-mcp: it makes a new one (CONFIGS_DIR, or the default)"
+            .to_owned(),
     }
 }

@@ -13,8 +13,10 @@ use super::{Ended, Office, attend};
 use crate::agent::heartbeat::Heartbeat;
 use crate::agent::inbox::poller::Inbox;
 use crate::agent::register::{FirstRegister, RefusedAtStart, Registrar, keep_registered};
+use crate::agent::uploads::Uploads;
 use crate::config::Timing;
 use crate::state::cursor::CursorFile;
+use crate::state::file_folder::FileFolder;
 use crate::state::health::{Duty, HealthBoard};
 use crate::state::lock::DutyLock;
 use crate::state::record::{HealthFile, RENEW_EVERY};
@@ -90,6 +92,14 @@ impl Office {
                 takeover,
             };
             tasks.spawn(inbox.run(over.clone()));
+            let uploads = Uploads {
+                api: self.duties.api.clone(),
+                journal: self.duties.journal.clone(),
+                folder: FileFolder::new(config.files.uploads.clone()),
+                quota: config.files.quota,
+                timing: config.timing,
+            };
+            tasks.spawn(uploads.run(over.clone()));
         }
         attend(tasks, over).await
     }
@@ -98,6 +108,7 @@ impl Office {
         Registrar {
             api: self.duties.api.clone(),
             card: self.duties.config.card.clone(),
+            journal: self.duties.journal.clone(),
             lock: Arc::clone(lock),
             bootstrap: self.duties.config.bootstrap,
             health: self.duties.health.clone(),

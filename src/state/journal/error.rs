@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Error, ErrorCode, ffi};
 
-use crate::state::obstacle::Obstacle;
+use crate::state::obstacle::{self, Obstacle};
 
 /// Why the journal could not do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -49,6 +49,21 @@ impl JournalError {
     /// The system refuses a file or folder.
     pub(super) fn at(path: &Path, error: &io::Error) -> Self {
         Self::disk(Obstacle::of(error), format!("{}: {error}", path.display()))
+    }
+
+    /// Names the system's reason where SQLite names none, by trying the folder out.
+    pub(super) fn explained(self, folder: &Path) -> Self {
+        let Self::Disk {
+            obstacle: Obstacle::Failing | Obstacle::Refused,
+            what,
+        } = &self
+        else {
+            return self;
+        };
+        match obstacle::try_out(folder) {
+            Ok(()) => self,
+            Err(reason) => Self::disk(Obstacle::of(&reason), format!("{what} ({reason})")),
+        }
     }
 
     /// What a person can do about it, as the rest of a sentence.

@@ -95,9 +95,9 @@ impl Folder {
 
     pub(super) async fn try_open(&self, workspace: &str, look_every: Duration) -> Result<Journal, super::JournalError> {
         let settings = Settings {
-            lease: LEASE,
             look_every,
             clock: self.time.clock(),
+            ..Settings::with_lease(LEASE)
         };
         Journal::open_with(self.path(), ORIGIN, &WorkspaceId::parse(workspace).unwrap(), settings).await
     }

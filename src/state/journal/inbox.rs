@@ -51,17 +51,18 @@ impl Ledger<'_> {
             ))?;
             let mut rows = statement.query([self.scope])?;
             let mut damaged = Vec::new();
+            // Senders of whom a message waits for its files: what they wrote after it waits, too.
+            let mut behind = HashSet::new();
             let chosen = loop {
                 let Some(row) = rows.next()? else { break None };
                 let stored = self.stored(row)?;
                 match stored.entry {
                     None => damaged.push(stored),
-                    Some(entry)
-                        if !withheld.holds(&entry) && !reserved.contains(entry.message.activity_id.as_str()) =>
-                    {
-                        break Some((stored.n, entry));
+                    Some(entry) if withheld.holds(&entry) || reserved.contains(entry.message.activity_id.as_str()) => {}
+                    Some(entry) if behind.contains(&entry.message.peer_id) || self.waits_for_files(&entry)? => {
+                        behind.insert(entry.message.peer_id);
                     }
-                    Some(_) => {}
+                    Some(entry) => break Some((stored.n, entry)),
                 }
             };
             (damaged, chosen)
@@ -117,7 +118,7 @@ impl Ledger<'_> {
     }
 
     /// Its text is never shown again, unless the platform's copy mends it; said once.
-    fn mark_damaged(&self, stored: &Stored) -> Result<(), JournalError> {
+    pub(super) fn mark_damaged(&self, stored: &Stored) -> Result<(), JournalError> {
         tracing::error!(
             activity_id = stored.activity_id,
             "a stored message does not match its checksum"
@@ -256,7 +257,7 @@ impl Ledger<'_> {
     }
 
     /// Sound rows only; `which` begins after `scope = ?1 AND`.
-    fn entries(&self, which: &str, params: impl rusqlite::Params) -> Result<Vec<Entry>, JournalError> {
+    pub(super) fn entries(&self, which: &str, params: impl rusqlite::Params) -> Result<Vec<Entry>, JournalError> {
         let mut statement = self
             .conn
             .prepare_cached(&format!("SELECT {COLUMNS} FROM message WHERE scope = ?1 AND {which}"))?;

@@ -10,13 +10,14 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::JournalError;
+use super::files::FilePatience;
 use super::open::Opened;
 use super::sessions::Sessions;
 use super::shape::Settings;
 use super::{open, schema, scope};
 use crate::state::clock::{BootInstant, Clock};
 use crate::state::lock::scope_key;
-use crate::state::obstacle::{self, Obstacle};
+use crate::state::obstacle::Obstacle;
 use crate::types::{Timestamp, WorkspaceId};
 
 /// Outbox items whose answer a call of this process waits for, and how many calls do.
@@ -55,6 +56,7 @@ pub(super) struct Store {
     place: Place,
     scope: i64,
     lease: Duration,
+    files: FilePatience,
     clock: Clock,
     seen_version: i64,
 }
@@ -66,6 +68,7 @@ pub(super) struct Ledger<'a> {
     pub(super) sessions: &'a Sessions,
     pub(super) awaited: &'a Awaited,
     pub(super) lease: Duration,
+    pub(super) files: FilePatience,
     pub(super) wall: Timestamp,
     pub(super) boot: BootInstant,
 }
@@ -87,9 +90,16 @@ impl Store {
             lock,
         } = open::open(dir)?;
         let place = Place::of(path);
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let scope = scope::find_or_make(&tx, origin, workspace)?;
-        tx.commit()?;
+        // Written only the first time: a process that begins must not have to wait for those that write.
+        let scope = match scope::find(&conn, origin, workspace)? {
+            Some(scope) => scope,
+            None => {
+                let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let scope = scope::find_or_make(&tx, origin, workspace)?;
+                tx.commit()?;
+                scope
+            }
+        };
         let store = Self {
             seen_version: data_version(&conn)?,
             conn,
@@ -98,6 +108,10 @@ impl Store {
             place,
             scope,
             lease: settings.lease,
+            files: FilePatience {
+                message: settings.wait_for_files,
+                announcement: settings.wait_for_message,
+            },
             clock: settings.clock.clone(),
         };
         Ok((store, replaced, cut))
@@ -123,7 +137,7 @@ impl Store {
                 drop(tx);
                 outcome
             })
-            .map_err(|error| self.place.explain(error))
+            .map_err(|error| error.explained(self.place.folder()))
     }
 
     /// Writes in one transaction, which holds the write lock from its start, and answers whether any row changed.
@@ -141,7 +155,7 @@ impl Store {
                 tx.commit()?;
                 Ok(outcome)
             })
-            .map_err(|error| self.place.explain(error))?;
+            .map_err(|error| error.explained(self.place.folder()))?;
         Ok((outcome, self.conn.total_changes() != before))
     }
 
@@ -161,6 +175,7 @@ impl Store {
             sessions: &self.sessions,
             awaited,
             lease: self.lease,
+            files: self.files,
             wall: self.clock.wall(),
             boot: self.clock.boot(),
         })?;
@@ -173,12 +188,21 @@ impl Store {
         Ok(std::mem::replace(&mut self.seen_version, version) != version)
     }
 
-    /// Gives up to `pages` free pages back to the file system.
-    pub(super) fn shrink(&self, pages: u32) -> Result<(), JournalError> {
+    /// Gives up to `pages` free pages back to the file system. `true`: there were more.
+    pub(super) fn shrink(&self, pages: u32) -> Result<bool, JournalError> {
+        let free = || -> Result<u32, JournalError> {
+            let mut statement = self.conn.prepare_cached("PRAGMA freelist_count")?;
+            Ok(statement.query_row([], |row| row.get(0))?)
+        };
+        let before = free()?;
+        if before == 0 {
+            return Ok(false);
+        }
         let mut statement = self.conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
         let mut rows = statement.query([])?;
         while rows.next()?.is_some() {}
-        Ok(())
+        let left = free()?;
+        Ok(left > 0 && left < before)
     }
 }
 
@@ -213,20 +237,8 @@ impl Place {
         }
     }
 
-    /// Names the system's reason where SQLite names none.
-    fn explain(&self, error: JournalError) -> JournalError {
-        let JournalError::Disk {
-            obstacle: Obstacle::Failing | Obstacle::Refused,
-            what,
-        } = &error
-        else {
-            return error;
-        };
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        match obstacle::try_out(folder) {
-            Ok(()) => error,
-            Err(reason) => JournalError::disk(Obstacle::of(&reason), format!("{what} ({reason})")),
-        }
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 }
 

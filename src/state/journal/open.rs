@@ -5,7 +5,6 @@
 //! locks within the process.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,8 +15,7 @@ use super::mark::Mark;
 use super::medium::{self, NoLog, beside};
 use super::replace::set_aside;
 use super::schema::{self, Standing};
-use super::{scope, wal};
-use crate::state::draft;
+use super::{on_disk, scope, wal, words};
 use crate::state::lock::open_private;
 use crate::state::obstacle::Obstacle;
 
@@ -47,7 +45,7 @@ pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
     // SQLite refuses links anywhere in the path; only links to our own files are none of anybody's business.
     let dir = fs::canonicalize(dir).map_err(|error| JournalError::at(dir, &error))?;
     let network = medium::network_name(&dir).map(NoLog::Network);
-    open_on(&dir, network)
+    open_on(&dir, network).map_err(|error| error.explained(&dir))
 }
 
 /// The same on a file system where a write-ahead log is out of the question, if `no_log` says why.
@@ -88,15 +86,27 @@ fn is_cut(path: &Path, lock: &Path) -> bool {
     alone.is_some() && wal::has_lost_commits(&beside(path, "-wal"), &beside(path, "-shm")).unwrap_or(false)
 }
 
+/// How long to wait altogether until the file can be opened: nobody waits for that but calls that need it.
+const OPENING: Duration = Duration::from_secs(30);
+
 /// Repeats while another process is in the middle of making, replacing or recovering the file.
 fn patiently<T>(mut attempt: impl FnMut() -> Result<T, JournalError>) -> Result<T, JournalError> {
     let begun = Instant::now();
     loop {
         match attempt() {
-            Err(JournalError::Busy(_)) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(20)),
+            Err(JournalError::Busy(_)) if begun.elapsed() < OPENING => std::thread::sleep(Duration::from_millis(20)),
             outcome => return outcome,
         }
     }
+}
+
+/// Waits for another process's commit. SQLite's own way of waiting sleeps the longer, up to 100 ms, the longer it has waited:
+/// among busy writers whoever has waited longest hardly ever gets his turn, and a commit is over in less than a millisecond
+/// or two.
+fn wait_for_writer(looks: i32) -> bool {
+    const EVERY: Duration = Duration::from_millis(2);
+    std::thread::sleep(EVERY);
+    EVERY.saturating_mul(looks.unsigned_abs()) < PATIENCE
 }
 
 fn lock_shared(path: &Path) -> Result<File, JournalError> {
@@ -112,8 +122,8 @@ fn lock_shared(path: &Path) -> Result<File, JournalError> {
 
 fn prepare(path: &Path, lock: &mut File, no_log: Option<NoLog>) -> Result<Connection, JournalError> {
     // Read before the database: once it says so, the tables are there for everyone to see.
-    let mark = ensure_file(path, lock)?;
-    check_files(path)?;
+    let mark = on_disk::ensure(path, lock)?;
+    on_disk::check(path)?;
     let mut conn = connect(path)?;
     let standing = match standing(&conn) {
         // It was used on another file system.
@@ -150,8 +160,8 @@ fn prepare(path: &Path, lock: &mut File, no_log: Option<NoLog>) -> Result<Connec
 
 fn connect(path: &Path) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(PATIENCE)?;
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_handler(Some(wait_for_writer))?;
     conn.set_prepared_statement_cache_capacity(64);
     // What SQLite would put into a temporary file stays in memory: one obstacle less, and no text outside the folder.
     conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
@@ -170,87 +180,6 @@ fn standing(conn: &Connection) -> Result<Standing, JournalError> {
     let snapshot = conn.unchecked_transaction()?;
     schema::standing(&snapshot)
 }
-
-/// SQLite says no more than that it cannot open the database; this names the file, and what is wrong with it.
-fn check_files(path: &Path) -> Result<(), JournalError> {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let file = beside(path, suffix);
-        match fs::symlink_metadata(&file) {
-            Ok(found) if found.is_file() => check_access(&file, &found)?,
-            Ok(found) => return Err(in_the_way(&file, &found)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(JournalError::at(&file, &error)),
-        }
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn check_access(file: &Path, found: &fs::Metadata) -> Result<(), JournalError> {
-    use rustix::fs::Access;
-    use std::os::unix::fs::MetadataExt as _;
-    let asked = rustix::fs::access(file, Access::READ_OK | Access::WRITE_OK);
-    asked.map_err(|refused| {
-        let refused = io::Error::from(refused);
-        let what = format!("{}: {refused}; it belongs to user {}", file.display(), found.uid());
-        JournalError::disk(Obstacle::of(&refused), what)
-    })
-}
-
-#[cfg(not(unix))]
-fn check_access(_: &Path, _: &fs::Metadata) -> Result<(), JournalError> {
-    Ok(())
-}
-
-fn in_the_way(path: &Path, found: &fs::Metadata) -> JournalError {
-    let what = if found.is_symlink() {
-        "a symbolic link"
-    } else {
-        "not a plain file"
-    };
-    JournalError::disk(Obstacle::InTheWay, format!("{} is {what}; remove it", path.display()))
-}
-
-/// Makes an empty 0600 file where there is none; answers what is known of it.
-fn ensure_file(path: &Path, lock: &mut File) -> Result<Mark, JournalError> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => {
-            tighten(path, &found);
-            Ok(Mark::read(lock)?)
-        }
-        Ok(found) => Err(in_the_way(path, &found)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut mark = Mark::read(lock)?;
-            if mark == Mark::Made {
-                mark = Mark::Fresh;
-                mark.write(lock)?;
-            }
-            let dir = path.parent().unwrap_or(Path::new("."));
-            let draft = draft::begin(dir, ".molecule.db.", "")?.into_temp_path();
-            match draft.persist_noclobber(path) {
-                Ok(()) => {}
-                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {}
-                // Some file systems have neither links nor a rename that replaces nothing.
-                Err(_) => drop(open_private(path)?),
-            }
-            Ok(mark)
-        }
-        Err(error) => Err(JournalError::at(path, &error)),
-    }
-}
-
-#[cfg(unix)]
-fn tighten(path: &Path, found: &fs::Metadata) {
-    use std::os::unix::fs::PermissionsExt as _;
-    if found.permissions().mode() & 0o077 != 0
-        && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-    {
-        tracing::warn!(%error, path = %path.display(), "the journal is readable by others and cannot be tightened");
-    }
-}
-
-#[cfg(not(unix))]
-fn tighten(_path: &Path, _found: &fs::Metadata) {}
 
 /// Write-ahead log where it is possible, rollback journal elsewhere; every commit reaches the disk before it counts.
 fn keep_durably(conn: &Connection, path: &Path, mut no_log: Option<NoLog>) -> Result<(), JournalError> {
@@ -277,11 +206,25 @@ fn keep_durably(conn: &Connection, path: &Path, mut no_log: Option<NoLog>) -> Re
 /// Reads the whole file and compares every index with its table: an index that does not match would hide messages, or offer
 /// again what was acknowledged. Takes about 10 ms for each MiB, so nothing that a client waits for may wait for this.
 fn check(conn: &Connection) -> Result<(), JournalError> {
-    let verdict: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if verdict == "ok" {
+    let verdict = || match conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)) {
+        Err(error) if words::is_about_an_index(&error.to_string()) => Ok(error.to_string()),
+        verdict => verdict,
+    };
+    let mut found: String = verdict()?;
+    if words::is_about_an_index(&found) {
+        tracing::warn!(
+            reason = found,
+            "the word index of the journal is damaged and is made anew"
+        );
+        words::forget(conn)?;
+        found = verdict()?;
+    }
+    // What was read is not needed again.
+    conn.execute_batch("PRAGMA shrink_memory")?;
+    if found == "ok" {
         Ok(())
     } else {
-        Err(JournalError::Damaged(verdict))
+        Err(JournalError::Damaged(found))
     }
 }
 
@@ -294,6 +237,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("molecule.db");
         (dir, path)
+    }
+
+    #[test]
+    fn waiting_for_another_process_ends() {
+        assert!(wait_for_writer(0));
+        assert!(!wait_for_writer(i32::MAX));
     }
 
     #[cfg(unix)]

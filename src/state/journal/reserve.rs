@@ -116,11 +116,18 @@ impl Ledger<'_> {
             "SELECT {COLUMNS} FROM message WHERE scope = ?1 AND state = 'new' ORDER BY at, n"
         ))?;
         let mut rows = statement.query([self.scope])?;
+        // As for a wait: a message waits for its files, and its sender's later ones with it.
+        let mut behind = HashSet::new();
         while let Some(row) = rows.next()? {
             // A damaged row is left to the next wait, which marks and announces it.
             let Some(entry) = self.stored(row)?.entry else { continue };
             let id = &entry.message.activity_id;
-            if !but_not.contains(id) && !reserved.contains(id.as_str()) && !withheld.holds(&entry) {
+            if withheld.holds(&entry) {
+                continue;
+            }
+            if behind.contains(&entry.message.peer_id) || self.waits_for_files(&entry)? {
+                behind.insert(entry.message.peer_id);
+            } else if !but_not.contains(id) && !reserved.contains(id.as_str()) {
                 return Ok(Some(entry));
             }
         }

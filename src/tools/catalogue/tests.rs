@@ -175,7 +175,7 @@ fn every_tool_is_one_that_any_client_accepts() {
     for (tool, face) in definitions.iter().zip(&faces) {
         let name = face.name;
         assert!(
-            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && name.len() <= 40,
+            name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')) && name.len() <= 40,
             "{name}"
         );
         let description = tool["description"].as_str().unwrap();

@@ -1,7 +1,5 @@
 //! Whatever the disk answers: beats go on, nothing is claimed that was not kept, the agent is told, and all is well soon after.
 
-use std::time::Duration;
-
 use molecule_mcp::cli::demo::client::McpChild;
 use molecule_mcp::local_platform::Level;
 use rustix::io::Errno;
@@ -13,7 +11,7 @@ use super::{SOON, is_told, progress_claimed, say_all, settle, stands_still, text
 use crate::support::{World, drain, file, inbox_is_empty, next_message, pop, start, until};
 
 /// What one way of asking says is wrong: codes, sentences and remedies.
-async fn told(daemon: &McpChild) -> Vec<(String, String, String)> {
+pub(super) async fn told(daemon: &McpChild) -> Vec<(String, String, String)> {
     let answer = daemon.call("inbox_peek", json!({})).await.unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let troubles = answer["health"].as_array().cloned().unwrap_or_default();
@@ -164,69 +162,52 @@ async fn a_cursor_file_that_cannot_be_written_holds_back_the_acknowledgement_and
 }
 
 #[tokio::test]
-async fn a_disk_that_takes_two_seconds_for_each_write_delays_no_beat() {
-    const PAUSE: Duration = Duration::from_secs(2);
+async fn every_tool_that_has_to_write_says_what_is_wrong_and_what_to_do() {
     let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
+    let (workspace, peer) = (world.workspace("alpha").await, world.workspace("beta").await);
     let Some(disk) = AilingDisk::of(&workspace.folder) else {
         return;
     };
     let daemon = start(disk.under(world.command(&workspace))).await;
     settle(&world, &workspace, &daemon, "before").await;
-    disk.obey(&[Order::Delay("sync", PAUSE)]);
-    let beats = world.requests("heartbeat").await.len();
-    let sent = texts(3);
-    say_all(&world, &workspace, &sent).await;
-    assert_eq!(drain(&daemon, 3).await, sent);
-    until("the slow disk is told of", || async {
-        world.say(&workspace, "one more").await;
-        drain(&daemon, 1).await;
-        told(&daemon).await.iter().any(|(code, _, _)| code == "DISK_SLOW")
+    say_all(&world, &workspace, &texts(2)).await;
+    let in_hand = next_message(&daemon).await;
+    until("the other one waits", || async {
+        daemon.call("inbox_peek", json!({})).await.unwrap()["messages"]
+            .as_array()
+            .unwrap()
+            .len()
+            == 2
     })
     .await;
-    let beats: Vec<i64> = world.requests("heartbeat").await[beats..]
-        .iter()
-        .map(|beat| beat["time_ms"].as_i64().unwrap())
-        .collect();
-    // Four waits for the disk at least were between the first and the last: they would all be in one gap.
-    let longest = beats.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-    assert!(beats.last().unwrap() - beats[0] > 4 * 2000, "{beats:?}");
-    assert!(longest < 1900, "{longest} ms between two beats: {beats:?}");
-    // The client goes away, and the disk holds nothing up.
-    let begun = Instant::now();
-    assert_eq!(daemon.close().await.unwrap().0.code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-}
-
-#[tokio::test]
-async fn initialize_waits_for_no_disk() {
-    let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let Some(disk) = AilingDisk::of(&workspace.folder) else {
-        return;
-    };
-    drop(start(disk.under(world.command(&workspace))).await);
-    let pause = Duration::from_secs(3);
-    disk.obey(&[Order::Delay("write", pause), Order::Delay("sync", pause)]);
-    let begun = Instant::now();
-    let daemon = start(disk.under(world.command(&workspace))).await;
-    let tools = daemon.request("tools/list", json!({})).await.unwrap();
-    assert!(tools["result"]["tools"].as_array().unwrap().len() >= 10);
-    assert!(begun.elapsed() < pause, "{:?}", begun.elapsed());
-    // A call waits for the journal, and for no longer than its session lasts.
-    let (_, waiting) = daemon.begin("tools/call", json!({ "name": "inbox_peek", "arguments": {} }));
-    let closing = Instant::now();
-    assert_eq!(daemon.close().await.unwrap().0.code(), Some(0));
-    assert!(
-        closing.elapsed() < Duration::from_millis(2900),
-        "{:?}",
-        closing.elapsed()
-    );
-    let answer = waiting.await.unwrap();
-    assert_eq!(answer["result"]["structuredContent"]["error"], "CANCELLED", "{answer}");
+    let sent = async || world.requests("delegate").await.len() + world.requests("notify").await.len();
+    let before = sent().await;
+    disk.obey(&[Order::Fail("write", Errno::NOSPC.raw_os_error())]);
+    let id = &in_hand["activity_id"];
+    for (tool, arguments) in [
+        ("wait_for_message", json!({ "timeout_secs": 5 })),
+        ("inbox_pop", json!({ "activity_id": id })),
+        ("reply_to_message", json!({ "activity_id": id, "text": "an answer" })),
+        ("delegate_task", json!({ "workspace_id": peer.id, "task": "a task" })),
+        (
+            "delegate_task_async",
+            json!({ "workspace_id": peer.id, "task": "a task" }),
+        ),
+        ("send_message_to_user", json!({ "message": "hello" })),
+    ] {
+        let params = json!({ "name": tool, "arguments": arguments });
+        let answer = daemon.request("tools/call", params).await.unwrap();
+        let refused = &answer["result"]["structuredContent"];
+        assert_eq!(refused["error"], "STATE_UNAVAILABLE", "{tool}: {answer}");
+        assert!(
+            refused["hint"].as_str().unwrap().contains("free space"),
+            "{tool}: {answer}"
+        );
+    }
     disk.heal();
-    let daemon = world.online(&workspace).await;
-    assert!(inbox_is_empty(&daemon).await);
+    assert_eq!(drain(&daemon, 1).await, ["m1"]);
+    assert_eq!(pop(&daemon, &in_hand).await["removed"], json!(true));
+    assert_eq!(sent().await, before, "what was refused is not done later");
 }
 
 #[tokio::test]

@@ -6,17 +6,16 @@ use std::path::Path;
 
 use molecule_mcp::cli::demo::client::McpChild;
 use rustix::io::Errno;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::json;
 use tokio::process::Command;
 
 use super::ailing::{AilingDisk, Order};
-use super::{is_told, say_all, settle, stands_still, take_all, texts};
+use super::{is_told, say_all, settle, texts};
 use crate::start_up::run_to_end;
 use crate::support::{Workspace, World, drain, file, inbox_is_empty, next_message, pop, start, until};
 
 /// The process ends with code 2 before it sends anything, and says all of this.
-async fn is_refused(world: &World, command: Command, parts: &[&str]) {
+pub(super) async fn is_refused(world: &World, command: Command, parts: &[&str]) {
     let before = world.log().await.len();
     let (code, lines, complaints) = run_to_end(command).await;
     assert_eq!(code, 2, "{parts:?}: {complaints}");
@@ -68,7 +67,7 @@ fn named(folder: &Path, begin: &str, end: &str) -> std::path::PathBuf {
         .unwrap_or_else(|| panic!("there is no {begin}*{end}"))
 }
 
-async fn used_folder(world: &World, name: &str) -> Workspace {
+pub(super) async fn used_folder(world: &World, name: &str) -> Workspace {
     let workspace = world.workspace(name).await;
     let daemon = world.online(&workspace).await;
     settle(world, &workspace, &daemon, "before").await;
@@ -144,7 +143,7 @@ async fn what_stands_in_a_lesser_files_place_is_told_and_stops_no_message() {
 }
 
 /// Whether the inbox tells of this trouble, or of none.
-async fn has_trouble(daemon: &McpChild, code: Option<&str>) -> bool {
+pub(super) async fn has_trouble(daemon: &McpChild, code: Option<&str>) -> bool {
     let answer = daemon.call("inbox_peek", json!({})).await.unwrap();
     match code {
         None => answer["health"].as_array().is_none_or(Vec::is_empty),
@@ -229,133 +228,23 @@ async fn a_folder_that_is_closed_for_a_while_costs_time_and_no_message() {
 }
 
 #[tokio::test]
-async fn locks_that_do_not_work_are_refused_at_the_start() {
+async fn a_start_on_a_disk_that_takes_nothing_is_one_clear_error() {
     let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let Some(disk) = AilingDisk::of(&workspace.folder) else {
-        return;
-    };
-    for (order, part) in [
-        (Order::Fail("lock", Errno::NOLCK.raw_os_error()), "No locks available"),
-        (Order::Fail("lock", Errno::OPNOTSUPP.raw_os_error()), "not supported"),
-        (Order::Pretend("lock"), "only pretends to lock"),
-    ] {
-        disk.obey(&[order]);
-        let parts = [part, "molecule.db.lock", "without locks", "local file system"];
-        is_refused(&world, disk.under(world.command(&workspace)), &parts).await;
-    }
-}
-
-#[tokio::test]
-async fn without_shared_memory_a_rollback_journal_does_the_same_and_it_is_said() {
-    let world = World::new().await;
-    // One folder was used with a write-ahead log before, as one that was copied to such a file system; the other is new.
-    let (used, new) = (used_folder(&world, "used").await, world.workspace("new").await);
-    for workspace in [used, new] {
+    for workspace in [used_folder(&world, "used").await, world.workspace("new").await] {
         let Some(disk) = AilingDisk::of(&workspace.folder) else {
             return;
         };
-        disk.obey(&[Order::FailFor("map", Errno::NODEV.raw_os_error(), "-shm")]);
-        let mut holder = start(disk.under(world.command(&workspace))).await;
-        let follower = start(disk.under(world.command(&workspace))).await;
-        until("it is said", || async { holder.complaints().contains("rollback") }).await;
-        until("both have opened it", || async {
-            inbox_is_empty(&holder).await && inbox_is_empty(&follower).await
-        })
-        .await;
-        assert!(!workspace.folder.join("molecule.db-wal").exists());
-        let mut all = texts(12);
-        say_all(&world, &workspace, &all).await;
-        let (mut first, second) = tokio::join!(drain(&holder, 6), drain(&follower, 6));
-        first.extend(second);
-        first.sort();
-        all.sort();
-        assert_eq!(first, all);
-        say_all(&world, &workspace, &texts(2)).await;
-        let in_hand = next_message(&holder).await;
-        holder.kill().await.unwrap();
-        assert_eq!(
-            drain(&follower, 2).await.len(),
-            2,
-            "what was in hand comes back: {in_hand}"
-        );
-        assert!(inbox_is_empty(&follower).await);
-        assert_eq!(follower.close().await.unwrap().0.code(), Some(0));
-        // On a file system that has it, the log comes back.
-        let daemon = world.daemon(&workspace).await;
-        world.say(&workspace, "last").await;
-        let (_, notes) = take_all(&daemon, "last").await;
-        assert!(workspace.folder.join("molecule.db-wal").exists());
-        assert!(notes.is_empty(), "{notes:?}");
+        for (errno, parts) in [
+            (Errno::NOSPC, ["full", "free space"]),
+            (Errno::IO, ["Input/output", "check the disk"]),
+        ] {
+            disk.obey(&[Order::Fail("write", errno.raw_os_error())]);
+            is_refused(&world, disk.under(world.command(&workspace)), &parts).await;
+        }
+        disk.heal();
+        let daemon = start(disk.under(world.command(&workspace))).await;
+        world.say(&workspace, "after").await;
+        assert_eq!(drain(&daemon, 1).await, ["after"]);
+        assert!(inbox_is_empty(&daemon).await);
     }
-}
-
-/// Lowers a limit of a running process for as long as it lives, or until it is raised again.
-struct Limit {
-    pid: Pid,
-    resource: Resource,
-    before: Rlimit,
-}
-
-impl Limit {
-    fn lower(daemon: &McpChild, resource: Resource, to: u64) -> Self {
-        let pid = Pid::from_raw(i32::try_from(daemon.id().unwrap()).unwrap()).unwrap();
-        let before = getrlimit(resource);
-        let lowered = Rlimit {
-            current: Some(to),
-            ..before
-        };
-        prlimit(Some(pid), resource, lowered).unwrap();
-        Self { pid, resource, before }
-    }
-
-    fn raise(self) {
-        prlimit(Some(self.pid), self.resource, self.before).unwrap();
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn without_file_descriptors_beats_go_on_and_nothing_is_lost() {
-    let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let daemon = world.online(&workspace).await;
-    settle(&world, &workspace, &daemon, "before").await;
-    // Those that are open stay; there is no further one.
-    let limit = Limit::lower(&daemon, Resource::Nofile, 3);
-    let beats = world.requests("heartbeat").await.len();
-    let sent = texts(3);
-    say_all(&world, &workspace, &sent).await;
-    assert_eq!(
-        drain(&daemon, 3).await,
-        sent,
-        "the journal and the connections are open"
-    );
-    until("the trouble is told", || {
-        has_trouble(&daemon, Some("CURSOR_FILE_UNWRITTEN"))
-    })
-    .await;
-    until("beats go on", || async {
-        world.requests("heartbeat").await.len() >= beats + 8
-    })
-    .await;
-    limit.raise();
-    until("all is well", || has_trouble(&daemon, None)).await;
-    assert!(inbox_is_empty(&daemon).await);
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_limit_of_file_sizes_is_a_full_disk_and_no_end() {
-    let world = World::new().await;
-    let workspace = world.workspace("alpha").await;
-    let daemon = world.online(&workspace).await;
-    let cursor = settle(&world, &workspace, &daemon, "before").await;
-    let limit = Limit::lower(&daemon, Resource::Fsize, 1);
-    let sent = texts(3);
-    say_all(&world, &workspace, &sent).await;
-    stands_still(&world, &workspace, &daemon, &cursor).await;
-    limit.raise();
-    assert_eq!(drain(&daemon, 3).await, sent);
-    until("all is well", || has_trouble(&daemon, None)).await;
 }

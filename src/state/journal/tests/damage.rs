@@ -3,6 +3,7 @@ use std::fs;
 use crate::state::journal::fixture::{Folder, batch, delegate, end, id, lease_name, message};
 use crate::state::journal::{Batch, Journal, JournalError, Popped};
 use crate::state::message::{Kind, State};
+use crate::state::outbox::{Change, Progress};
 
 const MESSAGES: i64 = 12;
 
@@ -191,6 +192,44 @@ async fn damaged_work_is_not_sent_and_told_once() {
     let told = journal.lease_next().await.unwrap().unwrap();
     assert!(told.message.text.contains(&bad.id));
     assert_eq!(lease_name(&journal).await, None);
+}
+
+#[tokio::test]
+async fn what_nobody_would_read_is_verified_at_the_start_and_told_once() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    journal
+        .commit(batch(["aside", "done"].map(|name| message(name, 0))))
+        .await
+        .unwrap();
+    journal.pop(&id("done")).await.unwrap();
+    let sent = delegate(&journal, "a task").await;
+    let accepted = Change {
+        progress: Some(Progress::Accepted),
+        delegation_id: Some("d-1".to_owned()),
+        ..Change::default()
+    };
+    journal.record(&sent.id, accepted).await.unwrap();
+    alter(
+        &journal,
+        "UPDATE message SET state = 'aside' WHERE activity_id = 'aside';
+         UPDATE message SET body = replace(body, 'text of', 'TEXT of');
+         UPDATE outbox SET detail = 'altered'",
+    );
+    end(journal).await;
+    for expected in [2, 0] {
+        let journal = folder.open().await;
+        let mut told = Vec::new();
+        while let Some(entry) = journal.lease_next().await.unwrap() {
+            journal.pop(&entry.message.activity_id).await.unwrap();
+            told.push(entry.message.text);
+        }
+        assert_eq!(told.len(), expected, "{told:?}");
+        assert!(told.iter().all(|text| text.contains("damaged")), "{told:?}");
+        // What was acknowledged stays so, whatever became of its text.
+        assert_eq!(journal.commit(batch([message("done", 0)])).await.unwrap().added, 0);
+        end(journal).await;
+    }
 }
 
 #[tokio::test]

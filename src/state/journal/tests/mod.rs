@@ -3,8 +3,13 @@
 mod conversation;
 mod corruption;
 mod damage;
+mod files;
+mod history;
+mod lease_model;
 mod leasing;
+mod oracle;
 mod outbox;
 mod processes;
 mod receiving;
 mod reserving;
+mod versions;
