@@ -115,6 +115,7 @@ pub(crate) fn check(
     let protocol = protocol(reader);
     let host = Host::detect(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
+    let runtime = runtime_identity(reader);
     let problems = std::mem::take(&mut reader.problems);
     let (Some(folder), Some(platform), Some(workspace), Some(token), []) = (
         folder,
@@ -133,7 +134,7 @@ pub(crate) fn check(
         org_id,
         ca_file,
         card,
-        identity: runtime_identity(reader),
+        identity: runtime,
         heartbeat,
         inbox,
         bootstrap,
