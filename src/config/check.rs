@@ -119,6 +119,7 @@ pub(crate) fn check(
     let shown = Shown::read(reader);
     let host = Host::detect(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
+    let runtime = runtime_identity(reader);
     let problems = std::mem::take(&mut reader.problems);
     let (Some(folder), Some(platform), Some(workspace), Some(token), Some(access), []) = (
         folder,
@@ -138,7 +139,7 @@ pub(crate) fn check(
         org_id,
         ca_file,
         card,
-        identity: runtime_identity(reader),
+        identity: runtime,
         heartbeat,
         inbox,
         bootstrap,
