@@ -18,6 +18,14 @@ pub(in crate::tools) struct Wanted {
 }
 
 impl Wanted {
+    /// Everything from this item on.
+    pub(in crate::tools) fn from(offset: usize) -> Self {
+        Self {
+            offset,
+            ..Self::default()
+        }
+    }
+
     /// Takes `limit`, `offset`, `cursor` and `fields` out of a call's arguments.
     ///
     /// # Errors
