@@ -18,10 +18,11 @@ pub(in crate::tools) struct Wanted {
 }
 
 impl Wanted {
-    /// Everything from this item on.
-    pub(in crate::tools) fn from(offset: usize) -> Self {
+    /// At most `limit` items from `offset` on.
+    pub(in crate::tools) fn part(offset: Option<u32>, limit: Option<u32>) -> Self {
         Self {
-            offset,
+            limit: limit.map(|limit| (limit as usize).clamp(1, MOST)),
+            offset: offset.unwrap_or(0) as usize,
             ..Self::default()
         }
     }

@@ -214,7 +214,7 @@ impl Tool<Management> for GetOrgPluginAllowlist {
             ));
         };
         if let Some(Value::Array(plugins)) = list.remove("plugins") {
-            let wanted = Wanted::from(self.offset.unwrap_or(0) as usize);
+            let wanted = Wanted::part(self.offset, None);
             list.extend(wanted.page("plugins", plugins));
         }
         Ok(Allowlist(list))
