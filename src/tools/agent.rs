@@ -154,7 +154,15 @@ mod tests {
             ),
             (
                 "search_memory",
-                &["kinds", "limit", "namespaces", "offset", "query", "scope", "workspace_id"],
+                &[
+                    "kinds",
+                    "limit",
+                    "namespaces",
+                    "offset",
+                    "query",
+                    "scope",
+                    "workspace_id",
+                ],
                 &[],
             ),
             (

@@ -138,9 +138,12 @@ impl World {
     /// The tokens that the platform was shown.
     pub(super) fn bearers(&self) -> Vec<String> {
         let seen = self.platform.seen();
-        let bearer = |seen: &crate::platform::testing::Seen| seen.header("authorization").unwrap_or_default().to_owned();
+        let bearer =
+            |seen: &crate::platform::testing::Seen| seen.header("authorization").unwrap_or_default().to_owned();
         let shown = seen.iter().map(bearer);
-        shown.map(|shown| shown.trim_start_matches("Bearer ").to_owned()).collect()
+        shown
+            .map(|shown| shown.trim_start_matches("Bearer ").to_owned())
+            .collect()
     }
 
     /// The changes that were recorded.

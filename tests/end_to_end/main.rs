@@ -16,6 +16,7 @@ mod presence;
 mod protocol;
 mod push;
 mod readme;
+mod runtime;
 mod start_up;
 mod support;
 mod surface;

@@ -56,8 +56,10 @@ pub(crate) fn r#move(call: &Call) -> Outcome {
     let agent = active(call, &call.id)?.ok_or_else(|| Answer::error(404, "no active agent in source workspace"))?;
     call.site.store.delete_resource(KIND, &call.id, ACTIVE)?;
     call.site.store.put_resource(KIND, &target, ACTIVE, &agent)?;
-    Ok(Answer::ok(&json!({ "agent_id": agent["agent_id"], "model": agent["model"],
-        "from_workspace": call.id, "to_workspace": target })))
+    Ok(Answer::ok(
+        &json!({ "agent_id": agent["agent_id"], "model": agent["model"],
+        "from_workspace": call.id, "to_workspace": target }),
+    ))
 }
 
 /// A workspace that is not removed, or 404 with this reason.

@@ -43,7 +43,9 @@ pub(crate) fn list(call: &Call) -> Outcome {
             files.push(json!({ "path": below, "size": size, "dir": false }));
         }
     }
-    let folders = folders.into_iter().map(|path| json!({ "path": path, "size": 0, "dir": true }));
+    let folders = folders
+        .into_iter()
+        .map(|path| json!({ "path": path, "size": 0, "dir": true }));
     files.extend(folders);
     files.sort_by_key(|file| file["path"].as_str().unwrap_or_default().to_owned());
     Ok(Answer::ok(&files))
@@ -129,7 +131,9 @@ pub(crate) fn patch_config(call: &Call) -> Outcome {
     let held = call.site.store.resource(CONFIG, &call.id, "")?;
     let mut held: Map<String, Value> = held.and_then(|held| held.as_object().cloned()).unwrap_or_default();
     held.extend(sent);
-    call.site.store.put_resource(CONFIG, &call.id, "", &Value::Object(held))?;
+    call.site
+        .store
+        .put_resource(CONFIG, &call.id, "", &Value::Object(held))?;
     Ok(Answer::ok(&json!({ "status": "updated" })))
 }
 

@@ -158,7 +158,11 @@ pub(crate) fn session_search(call: &Call) -> Outcome {
         }));
     }
     const SEARCHED: [&str; 6] = ["content", "label", "method", "status", "request_body", "response_body"];
-    found.retain(|item| SEARCHED.iter().any(|name| item[*name].to_string().to_lowercase().contains(&wanted)));
+    found.retain(|item| {
+        SEARCHED
+            .iter()
+            .any(|name| item[*name].to_string().to_lowercase().contains(&wanted))
+    });
     found.sort_by_key(|item| std::cmp::Reverse(item["created_at"].as_str().and_then(clock::parse)));
     found.truncate(limit);
     Ok(Answer::ok(&found))

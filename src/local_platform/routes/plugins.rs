@@ -46,10 +46,20 @@ pub(crate) fn install(call: &Call) -> Outcome {
         return Err(Answer::error(400, "invalid plugin source"));
     };
     if scheme == "github" && !rest.contains('#') {
-        return Err(Answer::error(422, "github sources must be pinned to a tag or commit (#ref)"));
+        return Err(Answer::error(
+            422,
+            "github sources must be pinned to a tag or commit (#ref)",
+        ));
     }
-    let name = rest.split('#').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-    let allowed = call.site.store.resources(ALLOWED, &call.site.store.root_of(&call.id)?)?;
+    let name = rest
+        .split('#')
+        .next()
+        .and_then(|path| path.rsplit('/').next())
+        .unwrap_or_default();
+    let allowed = call
+        .site
+        .store
+        .resources(ALLOWED, &call.site.store.root_of(&call.id)?)?;
     if !allowed.is_empty() && !allowed.iter().any(|row| row["plugin_name"] == name) {
         let refusal = format!("plugin {name:?} is not in the org allowlist");
         return Err(Answer::error(403, &refusal));
@@ -101,7 +111,10 @@ pub(crate) fn set_allowlist(call: &Call) -> Outcome {
     let by = by.ok_or_else(|| Answer::error(400, "enabled_by is required"))?;
     let names: Vec<String> =
         serde_json::from_value(sent["plugins"].clone()).map_err(|_| Answer::error(400, "invalid request body"))?;
-    if let Some(wrong) = names.iter().find(|name| name.contains(['/', '\\']) || name.contains("..")) {
+    if let Some(wrong) = names
+        .iter()
+        .find(|name| name.contains(['/', '\\']) || name.contains(".."))
+    {
         let detail = "invalid plugin name: must not contain path separators or '..'";
         return Err(Answer::json(
             400,

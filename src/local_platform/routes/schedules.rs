@@ -118,14 +118,26 @@ fn kept_here(call: &Call) -> Result<(), Answer> {
 /// The next time, counted in UTC whatever the zone: nobody waits for it here.
 fn next_run(cron: &str, zone: &str, now: clock::Micros) -> Result<String, Answer> {
     const AREAS: [&str; 11] = [
-        "Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Etc", "Europe", "Indian", "Pacific",
+        "Africa",
+        "America",
+        "Antarctica",
+        "Arctic",
+        "Asia",
+        "Atlantic",
+        "Australia",
+        "Etc",
+        "Europe",
+        "Indian",
+        "Pacific",
     ];
     let area = zone.split_once('/').map_or(zone, |(area, _)| area);
     if zone != "UTC" && !(zone.contains('/') && AREAS.contains(&area)) {
         return Err(Answer::error(400, &format!("invalid timezone: {zone}")));
     }
     let times = cron::Times::parse(cron).ok_or_else(|| Answer::error(400, "invalid request body"))?;
-    let next = times.after(now).ok_or_else(|| Answer::error(400, "invalid request body"))?;
+    let next = times
+        .after(now)
+        .ok_or_else(|| Answer::error(400, "invalid request body"))?;
     // Whole seconds are printed without a fraction.
     Ok(clock::text(next).replace(".000Z", "Z"))
 }

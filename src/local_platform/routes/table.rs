@@ -253,7 +253,12 @@ mod tests {
             (B, "GET", "/workspaces//activity", None),
             (B, "PUT", "/workspaces/w", None),
             (B, "GET", "/workspaces/w/files", Some(("list_files", "w", ""))),
-            (B, "GET", "/workspaces/w/files/a/b%20c", Some(("read_file", "w", "a/b%20c"))),
+            (
+                B,
+                "GET",
+                "/workspaces/w/files/a/b%20c",
+                Some(("read_file", "w", "a/b%20c")),
+            ),
             (B, "GET", "/workspaces/w/files/", None),
         ] {
             let found = find(level, &method.parse().unwrap(), path);

@@ -49,7 +49,12 @@ impl<'a> Errand<'a> {
     /// When there is none at this platform.
     pub(in crate::tools) fn home(&self) -> Result<&'a WorkspaceId, ToolError> {
         let home = self.desk.doors.home();
-        home.ok_or_else(|| ToolError::argument("workspace_id", "is required: this server has no workspace of its own here"))
+        home.ok_or_else(|| {
+            ToolError::argument(
+                "workspace_id",
+                "is required: this server has no workspace of its own here",
+            )
+        })
     }
 
     /// The call it serves.

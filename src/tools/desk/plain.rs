@@ -131,7 +131,11 @@ impl<C: AsRef<Desk> + Send + Sync + 'static> RegisterPlain<C> for Registry<C> {
 fn describe<C, T: Plain<C>>() -> Description {
     let (further, results) = T::ANSWER.schemas();
     let described = Description::with::<T>(further, results);
-    if T::AT_HOME { described.optional(WORKSPACE) } else { described }
+    if T::AT_HOME {
+        described.optional(WORKSPACE)
+    } else {
+        described
+    }
 }
 
 /// The argument that [`Plain::AT_HOME`] is about.

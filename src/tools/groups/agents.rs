@@ -55,7 +55,7 @@ impl Tool<Ops> for ChatWithAgent {
 pub(super) struct Said {
     /// answered; queued: it waits for the agent, do not send it again; unclear: delivered, but the answer is none that is
     /// known.
-    status: &'static str,
+    state: &'static str,
     /// The agent's words, which are data.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
@@ -74,9 +74,9 @@ pub(super) struct Said {
 }
 
 impl Said {
-    fn with_status(status: &'static str) -> Self {
+    fn in_state(state: &'static str) -> Self {
         Self {
-            status,
+            state,
             text: None,
             text_truncated: None,
             answer: None,
@@ -87,14 +87,16 @@ impl Said {
 
     fn of(body: Value) -> Result<Self, ToolError> {
         Ok(match a2a::meaning(&body) {
-            A2aAnswer::Answered { text } if text.is_empty() => Self::with_status("answered").with_answer(body),
+            A2aAnswer::Answered { text } if text.is_empty() => Self::in_state("answered").with_answer(body),
             A2aAnswer::Answered { text } => {
                 let shown = page(&text, 0, TEXT_LIMIT);
                 Self {
                     text: Some(shown.text.to_owned()),
                     text_truncated: shown.next.map(|_| true),
-                    next_step: shown.next.map(|_| "the whole answer is in the workspace's activity: list_activity"),
-                    ..Self::with_status("answered")
+                    next_step: shown
+                        .next
+                        .map(|_| "the whole answer is in the workspace's activity: list_activity"),
+                    ..Self::in_state("answered")
                 }
             }
             A2aAnswer::QueuedForPoll => Self {
@@ -102,7 +104,7 @@ impl Said {
                     "do not send it again: the agent fetches it by itself, and its answer appears in the canvas and in \
                      list_activity",
                 ),
-                ..Self::with_status("queued")
+                ..Self::in_state("queued")
             },
             A2aAnswer::QueuedBusy { queue_id } => Self {
                 queue_id,
@@ -110,11 +112,11 @@ impl Said {
                     "do not send it again: the agent is busy and gets it as soon as it can; its answer appears in \
                      list_activity",
                 ),
-                ..Self::with_status("queued")
+                ..Self::in_state("queued")
             },
             A2aAnswer::Unclear { .. } => Self {
                 next_step: Some("look at list_activity before sending it again"),
-                ..Self::with_status("unclear").with_answer(body)
+                ..Self::in_state("unclear").with_answer(body)
             },
             A2aAnswer::Failed { detail } => {
                 return Err(ToolError::failed(
@@ -156,13 +158,15 @@ fn explained(error: ToolError) -> ToolError {
         return error.advising("it may have arrived: look at list_activity of the workspace before sending it again");
     }
     match status {
-        Some(402) => error.advising("nothing was delivered: the budget of the workspace is used up, and has to be raised first"),
-        Some(503) if body["waking"] == true => {
-            error.advising(format!("nothing was delivered: the workspace is being started; call again in {wait} s"))
+        Some(402) => {
+            error.advising("nothing was delivered: the budget of the workspace is used up, and has to be raised first")
         }
-        Some(503) if body["busy"] == true || body["restarting"] == true => {
-            error.advising(format!("nothing was delivered: the agent cannot listen now; call again in {wait} s"))
-        }
+        Some(503) if body["waking"] == true => error.advising(format!(
+            "nothing was delivered: the workspace is being started; call again in {wait} s"
+        )),
+        Some(503) if body["busy"] == true || body["restarting"] == true => error.advising(format!(
+            "nothing was delivered: the agent cannot listen now; call again in {wait} s"
+        )),
         _ => error,
     }
 }
@@ -179,7 +183,10 @@ impl Plain<Ops> for AssignAgent {
     const NAME: &'static str = "assign_agent";
     const EFFECT: Effect = Effect::WRITE;
     fn plan(self) -> Result<Plan, ToolError> {
-        let plan = with_model(Order::workspace(Post, &self.workspace_id, ["agent".into()]), &self.model)?;
+        let plan = with_model(
+            Order::workspace(Post, &self.workspace_id, ["agent".into()]),
+            &self.model,
+        )?;
         Ok(plan.advising(409, "it has an agent already: replace_agent gives it another model"))
     }
 }
@@ -196,8 +203,14 @@ impl Plain<Ops> for ReplaceAgent {
     const NAME: &'static str = "replace_agent";
     const EFFECT: Effect = Effect::WRITE.idempotent();
     fn plan(self) -> Result<Plan, ToolError> {
-        let plan = with_model(Order::workspace(Patch, &self.workspace_id, ["agent".into()]), &self.model)?;
-        Ok(plan.advising(404, "there is no such workspace, or it has no agent: assign_agent gives it one"))
+        let plan = with_model(
+            Order::workspace(Patch, &self.workspace_id, ["agent".into()]),
+            &self.model,
+        )?;
+        Ok(plan.advising(
+            404,
+            "there is no such workspace, or it has no agent: assign_agent gives it one",
+        ))
     }
 }
 
@@ -305,7 +318,13 @@ mod tests {
     }
 
     async fn chat(status: u16, answer: Value) -> super::super::testing::Exchange {
-        exchange("chat_with_agent", json!({ "workspace_id": WS, "message": "hi" }), status, answer).await
+        exchange(
+            "chat_with_agent",
+            json!({ "workspace_id": WS, "message": "hi" }),
+            status,
+            answer,
+        )
+        .await
     }
 
     #[tokio::test]
@@ -313,48 +332,98 @@ mod tests {
         let parts = json!([{ "kind": "text", "text": "a" }, { "kind": "data" }, { "kind": "text", "text": "b" }]);
         let seen = chat(200, json!({ "result": { "parts": parts } })).await;
         assert_eq!(seen.line, format!("POST /workspaces/{WS}/a2a"));
-        assert_eq!((seen.bearer.as_str(), seen.seen.header("x-workspace-id")), ("api-key", None));
+        assert_eq!(
+            (seen.bearer.as_str(), seen.seen.header("x-workspace-id")),
+            ("api-key", None)
+        );
         let body = seen.body.unwrap();
         let message = &body["params"]["message"];
-        assert_eq!((&body["method"], &message["role"]), (&json!("message/send"), &json!("user")));
+        assert_eq!(
+            (&body["method"], &message["role"]),
+            (&json!("message/send"), &json!("user"))
+        );
         assert_eq!(message["parts"], json!([{ "kind": "text", "text": "hi" }]));
         assert!(Uuid::parse_str(message["messageId"].as_str().unwrap()).is_ok());
-        assert_eq!(seen.result, json!({ "status": "answered", "text": "ab" }));
+        assert_eq!(seen.result, json!({ "state": "answered", "text": "ab" }));
 
-        let long = chat(200, json!({ "result": { "parts": [{ "kind": "text", "text": "é".repeat(40_000) }] } })).await;
+        let long = chat(
+            200,
+            json!({ "result": { "parts": [{ "kind": "text", "text": "é".repeat(40_000) }] } }),
+        )
+        .await;
         assert_eq!(long.result["text_truncated"], true);
         let silent = json!({ "result": { "status": { "state": "working" } } });
-        assert_eq!(chat(200, silent.clone()).await.result, json!({ "status": "answered", "answer": silent }));
+        assert_eq!(
+            chat(200, silent.clone()).await.result,
+            json!({ "state": "answered", "answer": silent })
+        );
     }
 
     #[tokio::test]
     async fn a_message_that_waits_is_not_an_answer() {
         for (status, answer, said, queue) in [
-            (200, json!({ "status": "queued", "delivery_mode": "poll" }), "queued", None),
+            (
+                200,
+                json!({ "status": "queued", "delivery_mode": "poll" }),
+                "queued",
+                None,
+            ),
             (202, json!({ "queued": true, "queue_id": "q-1" }), "queued", Some("q-1")),
             (200, json!({ "what": "ever" }), "unclear", None),
         ] {
             let seen = chat(status, answer).await;
-            assert_eq!((&seen.result["status"], seen.result["queue_id"].as_str()), (&json!(said), queue));
-            assert!(seen.result["next_step"].as_str().unwrap().contains("send"), "{}", seen.result);
+            assert_eq!(
+                (&seen.result["state"], seen.result["queue_id"].as_str()),
+                (&json!(said), queue)
+            );
+            assert!(
+                seen.result["next_step"].as_str().unwrap().contains("send"),
+                "{}",
+                seen.result
+            );
         }
     }
 
     #[tokio::test]
     async fn every_failure_says_whether_the_message_arrived() {
         for (status, answer, code, part) in [
-            (200, json!({ "error": { "code": -1, "message": "no model" } }), "AGENT_FAILED", "reached the agent"),
-            (402, json!({ "error": "workspace budget limit exceeded" }), "HTTP 402", "budget"),
-            (503, json!({ "error": "x", "waking": true, "retry_after": 15 }), "HTTP 503", "in 15 s"),
-            (503, json!({ "error": "x", "busy": true, "retry_after": 30 }), "HTTP 503", "in 30 s"),
+            (
+                200,
+                json!({ "error": { "code": -1, "message": "no model" } }),
+                "AGENT_FAILED",
+                "reached the agent",
+            ),
+            (
+                402,
+                json!({ "error": "workspace budget limit exceeded" }),
+                "HTTP 402",
+                "budget",
+            ),
+            (
+                503,
+                json!({ "error": "x", "waking": true, "retry_after": 15 }),
+                "HTTP 503",
+                "in 15 s",
+            ),
+            (
+                503,
+                json!({ "error": "x", "busy": true, "retry_after": 30 }),
+                "HTTP 503",
+                "in 30 s",
+            ),
         ] {
             let seen = chat(status, answer).await;
             assert_eq!(seen.result["error"], code);
             assert!(seen.result["hint"].as_str().unwrap().contains(part), "{}", seen.result);
         }
         let bench = Bench::new(vec![Reply::raw("")], Keys::All).await;
-        let lost = bench.call("chat_with_agent", json!({ "workspace_id": WS, "message": "hi" })).await;
-        assert_eq!((&lost["error"], &lost["outcome"]), (&json!("PLATFORM_UNREACHABLE"), &json!("unknown")));
+        let lost = bench
+            .call("chat_with_agent", json!({ "workspace_id": WS, "message": "hi" }))
+            .await;
+        assert_eq!(
+            (&lost["error"], &lost["outcome"]),
+            (&json!("PLATFORM_UNREACHABLE"), &json!("unknown"))
+        );
         assert_eq!(bench.lines().len(), 1, "a message is not sent twice by itself");
     }
 }

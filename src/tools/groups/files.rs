@@ -219,10 +219,14 @@ impl Plain<Ops> for ReplaceAllFiles {
     fn plan(self) -> Result<Plan, ToolError> {
         let count = self.files.len();
         if !(1..=Self::MOST).contains(&count) {
-            return Err(ToolError::argument("files", "must be 1 to 200 files; write more in several calls"));
+            return Err(ToolError::argument(
+                "files",
+                "must be 1 to 200 files; write more in several calls",
+            ));
         }
         for path in self.files.keys() {
-            FilePath::parse(path).map_err(|refused| ToolError::argument("files", format!("has a path that {refused}")))?;
+            FilePath::parse(path)
+                .map_err(|refused| ToolError::argument("files", format!("has a path that {refused}")))?;
         }
         let order = Order::workspace(Put, &self.workspace_id, ["files".into()]).body(json!({ "files": self.files }));
         Ok(Plan::from(order)
@@ -230,7 +234,10 @@ impl Plain<Ops> for ReplaceAllFiles {
                 "Write {count} files of workspace {}, over what is there?",
                 self.workspace_id
             ))
-            .advising(503, "nothing was written: the workspace does not run; start it, then call again"))
+            .advising(
+                503,
+                "nothing was written: the workspace does not run; start it, then call again",
+            ))
     }
 }
 
@@ -296,7 +303,12 @@ mod tests {
             ("delete_file", json!({ "path": "a.md" }), "DELETE files/a.md", None),
             ("replace_all_files", files.clone(), "PUT files", Some(&files)),
             ("get_config", json!({}), "GET config", None),
-            ("update_config", json!({ "config": config }), "PATCH config", Some(&config)),
+            (
+                "update_config",
+                json!({ "config": config }),
+                "PATCH config",
+                Some(&config),
+            ),
         ] {
             let mut arguments = more;
             arguments["workspace_id"] = json!(WS);
@@ -304,7 +316,11 @@ mod tests {
             let (verb, rest) = line.split_once(' ').unwrap();
             assert_eq!(seen.line, format!("{verb} /workspaces/{WS}/{rest}"), "{tool}");
             assert_eq!(seen.body.as_ref(), body, "{tool}");
-            assert_eq!((seen.bearer.as_str(), &seen.result), ("api-key", &json!({ "status": "saved" })), "{tool}");
+            assert_eq!(
+                (seen.bearer.as_str(), &seen.result),
+                ("api-key", &json!({ "status": "saved" })),
+                "{tool}"
+            );
         }
     }
 
@@ -335,7 +351,10 @@ mod tests {
             let arguments = json!({ "workspace_id": WS, "path": "d/a.md", "root": "/home", "offset": at });
             let seen = exchange("read_file", arguments, 200, answer.clone()).await;
             assert_eq!(seen.line, format!("GET /workspaces/{WS}/files/d/a.md?root=%2Fhome"));
-            assert_eq!((&seen.result["path"], &seen.result["size"]), (&json!("d/a.md"), &json!(text.len())));
+            assert_eq!(
+                (&seen.result["path"], &seen.result["size"]),
+                (&json!("d/a.md"), &json!(text.len()))
+            );
             whole.push_str(seen.result["content"].as_str().unwrap());
             offset = seen.result["next_offset"].as_u64();
         }
@@ -379,7 +398,11 @@ mod tests {
         ] {
             let mut arguments = more;
             arguments["workspace_id"] = json!(WS);
-            assert_eq!(refused(tool, arguments.clone()).await, "INVALID_ARGUMENT", "{tool} {arguments}");
+            assert_eq!(
+                refused(tool, arguments.clone()).await,
+                "INVALID_ARGUMENT",
+                "{tool} {arguments}"
+            );
         }
     }
 }

@@ -131,7 +131,10 @@ impl Plain<Ops> for MemorySet {
     const EFFECT: Effect = Effect::WRITE;
     fn plan(self) -> Result<Plan, ToolError> {
         if self.ttl_seconds == Some(0) {
-            return Err(ToolError::argument("ttl_seconds", "must be at least 1; leave it out to keep the entry"));
+            return Err(ToolError::argument(
+                "ttl_seconds",
+                "must be at least 1; leave it out to keep the entry",
+            ));
         }
         if !self.value.is_empty() {
             check_text("value", &self.value)?;
@@ -143,8 +146,10 @@ impl Plain<Ops> for MemorySet {
             ("if_match_version", self.if_match_version.map(Value::from)),
         ]);
         let order = Order::workspace(Post, &self.workspace_id, ["memory".into()]);
-        Ok(Plan::from(order.body(Value::Object(body)))
-            .advising(409, "nothing was written: somebody was faster; read it with memory_get, and decide again"))
+        Ok(Plan::from(order.body(Value::Object(body))).advising(
+            409,
+            "nothing was written: somebody was faster; read it with memory_get, and decide again",
+        ))
     }
 }
 
@@ -208,11 +213,26 @@ mod tests {
         let least = json!({ "key": "a b", "value": "" });
         let whole = json!({ "key": "k", "value": "v", "ttl_seconds": 60, "if_match_version": 0 });
         for (tool, more, line, body) in [
-            ("delete_memory", json!({ "memory_id": ID }), format!("DELETE memories/{ID}"), None),
+            (
+                "delete_memory",
+                json!({ "memory_id": ID }),
+                format!("DELETE memories/{ID}"),
+                None,
+            ),
             ("memory_set", least.clone(), "POST memory".to_owned(), Some(&least)),
             ("memory_set", whole.clone(), "POST memory".to_owned(), Some(&whole)),
-            ("memory_get", json!({ "key": "a?b" }), "GET memory/a%3Fb".to_owned(), None),
-            ("memory_delete_kv", json!({ "key": "a b" }), "DELETE memory/a%20b".to_owned(), None),
+            (
+                "memory_get",
+                json!({ "key": "a?b" }),
+                "GET memory/a%3Fb".to_owned(),
+                None,
+            ),
+            (
+                "memory_delete_kv",
+                json!({ "key": "a b" }),
+                "DELETE memory/a%20b".to_owned(),
+                None,
+            ),
         ] {
             let mut arguments = more;
             arguments["workspace_id"] = json!(WS);
@@ -228,7 +248,12 @@ mod tests {
     async fn lists_come_as_pages() {
         for (tool, more, rest, key) in [
             ("session_search", json!({}), "session-search?limit=200", "results"),
-            ("session_search", json!({ "q": " a&b" }), "session-search?q=+a%26b&limit=200", "results"),
+            (
+                "session_search",
+                json!({ "q": " a&b" }),
+                "session-search?q=+a%26b&limit=200",
+                "results",
+            ),
             ("get_shared_context", json!({}), "shared-context", "files"),
             ("memory_list", json!({}), "memory", "entries"),
         ] {
@@ -237,7 +262,10 @@ mod tests {
             arguments["limit"] = json!(1);
             let seen = exchange(tool, arguments, 200, json!([{ "key": 1 }, { "key": 2 }])).await;
             assert_eq!(seen.line, format!("GET /workspaces/{WS}/{rest}"));
-            assert_eq!(seen.result, json!({ key: [{ "key": 1 }], "count": 2, "next_offset": 1 }));
+            assert_eq!(
+                seen.result,
+                json!({ key: [{ "key": 1 }], "count": 2, "next_offset": 1 })
+            );
         }
     }
 
@@ -247,14 +275,21 @@ mod tests {
             ("delete_memory", json!({ "memory_id": "../x" })),
             ("memory_set", json!({ "key": "a/b", "value": "v" })),
             ("memory_set", json!({ "key": "k", "value": "v", "ttl_seconds": 0 })),
-            ("memory_set", json!({ "key": "k", "value": "v", "if_match_version": -1 })),
+            (
+                "memory_set",
+                json!({ "key": "k", "value": "v", "if_match_version": -1 }),
+            ),
             ("memory_set", json!({ "key": "k" })),
             ("memory_get", json!({ "key": ".." })),
             ("session_search", json!({ "limit": 0 })),
         ] {
             let mut arguments = more;
             arguments["workspace_id"] = json!(WS);
-            assert_eq!(refused(tool, arguments.clone()).await, "INVALID_ARGUMENT", "{tool} {arguments}");
+            assert_eq!(
+                refused(tool, arguments.clone()).await,
+                "INVALID_ARGUMENT",
+                "{tool} {arguments}"
+            );
         }
     }
 
@@ -274,9 +309,15 @@ mod tests {
             ]
         );
 
-        let left_out = Reply::json(503, r#"{"error":"memory plugin is not configured (set MEMORY_PLUGIN_URL)"}"#);
+        let left_out = Reply::json(
+            503,
+            r#"{"error":"memory plugin is not configured (set MEMORY_PLUGIN_URL)"}"#,
+        );
         let bench = Bench::new(vec![gone(), left_out], Keys::All).await;
-        assert_eq!(bench.call("delete_memory", arguments.clone()).await["error"], "NOT_SUPPORTED_BY_PLATFORM");
+        assert_eq!(
+            bench.call("delete_memory", arguments.clone()).await["error"],
+            "NOT_SUPPORTED_BY_PLATFORM"
+        );
 
         let unknown = || Reply::json(404, r#"{"error":"memory not found or not owned by this workspace"}"#);
         let deleted = Reply::json(200, r#"{"status":"deleted"}"#);
@@ -297,7 +338,10 @@ mod tests {
         let arguments = json!({ "workspace_id": WS, "key": "k", "value": "v", "if_match_version": 7 });
         let clash = json!({ "error": "if_match_version mismatch", "expected_version": 7, "current_version": 9 });
         let seen = exchange("memory_set", arguments, 409, clash).await;
-        assert_eq!((&seen.result["error"], &seen.result["body"]["current_version"]), (&json!("HTTP 409"), &json!(9)));
+        assert_eq!(
+            (&seen.result["error"], &seen.result["body"]["current_version"]),
+            (&json!("HTTP 409"), &json!(9))
+        );
         assert!(seen.result["hint"].as_str().unwrap().contains("memory_get"));
     }
 }

@@ -29,7 +29,10 @@ pub(super) fn register(tools: &mut Groups) {
         .plain::<UninstallPlugin>()
         .plain::<CheckPluginUpdates>()
         .plain::<ApplyPluginUpdate>();
-    tools.management.add::<GetOrgPluginAllowlist>().add::<SetOrgPluginAllowlist>();
+    tools
+        .management
+        .add::<GetOrgPluginAllowlist>()
+        .add::<SetOrgPluginAllowlist>();
 }
 
 /// List the plugins that the platform knows: name, version, description, tags, skills, and runtimes they work on.
@@ -44,7 +47,9 @@ impl Plain<Ops> for ListPluginRegistry {
     const EFFECT: Effect = Effect::READ;
     const ANSWER: Answer = Answer::List("plugins");
     fn plan(self) -> Result<Plan, ToolError> {
-        Ok(Order::open(Get, ["plugins".into()]).query("runtime", self.runtime).into())
+        Ok(Order::open(Get, ["plugins".into()])
+            .query("runtime", self.runtime)
+            .into())
     }
 }
 
@@ -178,7 +183,12 @@ impl Plain<Ops> for ApplyPluginUpdate {
     const NAME: &'static str = "apply_plugin_update";
     const EFFECT: Effect = Effect::WRITE.idempotent();
     fn plan(self) -> Result<Plan, ToolError> {
-        let path = ["admin".into(), "plugin-updates".into(), (&self.id).into(), "apply".into()];
+        let path = [
+            "admin".into(),
+            "plugin-updates".into(),
+            (&self.id).into(),
+            "apply".into(),
+        ];
         Ok(Order::admin(Post, path).body(json!({})).patient().into())
     }
 }
@@ -294,7 +304,13 @@ mod tests {
         let empty = json!({});
         let ws = format!("/workspaces/{WS}/plugins");
         for (tool, arguments, line, body, bearer) in [
-            ("list_plugin_sources", json!({}), "GET /plugins/sources".to_owned(), None, ""),
+            (
+                "list_plugin_sources",
+                json!({}),
+                "GET /plugins/sources".to_owned(),
+                None,
+                "",
+            ),
             (
                 "check_plugin_compatibility",
                 json!({ "workspace_id": WS, "runtime": "a&b" }),
@@ -349,7 +365,12 @@ mod tests {
                 "GET /plugins?runtime=codex".to_owned(),
                 "plugins",
             ),
-            ("list_installed_plugins", json!({ "workspace_id": WS }), ws.clone(), "plugins"),
+            (
+                "list_installed_plugins",
+                json!({ "workspace_id": WS }),
+                ws.clone(),
+                "plugins",
+            ),
             (
                 "list_available_plugins",
                 json!({ "workspace_id": WS }),
@@ -402,11 +423,18 @@ mod tests {
             ("get_org_plugin_allowlist", json!({})),
             ("set_org_plugin_allowlist", json!({ "plugins": [], "enabled_by": "me" })),
         ] {
-            assert_eq!(bench.call(tool, arguments).await["error"], "INVALID_ARGUMENTS", "{tool}");
+            assert_eq!(
+                bench.call(tool, arguments).await["error"],
+                "INVALID_ARGUMENTS",
+                "{tool}"
+            );
         }
         assert_eq!(bench.lines(), [""; 0]);
         let bench = Bench::new(vec![Reply::json(200, "{}")], Keys::None).await;
-        assert_eq!(bench.call("get_org_plugin_allowlist", json!({})).await["error"], "AUTH_ERROR");
+        assert_eq!(
+            bench.call("get_org_plugin_allowlist", json!({})).await["error"],
+            "AUTH_ERROR"
+        );
     }
 
     #[tokio::test]
@@ -418,13 +446,23 @@ mod tests {
                 json!({ "workspace_id": WS, "source": "local://x", "sha256": "abc" }),
             ),
             ("uninstall_plugin", json!({ "workspace_id": WS, "name": "../x" })),
-            ("check_plugin_compatibility", json!({ "workspace_id": WS, "runtime": "" })),
+            (
+                "check_plugin_compatibility",
+                json!({ "workspace_id": WS, "runtime": "" }),
+            ),
             ("check_plugin_compatibility", json!({ "workspace_id": WS })),
             ("set_org_plugin_allowlist", json!({ "plugins": [], "enabled_by": "" })),
-            ("set_org_plugin_allowlist", json!({ "plugins": ["a/b"], "enabled_by": "me" })),
+            (
+                "set_org_plugin_allowlist",
+                json!({ "plugins": ["a/b"], "enabled_by": "me" }),
+            ),
             ("apply_plugin_update", json!({})),
         ] {
-            assert_eq!(refused(tool, arguments.clone()).await, "INVALID_ARGUMENT", "{tool} {arguments}");
+            assert_eq!(
+                refused(tool, arguments.clone()).await,
+                "INVALID_ARGUMENT",
+                "{tool} {arguments}"
+            );
         }
     }
 

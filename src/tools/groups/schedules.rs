@@ -5,10 +5,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Groups;
-use super::agents::{Said, say};
+use super::agents::say;
 use super::workspaces::given;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -144,7 +144,10 @@ impl Change {
             ("prompt", self.prompt),
             ("timezone", self.timezone),
         ];
-        if let Some((name, _)) = texts.iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.trim().is_empty())) {
+        if let Some((name, _)) = texts
+            .iter()
+            .find(|(_, text)| text.as_ref().is_some_and(|text| text.trim().is_empty()))
+        {
             return Err(ToolError::argument(*name, "must not be empty"));
         }
         let mut body = given(texts.map(|(name, text)| (name, text.map(Value::from))));
@@ -202,19 +205,11 @@ struct RunSchedule {
     schedule_id: KeyName,
 }
 
+/// `status` fired and `workspace_id`, as ever. `fired_by`: `platform`, which tells the agent by itself, or `client`, that is
+/// this call, and then `outcome` is what became of the prompt.
 #[derive(Serialize, JsonSchema)]
-struct Ran {
-    /// fired: the agent was told.
-    status: &'static str,
-    /// Whose schedule it is.
-    workspace_id: WorkspaceId,
-    /// platform: it tells the agent by itself, and get_schedule_history shows how it went. client: it was told by this
-    /// call.
-    fired_by: &'static str,
-    /// What became of the prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<Said>,
-}
+#[serde(transparent)]
+struct Ran(Map<String, Value>);
 
 impl Tool<Ops> for RunSchedule {
     const NAME: &'static str = "run_schedule";
@@ -234,15 +229,21 @@ impl Tool<Ops> for RunSchedule {
         let outcome = match prompt.filter(|_| reply.body["fired_by"] != "daemon") {
             None => None,
             Some(prompt) => Some(say(&errand, &workspace_id, prompt).await.map_err(|error| {
-                error.with("step", "the platform handed the prompt over; sending it to the agent failed")
+                error.with(
+                    "step",
+                    "the platform handed the prompt over; sending it to the agent failed",
+                )
             })?),
         };
-        Ok(Ran {
-            status: "fired",
-            workspace_id,
-            fired_by: if outcome.is_some() { "client" } else { "platform" },
-            outcome,
-        })
+        Ok(Ran(given([
+            ("status", Some(json!("fired"))),
+            ("workspace_id", Some(json!(workspace_id))),
+            (
+                "fired_by",
+                Some(json!(if outcome.is_some() { "client" } else { "platform" })),
+            ),
+            ("outcome", outcome.map(|said| json!(said))),
+        ])))
     }
 }
 
@@ -273,7 +274,11 @@ mod tests {
             }
             let seen = exchange(tool, arguments, 200, json!({ "status": "done" })).await;
             assert_eq!(seen.line, format!("{verb} /workspaces/{WS}/{rest}"), "{tool}");
-            assert_eq!((seen.body.as_ref(), &seen.result), (body, &json!({ "status": "done" })), "{tool}");
+            assert_eq!(
+                (seen.body.as_ref(), &seen.result),
+                (body, &json!({ "status": "done" })),
+                "{tool}"
+            );
         }
         for (tool, rest, key) in [
             ("list_schedules", "schedules".to_owned(), "schedules"),
@@ -293,7 +298,10 @@ mod tests {
     async fn what_the_platform_would_refuse_sends_nothing() {
         for (tool, more) in [
             ("create_schedule", json!({ "name": "n", "prompt": "p" })),
-            ("create_schedule", json!({ "name": "n", "cron_expr": " ", "prompt": "p" })),
+            (
+                "create_schedule",
+                json!({ "name": "n", "cron_expr": " ", "prompt": "p" }),
+            ),
             ("update_schedule", json!({ "schedule_id": ID })),
             ("update_schedule", json!({ "schedule_id": ID, "timezone": "" })),
             ("delete_schedule", json!({ "schedule_id": "../x" })),
@@ -301,15 +309,29 @@ mod tests {
         ] {
             let mut arguments = more;
             arguments["workspace_id"] = json!(WS);
-            assert_eq!(refused(tool, arguments.clone()).await, "INVALID_ARGUMENT", "{tool} {arguments}");
+            assert_eq!(
+                refused(tool, arguments.clone()).await,
+                "INVALID_ARGUMENT",
+                "{tool} {arguments}"
+            );
         }
     }
 
     #[tokio::test]
     async fn a_wrong_time_is_explained() {
         let arguments = json!({ "workspace_id": WS, "name": "n", "cron_expr": "at noon", "prompt": "p" });
-        let seen = exchange("create_schedule", arguments, 400, json!({ "error": "invalid request body" })).await;
-        assert!(seen.result["hint"].as_str().unwrap().contains("five fields"), "{}", seen.result);
+        let seen = exchange(
+            "create_schedule",
+            arguments,
+            400,
+            json!({ "error": "invalid request body" }),
+        )
+        .await;
+        assert!(
+            seen.result["hint"].as_str().unwrap().contains("five fields"),
+            "{}",
+            seen.result
+        );
     }
 
     #[tokio::test]
@@ -317,7 +339,10 @@ mod tests {
         let bench = Bench::at_home(vec![Reply::json(200, r#"{"status":"fired","fired_by":"daemon"}"#)]).await;
         for (tool, more) in [
             ("list_schedules", json!({})),
-            ("create_schedule", json!({ "name": "n", "cron_expr": "* * * * *", "prompt": "p" })),
+            (
+                "create_schedule",
+                json!({ "name": "n", "cron_expr": "* * * * *", "prompt": "p" }),
+            ),
             ("update_schedule", json!({ "schedule_id": ID, "enabled": true })),
             ("delete_schedule", json!({ "schedule_id": ID, "workspace_id": "" })),
             ("run_schedule", json!({ "schedule_id": ID, "workspace_id": null })),
@@ -325,7 +350,10 @@ mod tests {
         ] {
             bench.call(tool, more.clone()).await;
             let last = bench.lines().pop().unwrap();
-            assert!(last.contains(&format!("/workspaces/{SELF}/schedules")), "{tool} sent {last}");
+            assert!(
+                last.contains(&format!("/workspaces/{SELF}/schedules")),
+                "{tool} sent {last}"
+            );
             assert_eq!(refused(tool, more).await, "INVALID_ARGUMENT", "{tool}");
         }
         assert_eq!(bench.lines().len(), 6);
@@ -343,7 +371,7 @@ mod tests {
         assert_eq!(bench.lines(), [run.clone(), format!("POST /workspaces/{WS}/a2a")]);
         assert_eq!(bench.bodies()[1]["params"]["message"]["parts"][0]["text"], "do it");
         assert_eq!(
-            (&ran["status"], &ran["fired_by"], &ran["outcome"]["status"]),
+            (&ran["status"], &ran["fired_by"], &ran["outcome"]["state"]),
             (&json!("fired"), &json!("client"), &json!("queued"))
         );
 

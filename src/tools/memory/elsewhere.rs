@@ -74,7 +74,8 @@ mod tests {
     async fn a_fact_of_another_workspace_takes_the_key_and_is_recorded() {
         let reply = || Reply::json(201, r#"{"id":"m-1","scope":"TEAM","namespace":"general"}"#);
         let world = World::answering(vec![reply()]).await.with_key();
-        let arguments = json!({ "workspace_id": PEER, "content": "token=abcdefgh12345678abcdefgh12345678", "scope": "TEAM" });
+        let arguments =
+            json!({ "workspace_id": PEER, "content": "token=abcdefgh12345678abcdefgh12345678", "scope": "TEAM" });
         let stored = world.call("commit_memory", arguments.clone()).await;
         assert_eq!(
             stored.body,
@@ -93,7 +94,8 @@ mod tests {
         assert!(without.asked().is_empty());
 
         let own = World::answering(vec![reply()]).await.with_key();
-        own.call("commit_memory", json!({ "workspace_id": OWN, "content": "x" })).await;
+        own.call("commit_memory", json!({ "workspace_id": OWN, "content": "x" }))
+            .await;
         assert_ne!(own.bearers(), ["api-key"]);
     }
 
@@ -111,7 +113,12 @@ mod tests {
         assert_eq!(world.bearers(), ["api-key"]);
 
         let all = World::saying(200, &json!([])).await;
-        let found = all.call("search_memory", json!({ "workspace_id": OWN, "query": "", "scope": "" })).await;
+        let found = all
+            .call(
+                "search_memory",
+                json!({ "workspace_id": OWN, "query": "", "scope": "" }),
+            )
+            .await;
         assert_eq!(found.body, json!({ "memories": [], "count": 0 }));
         assert_eq!(all.asked_once().0, format!("GET /workspaces/{OWN}/memories"));
     }
@@ -121,9 +128,14 @@ mod tests {
         let everything = json!([{ "id": "a", "content": "x", "scope": "LOCAL" }]).to_string();
         let searched = json!({ "memories": [{ "id": "b", "content": "y", "namespace": "team:r" }] }).to_string();
         let world = World::answering(vec![Reply::json(200, &everything), Reply::json(200, &searched)]).await;
-        let found = world.call("search_memory", json!({ "workspace_id": OWN, "query": "y" })).await;
+        let found = world
+            .call("search_memory", json!({ "workspace_id": OWN, "query": "y" }))
+            .await;
         assert_eq!(found.body["memories"][0]["id"], "b");
-        assert_eq!(world.asked()[1].0, format!("GET /workspaces/{OWN}/v2/memories?q=y&limit=50"));
+        assert_eq!(
+            world.asked()[1].0,
+            format!("GET /workspaces/{OWN}/v2/memories?q=y&limit=50")
+        );
     }
 
     #[tokio::test]

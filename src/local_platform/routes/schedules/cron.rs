@@ -35,7 +35,10 @@ impl Times {
 
     /// The first time after `now`, within five years.
     pub(super) fn after(&self, now: Micros) -> Option<Micros> {
-        let mut at = DateTime::<Utc>::from_timestamp_micros(now)?.with_second(0)?.with_nanosecond(0)? + Duration::minutes(1);
+        let mut at = DateTime::<Utc>::from_timestamp_micros(now)?
+            .with_second(0)?
+            .with_nanosecond(0)?
+            + Duration::minutes(1);
         let end = at + Duration::days(5 * 366);
         while at < end {
             let has = |set: u64, number: u32| set & (1 << number) != 0;
@@ -56,7 +59,12 @@ impl Times {
         let has = |set: u64, number: u32| set & (1 << number) != 0;
         let day = has(self.days, at.day());
         let weekday = has(self.weekdays, at.weekday().num_days_from_sunday());
-        has(self.months, at.month()) && if self.either_day { day || weekday } else { day && weekday }
+        has(self.months, at.month())
+            && if self.either_day {
+                day || weekday
+            } else {
+                day && weekday
+            }
     }
 }
 
@@ -104,8 +112,19 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for cron in [
-            "", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 7", "a * * * *",
-            "5-1 * * * *", "*/0 * * * *", "1- * * * *", ", * * * *",
+            "",
+            "* * * *",
+            "* * * * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * * 13 *",
+            "* * * * 7",
+            "a * * * *",
+            "5-1 * * * *",
+            "*/0 * * * *",
+            "1- * * * *",
+            ", * * * *",
         ] {
             assert_eq!(Times::parse(cron), None, "{cron:?}");
         }
