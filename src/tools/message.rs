@@ -174,6 +174,8 @@ pub(super) fn sample(kind: Kind, text: &str) -> Entry {
             attachments: Vec::new(),
             digest: None,
             status: None,
+            request: None,
+            shortened: false,
         },
         state: State::Leased,
         delivery_count: 1,
