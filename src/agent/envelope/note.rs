@@ -143,7 +143,10 @@ mod tests {
             read(&message_id, &text),
             (Part::Remark, some(ID), [some("approval"), some("go?"), None])
         );
-        assert_eq!(read(&message_id, "other words"), (Part::Remark, None, [None, None, None]));
+        assert_eq!(
+            read(&message_id, "other words"),
+            (Part::Remark, None, [None, None, None])
+        );
     }
 
     #[test]

@@ -21,13 +21,13 @@ use crate::platform::error::CallError;
 use crate::platform::events::Event;
 use crate::platform::requests::RequestRow;
 use crate::platform::retry::Backoff;
+use crate::platform::wire::ActivityQuery;
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::crash_point;
 use crate::state::health::HealthBoard;
 use crate::state::journal::{Journal, JournalError, News};
 use crate::state::lock::DutyLock;
 use crate::state::request::Side;
-use crate::platform::wire::ActivityQuery;
 use crate::types::{ActivityId, RequestId, Timestamp, WorkspaceId};
 use broadcasts::Kept;
 use hearing::{Heard, Hearing};
@@ -111,7 +111,10 @@ impl Beside {
             let read = page.rows.iter().filter_map(|row| Kept::of(row, &self.own, at));
             rows.extend(read.map(|row| (row.message.activity_id.clone(), row)));
             if page.rows.len() < PAGE as usize || rows.len() == before {
-                return Ok(Heard { rows: rows.into_values().collect(), at });
+                return Ok(Heard {
+                    rows: rows.into_values().collect(),
+                    at,
+                });
             }
             // The comparison is strict, and others may have been sent at the same instant.
             query.before_ts = rows.values().map(|row| row.message.at.plus_micros(1)).min();

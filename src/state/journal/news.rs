@@ -160,12 +160,7 @@ impl Ledger<'_> {
                     AND kind = ?3 AND activity_id <> ?4 AND state <> 'damaged' LIMIT 1",
             )?
             .query_row(
-                params![
-                    self.scope,
-                    key,
-                    Kind::System.as_str(),
-                    message.activity_id.as_str()
-                ],
+                params![self.scope, key, Kind::System.as_str(), message.activity_id.as_str()],
                 |row| row.get(0),
             )
             .optional()?)

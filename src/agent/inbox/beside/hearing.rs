@@ -137,7 +137,9 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
 
     fn time(secs: i64) -> Timestamp {
-        Timestamp::parse("2026-05-01T10:00:00Z").unwrap().plus_micros(secs * 1_000_000)
+        Timestamp::parse("2026-05-01T10:00:00Z")
+            .unwrap()
+            .plus_micros(secs * 1_000_000)
     }
 
     fn heard(at: i64, rows: &[(&str, i64, &str)]) -> Heard {
@@ -161,7 +163,10 @@ mod tests {
             let at = told.iter().position(|told| row.is(told))?;
             Some(told.remove(at))
         });
-        let shown = news.messages.into_iter().map(|message| (message.text, message.shortened));
+        let shown = news
+            .messages
+            .into_iter()
+            .map(|message| (message.text, message.shortened));
         (shown.collect(), news.heard, hearing.committed())
     }
 
@@ -173,18 +178,27 @@ mod tests {
     fn the_first_read_goes_ten_minutes_back_and_each_later_one_as_far_as_needed() {
         let mut hearing = Hearing::from(None);
         assert_eq!(hearing.window(time(0)), 600);
-        assert_eq!(take(&mut hearing, S, heard(0, &[]), &[], &mut vec![]).1, Some(time(-60)));
+        assert_eq!(
+            take(&mut hearing, S, heard(0, &[]), &[], &mut vec![]).1,
+            Some(time(-60))
+        );
         assert_eq!(hearing.window(time(60)), 60 + 60 + 30);
         // Nothing is written while nothing comes, and then now and then.
         for at in (60..600).step_by(60) {
             assert_eq!(take(&mut hearing, S, heard(at, &[]), &[], &mut vec![]).1, None);
         }
-        assert_eq!(take(&mut hearing, S, heard(600, &[]), &[], &mut vec![]).1, Some(time(540)));
+        assert_eq!(
+            take(&mut hearing, S, heard(600, &[]), &[], &mut vec![]).1,
+            Some(time(540))
+        );
         let away = Hearing::from(Some(time(0)));
         assert_eq!(away.window(time(3 * 86400)), 3 * 86400 + 30);
         assert_eq!(away.window(time(90 * 86400)), 30 * 86400);
         // A clock that went back takes nothing back.
-        assert_eq!(take(&mut hearing, S, heard(0, &[("a", 0, "x")]), &[], &mut vec![]).1, Some(time(540)));
+        assert_eq!(
+            take(&mut hearing, S, heard(0, &[("a", 0, "x")]), &[], &mut vec![]).1,
+            Some(time(540))
+        );
     }
 
     #[test]
@@ -194,7 +208,9 @@ mod tests {
         let mut stream = vec![told(&long)];
         let rows = [("b", 0, long.as_str()), ("a", -1, "short")];
         for _ in 0..2 {
-            let news = hearing.judge(S, heard(0, &rows), &HashSet::new(), true, |_| stream.pop());
+            let news = hearing.judge(S, heard(0, &rows), &HashSet::new(), true, |row| {
+                stream.pop_if(|told| row.is(told))
+            });
             assert_eq!(news.messages.len(), 2);
             assert_eq!((news.messages[1].text.len(), news.messages[1].shortened), (200, false));
             assert_eq!(hearing.window(time(0)), 60 + 30, "nothing moved yet");
@@ -214,7 +230,9 @@ mod tests {
         assert_eq!((first.0, first.2), (vec![short("short")], Some(10 * S + WAIT_FOR_TEXT)));
         let again = take(&mut hearing, 11 * S, heard(1, &rows), &["a"], &mut nothing);
         assert_eq!((again.0, again.2), (vec![], Some(10 * S + WAIT_FOR_TEXT)));
-        let mut came = hearing.judge(11 * S, heard(1, &rows[..1]), &HashSet::new(), true, |_| Some(told(&long)));
+        let mut came = hearing.judge(11 * S, heard(1, &rows[..1]), &HashSet::new(), true, |_| {
+            Some(told(&long))
+        });
         assert_eq!(came.messages.pop().map(|message| message.text), Some(long.clone()));
         hearing.texts.clear();
         hearing.waiting = [(ActivityId::parse("b").unwrap(), 10 * S)].into();

@@ -191,14 +191,14 @@ impl Plan {
         if self.has_broadcasts || self.has_requests == Some(true) {
             choices.push((self.broadcasts.next(self.timing), Errand::Broadcasts));
         }
-        // Of equals the first.
-        let Some((due, errand)) = choices.into_iter().min_by_key(|(due, _)| *due) else {
+        let next = choices.iter().map(|(due, _)| *due).min().unwrap_or(now + EVERY);
+        let next = next.max(self.scarce_until);
+        if next > now {
+            return Next::Wait(next - now);
+        }
+        let Some((_, errand)) = choices.into_iter().find(|(due, _)| *due <= now) else {
             return Next::Wait(EVERY);
         };
-        let due = due.max(self.scarce_until);
-        if due > now {
-            return Next::Wait(due - now);
-        }
         match &errand {
             Errand::Theirs { .. } => self.theirs.begin(now, self.timing),
             Errand::Ours => self.ours.begin(now, self.timing),
@@ -310,7 +310,11 @@ mod tests {
         let minute = asked(&mut plan, &mut now, MINUTE + S);
         assert_eq!(minute, [(60, THEIRS), (60, Errand::Broadcasts)]);
         plan.ours_open(true);
-        assert_eq!(asked(&mut plan, &mut now, 2 * MINUTE + S).len(), 3, "the one that is overdue, and a round");
+        assert_eq!(
+            asked(&mut plan, &mut now, 2 * MINUTE + S).len(),
+            3,
+            "the one that is overdue, and a round"
+        );
         plan.ours_open(false);
         assert_eq!(asked(&mut plan, &mut now, 12 * MINUTE).len(), 2 * 9);
     }

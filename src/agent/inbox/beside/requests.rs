@@ -243,10 +243,12 @@ mod tests {
     }
 
     fn row(n: u32, from: &str, to: &str, status: &str) -> RequestRow {
-        serde_json::from_value(json!({ "id": id(n), "kind": "task", "requester_type": "agent", "requester_id": from,
+        serde_json::from_value(
+            json!({ "id": id(n), "kind": "task", "requester_type": "agent", "requester_id": from,
             "recipient_type": "agent", "recipient_id": to, "title": format!("title {n}"), "detail": null,
             "status": status, "created_at": AT, "responder_type": "agent", "responder_id": to, "responded_at": AT,
-            "priority": 3 }))
+            "priority": 3 }),
+        )
         .unwrap()
     }
 
@@ -269,7 +271,10 @@ mod tests {
     }
 
     fn names(news: &News) -> Vec<String> {
-        news.messages.iter().map(|message| message.activity_id.to_string()).collect()
+        news.messages
+            .iter()
+            .map(|message| message.activity_id.to_string())
+            .collect()
     }
 
     #[test]
@@ -292,7 +297,12 @@ mod tests {
         assert_eq!((&judged.talking, &judged.missing), (&vec![id(2)], &Vec::new()));
         let first = &judged.news.messages[0];
         assert_eq!(
-            (first.kind, first.text.as_str(), first.peer_id.as_str(), first.created_at.as_str()),
+            (
+                first.kind,
+                first.text.as_str(),
+                first.peer_id.as_str(),
+                first.created_at.as_str()
+            ),
             (Kind::Request, "title 1\n\nthe detail", PEER.to_uppercase().as_str(), AT)
         );
         let about = first.request.as_ref().unwrap();
@@ -308,7 +318,10 @@ mod tests {
     fn a_request_is_closed_only_by_what_the_platform_says_of_it() {
         let open = [(1, Side::Theirs), (2, Side::Theirs), (3, Side::Ours), (4, Side::Ours)];
         let judged = judge(&open, |judge| {
-            judge.list(Side::Theirs, &[row(1, PEER, OWN, "rejected"), row(9, PEER, OWN, "done")])
+            judge.list(
+                Side::Theirs,
+                &[row(1, PEER, OWN, "rejected"), row(9, PEER, OWN, "done")],
+            )
         });
         let expected = News {
             closed: vec![id(1)],
@@ -331,7 +344,10 @@ mod tests {
 
     #[test]
     fn an_answer_to_ours_says_who_answered_what_and_how() {
-        for (responder, by) in [("agent", format!("by the workspace {PEER}: done.")), ("user", "by the person: done.".to_owned())] {
+        for (responder, by) in [
+            ("agent", format!("by the workspace {PEER}: done.")),
+            ("user", "by the person: done.".to_owned()),
+        ] {
             let answered = RequestRow {
                 responder_type: Some(responder.to_owned()),
                 title: "a \"b\"".to_owned(),
@@ -339,8 +355,14 @@ mod tests {
             };
             let judged = judge(&[(1, Side::Ours)], |judge| judge.list(Side::Ours, &[answered]));
             assert_eq!(judged.news.closed, [id(1)]);
-            let [message] = &judged.news.messages[..] else { panic!("{judged:?}") };
-            assert!(message.text.contains(&by) && message.text.contains(r#""a \"b\"" (id "#), "{}", message.text);
+            let [message] = &judged.news.messages[..] else {
+                panic!("{judged:?}")
+            };
+            assert!(
+                message.text.contains(&by) && message.text.contains(r#""a \"b\"" (id "#),
+                "{}",
+                message.text
+            );
             let name = format!("{ANSWER_NOTE}{}", id(1));
             assert_eq!(
                 (message.kind, message.activity_id.as_str(), message.message_id.as_ref()),
@@ -363,7 +385,11 @@ mod tests {
         let theirs = news(&[(1, Side::Theirs)], row(1, PEER, OWN, "info_requested"));
         assert_eq!(names(&theirs), [id(1), id(21), id(23)].map(|id| id.to_string()));
         assert_eq!(
-            (theirs.messages[1].peer_id.as_str(), theirs.messages[1].kind, theirs.messages[2].peer_id.as_str()),
+            (
+                theirs.messages[1].peer_id.as_str(),
+                theirs.messages[1].kind,
+                theirs.messages[2].peer_id.as_str()
+            ),
             (PEER, Kind::Request, "")
         );
         assert_eq!(theirs.messages[1].request.as_ref().unwrap().id, Some(id(1)));
@@ -372,7 +398,10 @@ mod tests {
 
         let remarks_on_ours = [21, 23].map(|n| format!("{REMARK_NOTE}{}", id(n)));
         let ours = news(&[(1, Side::Ours)], row(1, OWN, PEER, "info_requested"));
-        assert_eq!((names(&ours), ours.messages[0].kind), (remarks_on_ours.to_vec(), Kind::System));
+        assert_eq!(
+            (names(&ours), ours.messages[0].kind),
+            (remarks_on_ours.to_vec(), Kind::System)
+        );
         let answer = format!("{ANSWER_NOTE}{}", id(1));
         let with_answer = [vec![answer.clone()], remarks_on_ours.to_vec()].concat();
         for open in [&[(1, Side::Ours)][..], &[]] {
@@ -381,6 +410,10 @@ mod tests {
         let mut long_ago = row(1, OWN, PEER, "done");
         long_ago.responded_at = Some("2026-04-01T10:00:00Z".to_owned());
         assert_eq!(names(&news(&[], long_ago)), remarks_on_ours);
-        assert_eq!(news(&[], row(1, PEER, PEER, "pending")), News::default(), "nobody's here");
+        assert_eq!(
+            news(&[], row(1, PEER, PEER, "pending")),
+            News::default(),
+            "nobody's here"
+        );
     }
 }
