@@ -36,6 +36,8 @@ use requests::{Judge, Judged};
 
 mod broadcasts;
 mod hearing;
+#[cfg(test)]
+mod model;
 mod plan;
 mod requests;
 
