@@ -153,6 +153,7 @@ fn request(message: &Message) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::request::Part;
 
     #[test]
     fn the_person_and_peers_are_answered_by_their_own_route() {
@@ -190,6 +191,23 @@ mod tests {
         ] {
             assert_eq!(code(Some(&message::sample(kind, "?"))), "NOT_REPLYABLE", "{kind:?}");
         }
+        let hint = |message: Message| {
+            let mut entry = message::sample(message.kind, "?");
+            entry.message = message;
+            let error = route(Some(&entry), "!".to_owned()).unwrap_err();
+            format!("{error:?}")
+        };
+        let id = "5f0c1d2e-0000-4000-8000-00000000000a";
+        let mut request = message::sample_request(id);
+        let told = hint(request.clone());
+        assert!(
+            told.contains("respond_request(request_id=") && told.contains(id),
+            "{told}"
+        );
+        assert!(told.contains("action=done or rejected"), "{told}");
+        request.kind = Kind::System;
+        request.request.as_mut().unwrap().part = Part::Remark;
+        assert!(hint(request).contains("add_request_message(request_id="));
         let mut anonymous = message::sample(Kind::PeerAgent, "?");
         anonymous.message.peer_id.clear();
         assert_eq!(code(Some(&anonymous)), "NOT_REPLYABLE");

@@ -441,3 +441,62 @@ async fn a_platform_without_requests_is_asked_once_and_never_complained_about() 
     );
     daemon.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn what_cannot_be_read_beside_messages_is_said_and_made_good() {
+    let world = World::at(Level::C).await;
+    let (alpha, beta) = (world.workspace("alpha").await, world.workspace("beta").await);
+    let daemon = world.online(&beta).await;
+    world
+        .fault(json!({ "route": "request_inbox", "status": 500, "body": { "error": "query failed" } }))
+        .await;
+    let id = world.ask_for(&alpha, Some(&beta), "task", "count").await;
+    until("it is said", || async {
+        let waited = daemon
+            .call("wait_for_message", json!({ "timeout_secs": 0 }))
+            .await
+            .unwrap();
+        waited["health"][0]["code"] == "PARTLY_DEAF"
+    })
+    .await;
+    // Messages come all the same.
+    world.say(&beta, "hello").await;
+    let message = next_message(&daemon).await;
+    assert_eq!(message["text"], json!("hello"));
+    pop(&daemon, &message).await;
+    world.no_faults().await;
+    assert_eq!(next_message(&daemon).await["request"]["request_id"], json!(id));
+    until("all is well", || async {
+        daemon
+            .call("inbox_peek", json!({}))
+            .await
+            .unwrap()
+            .get("health")
+            .is_none()
+    })
+    .await;
+    daemon.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_follower_offers_and_answers_what_the_holder_read() {
+    let world = World::at(Level::C).await;
+    let (alpha, beta) = (world.workspace("alpha").await, world.workspace("beta").await);
+    let holder = world.online(&beta).await;
+    let follower = world.daemon(&beta).await;
+    let id = world.ask_for(&alpha, Some(&beta), "task", "count").await;
+    let message = next_message(&follower).await;
+    assert_eq!(message["request"]["request_id"], json!(id));
+    // Answered in the other session, which may not pop it.
+    let answer = json!({ "request_id": id, "action": "done" });
+    assert_eq!(pop(&holder, &message).await["removed"], json!(false));
+    holder.call("respond_request", answer).await.unwrap();
+    until("it is gone for both", || inbox_is_empty(&follower)).await;
+    // What a follower asks is waited for by the holder.
+    let ask = json!({ "kind": "approval", "title": "go?" });
+    let made = follower.call("create_request", ask).await.unwrap();
+    world.decide(made["request_id"].as_str().unwrap(), "approved").await;
+    assert_eq!(next_message(&follower).await["request"]["status"], json!("approved"));
+    follower.close().await.unwrap();
+    holder.close().await.unwrap();
+}

@@ -13,8 +13,9 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
+use super::trouble;
 use crate::agent::stream::{BROADCAST, Stream};
 use crate::config::Timing;
 use crate::platform::error::CallError;
@@ -84,8 +85,11 @@ impl Beside {
             plan: Plan::new(self.timing, Duration::ZERO),
             hearing: None,
             epoch: Instant::now(),
-            errors: Backoff::new(self.timing.of(once), self.timing.of(LONGEST_PAUSE)),
-            failures: 0,
+            trials: [(); 4].map(|()| Trial {
+                errors: Backoff::new(self.timing.of(once), self.timing.of(LONGEST_PAUSE)),
+                failures: 0,
+                is_told: false,
+            }),
             with: self,
         };
         // Nothing is lost by an end between an answer and its commit: both lists are read again.
@@ -137,6 +141,7 @@ struct Signals {
 }
 
 /// Why an errand failed.
+#[derive(Debug)]
 enum Trouble {
     Call(CallError),
     Journal(JournalError),
@@ -162,8 +167,16 @@ struct Work {
     /// Once the journal said up to when broadcasts were heard.
     hearing: Option<Hearing>,
     epoch: Instant,
+    /// Of each kind of errand.
+    trials: [Trial; 4],
+}
+
+/// How one kind of errand goes.
+struct Trial {
     errors: Backoff,
+    /// In a row.
     failures: u32,
+    is_told: bool,
 }
 
 impl Work {
@@ -236,33 +249,56 @@ impl Work {
                 if errand != Errand::Broadcasts {
                     self.plan.answered();
                 }
-                if self.failures >= FAILURES_TOLD {
-                    warn!("requests and broadcasts can be read again");
-                }
-                self.failures = 0;
-                self.errors.reset();
+                self.over(&errand);
             }
             Err(Trouble::Call(error)) if error.lacks_route() => {
                 debug!(?errand, "the platform has no such route and is not asked again");
                 self.plan.absent(&errand);
+                self.over(&errand);
             }
             Err(Trouble::Over) => std::future::pending().await,
             Err(trouble) => self.failed(errand, &trouble),
         }
     }
 
+    /// An errand does not fail, or not any more.
+    fn over(&mut self, errand: &Errand) {
+        let trial = &mut self.trials[errand.kind()];
+        trial.errors.reset();
+        trial.failures = 0;
+        if std::mem::take(&mut trial.is_told) {
+            info!("{} can be read again", errand.what());
+            self.with.health.update(|health| health.beside_trouble = None);
+        }
+    }
+
     fn failed(&mut self, errand: Errand, trouble: &Trouble) {
-        self.failures += 1;
-        let (pause, why) = match trouble {
-            Trouble::Call(error) => (self.errors.after(error), error.to_string()),
-            Trouble::Journal(error) => (self.errors.next_delay(), error.to_string()),
+        let trial = &mut self.trials[errand.kind()];
+        trial.failures += 1;
+        let pause = match trouble {
+            Trouble::Call(error) => {
+                debug!(%error, ?errand, "an errand failed");
+                trial.errors.after(error)
+            }
+            Trouble::Journal(error) => {
+                debug!(%error, ?errand, "what was read could not be kept");
+                trial.errors.next_delay()
+            }
+            // There is no later.
             Trouble::Over => return,
         };
-        // The first ones may pass by themselves, and what keeps messages away as well is told by their reader.
-        if self.failures == FAILURES_TOLD {
-            warn!(why, "requests and broadcasts cannot be read");
+        // What keeps messages away as well is told by their reader.
+        let alone = self.with.health.now().can_receive();
+        if let Trouble::Call(error) = trouble
+            && trial.failures >= FAILURES_TOLD
+            && alone
+        {
+            let told = trouble::unread_beside(errand.what(), error);
+            if !std::mem::replace(&mut trial.is_told, true) {
+                warn!("{}", told.what);
+            }
+            self.with.health.update(|health| health.beside_trouble = Some(told));
         }
-        debug!(why, ?errand, ?pause, "an errand failed");
         let least = self.with.timing.of(Duration::from_secs(1));
         self.plan.failed(errand, self.epoch.elapsed(), pause.max(least));
     }

@@ -181,7 +181,12 @@ impl Tool<Context> for AddRequestMessage {
 
 #[cfg(test)]
 mod tests {
+    use crate::state::journal::News;
+    use crate::state::message::State;
+    use crate::state::request::Side;
+    use crate::tools::message::sample_request;
     use crate::tools::testing::{OWN, PEER, Reply, World};
+    use crate::types::RequestId;
     use serde_json::{Value, json};
 
     const ID: &str = "5f0c1d2e-0000-4000-8000-00000000000a";
@@ -239,6 +244,30 @@ mod tests {
                 .unwrap()
                 .contains("failed to add message")
         );
+    }
+
+    #[tokio::test]
+    async fn what_the_inbox_holds_of_a_request_is_handled_once_it_is_answered_by_whomever() {
+        let gone = || vec![gone(), thread("rejected", json!(PEER))];
+        for (replies, failed) in [(vec![done()], false), (gone(), true)] {
+            let world = World::answering(replies).await;
+            let id = RequestId::parse(ID).unwrap();
+            let question = sample_request(ID);
+            let activity = question.activity_id.clone();
+            let news = News {
+                messages: vec![question],
+                opened: vec![(id, Side::Theirs)],
+                ..News::default()
+            };
+            world.context.journal.take_news(news).await.unwrap();
+            let answered = world
+                .call("respond_request", json!({ "request_id": ID, "action": "done" }))
+                .await;
+            assert_eq!(answered.failed, failed);
+            let entry = world.context.journal.find(&activity).await.unwrap().unwrap();
+            assert_eq!(entry.state, State::Done);
+            assert!(world.context.journal.open_requests().await.unwrap().is_empty());
+        }
     }
 
     #[tokio::test]

@@ -239,7 +239,9 @@ impl Tool<Context> for CancelRequest {
 
 #[cfg(test)]
 mod tests {
+    use crate::state::request::Side;
     use crate::tools::testing::{OWN, PEER, Reply, World};
+    use crate::types::RequestId;
     use serde_json::{Value, json};
 
     const ID: &str = "5f0c1d2e-0000-4000-8000-00000000000a";
@@ -367,6 +369,19 @@ mod tests {
         assert_eq!(unknown.code(), "UNKNOWN");
         assert!(unknown.body["hint"].as_str().unwrap().contains("check_requests"));
         assert_eq!(world.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_request_of_ours_is_waited_for_until_it_is_withdrawn() {
+        let cancelled = Reply::json(200, &json!({ "status": "cancelled", "request_id": ID }).to_string());
+        let world = World::answering(vec![made(), cancelled]).await;
+        let open = async || world.context.journal.open_requests().await.unwrap();
+        world
+            .call("create_request", json!({ "kind": "task", "title": "x" }))
+            .await;
+        assert_eq!(open().await, [(RequestId::parse(ID).unwrap(), Side::Ours)]);
+        world.call("cancel_request", json!({ "request_id": ID })).await;
+        assert!(open().await.is_empty());
     }
 
     #[tokio::test]

@@ -13,9 +13,11 @@ use crate::types::RequestId;
 
 /// Between two reads of the same list when nothing happens.
 const EVERY: Duration = Duration::from_secs(60);
-/// Between two reads because of events.
-const HINT_GAP: Duration = Duration::from_secs(1);
-/// With fewer requests left than this, beats and messages have them all (as `reader::pacing`).
+/// Between two reads because of events; after some in a row the longer gap (all as the reader of messages does).
+const HINT_GAP: Duration = Duration::from_millis(100);
+const HINT_GAP_LONG: Duration = Duration::from_secs(1);
+const HINTS_IN_A_ROW: u32 = 20;
+/// With fewer requests left than this, beats and messages have them all.
 const SCARCE: u64 = 120;
 /// Requests to be looked into one by one that wait for their turn; more are found again with the next list.
 const QUEUE: usize = 64;
@@ -36,6 +38,28 @@ pub(super) enum Errand {
     Broadcasts,
 }
 
+impl Errand {
+    /// Numbers its kind, 0 to 3.
+    pub(super) fn kind(&self) -> usize {
+        match self {
+            Self::Theirs { .. } => 0,
+            Self::Ours => 1,
+            Self::Thread(_) => 2,
+            Self::Broadcasts => 3,
+        }
+    }
+
+    /// What it is about, in words.
+    pub(super) fn what(&self) -> &'static str {
+        match self {
+            Self::Theirs { .. } => "requests to this workspace",
+            Self::Ours => "answers to this workspace's requests",
+            Self::Thread(_) => "what is written below requests",
+            Self::Broadcasts => "broadcasts",
+        }
+    }
+}
+
 /// What to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -51,6 +75,8 @@ struct Pace {
     /// An event said that there is something.
     hinted: bool,
     begun: Option<Duration>,
+    /// Reads close together because of events.
+    in_a_row: u32,
     /// After a failure.
     not_before: Duration,
 }
@@ -61,20 +87,36 @@ impl Pace {
             due: now,
             hinted: false,
             begun: None,
+            in_a_row: 0,
             not_before: now,
         }
     }
 
     fn next(&self, timing: Timing) -> Duration {
-        let due = match (self.hinted, self.begun) {
-            (true, Some(begun)) => (begun + timing.of(HINT_GAP)).min(self.due),
-            (true, None) => Duration::ZERO,
-            (false, _) => self.due,
+        let due = if self.hinted {
+            self.soon(timing).min(self.due)
+        } else {
+            self.due
         };
         due.max(self.not_before)
     }
 
+    /// When it may be read because of an event.
+    fn soon(&self, timing: Timing) -> Duration {
+        let gap = if self.in_a_row < HINTS_IN_A_ROW {
+            HINT_GAP
+        } else {
+            HINT_GAP_LONG
+        };
+        let soon = self.begun.map_or(Duration::ZERO, |begun| begun + timing.of(gap));
+        soon.max(self.not_before)
+    }
+
     fn begin(&mut self, now: Duration, timing: Timing) {
+        let follows = self
+            .begun
+            .is_some_and(|begun| now < begun + timing.of(2 * HINT_GAP_LONG));
+        self.in_a_row = if follows { self.in_a_row + 1 } else { 0 };
         self.hinted = false;
         self.begun = Some(now);
         self.due = now + timing.of(EVERY);
@@ -184,8 +226,7 @@ impl Plan {
                 choices.push((self.ours.next(self.timing), Errand::Ours));
             }
             if let Some(id) = self.queue.front() {
-                let due = self.threads.begun.map_or(now, |begun| begun + self.timing.of(HINT_GAP));
-                choices.push((due.max(self.threads.not_before), Errand::Thread(id.clone())));
+                choices.push((self.threads.soon(self.timing), Errand::Thread(id.clone())));
             }
         }
         if self.has_broadcasts || self.has_requests == Some(true) {
@@ -204,7 +245,7 @@ impl Plan {
             Errand::Ours => self.ours.begin(now, self.timing),
             Errand::Broadcasts => self.broadcasts.begin(now, self.timing),
             Errand::Thread(_) => {
-                self.threads.begun = Some(now);
+                self.threads.begin(now, self.timing);
                 self.queue.pop_front();
             }
         }
@@ -347,19 +388,21 @@ mod tests {
         plan.hint(Side::Theirs);
         plan.broadcast_told();
         assert_eq!(asked(&mut plan, &mut now, 11 * S).len(), 2);
-        for _ in 0..100 {
-            plan.hint(Side::Theirs);
-            assert!(asked(&mut plan, &mut now.clone(), now + S / 100).len() <= 1);
-            now += S / 100;
-        }
-        let mut reads = 0;
-        for step in 0..200 {
-            plan.hint(Side::Ours);
-            plan.look_into(id(step % 3));
-            reads += asked(&mut plan, &mut now.clone(), now + S / 100).len();
-            now += S / 100;
-        }
-        assert!((4..=8).contains(&reads), "{reads} in two seconds");
+        let mut reads = |plan: &mut Plan, secs: u32| {
+            let mut reads = 0;
+            for step in 0..100 * secs {
+                plan.hint(Side::Theirs);
+                plan.look_into(id(step % 3));
+                reads += asked(plan, &mut now.clone(), now + S / 100).len();
+                now += S / 100;
+            }
+            reads
+        };
+        let first = reads(&mut plan, 1);
+        assert!((18..=22).contains(&first), "{first} in the first second");
+        reads(&mut plan, 1);
+        let later = reads(&mut plan, 10);
+        assert!((18..=22).contains(&later), "{later} in ten seconds");
     }
 
     #[test]

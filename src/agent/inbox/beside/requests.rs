@@ -134,6 +134,7 @@ impl Judge<'_> {
     fn remark(&self, side: Side, id: &RequestId, row: &RequestRow, remark: &RequestMessage) -> Option<Message> {
         let name = RequestId::parse(&remark.id).ok()?;
         let message = Message {
+            peer_id: agent(&remark.author_type, &remark.author_id),
             request: Some(about(Part::Remark, id, row)),
             ..self.message(remark.body.clone(), &remark.created_at)
         };
@@ -141,7 +142,6 @@ impl Judge<'_> {
             Side::Theirs => Message {
                 activity_id: ActivityId::parse(name.as_str()).ok()?,
                 kind: Kind::Request,
-                peer_id: agent(&remark.author_type, &remark.author_id),
                 ..message
             },
             Side::Ours => noted(REMARK_NOTE, &name, message)?,
