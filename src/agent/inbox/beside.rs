@@ -95,9 +95,7 @@ impl Beside {
         // Nothing is lost by an end between an answer and its commit: both lists are read again.
         stop.run_until_cancelled(work.go_on(signals)).await;
     }
-}
 
-impl Beside {
     /// Reads the broadcasts that may not be in the journal yet.
     async fn read_broadcasts(&self, hearing: &Hearing) -> Result<Heard, CallError> {
         let now = || self.api.client().platform_time().unwrap_or_else(Timestamp::now);
@@ -242,8 +240,8 @@ impl Work {
             Errand::Thread(id) => self.thread(id).await,
             Errand::Broadcasts => self.broadcasts().await,
         };
-        let limit = self.with.api.client().rate_limit();
-        self.plan.budget(self.epoch.elapsed(), limit.remaining, limit.reset);
+        self.plan
+            .budget(self.epoch.elapsed(), self.with.api.client().rate_limit());
         match outcome {
             Ok(()) => {
                 if errand != Errand::Broadcasts {

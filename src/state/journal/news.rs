@@ -32,6 +32,10 @@ pub struct News {
     pub heard: Option<Timestamp>,
 }
 
+/// The message that tells of an event, under whatever name: `?2` is what all of them have in common.
+const TOLD: &str = "SELECT activity_id FROM message WHERE scope = ?1 AND message_id >= ?2 AND message_id < ?2 || '~'
+    AND kind = ?3 AND activity_id <> ?4 AND state <> 'damaged' LIMIT 1";
+
 impl News {
     /// Whether there is nothing to commit.
     #[must_use]
@@ -155,14 +159,22 @@ impl Ledger<'_> {
         }
         Ok(self
             .conn
-            .prepare_cached(
-                "SELECT activity_id FROM message WHERE scope = ?1 AND message_id >= ?2 AND message_id < ?2 || '~'
-                    AND kind = ?3 AND activity_id <> ?4 AND state <> 'damaged' LIMIT 1",
-            )?
+            .prepare_cached(TOLD)?
             .query_row(
                 params![self.scope, key, Kind::System.as_str(), message.activity_id.as_str()],
                 |row| row.get(0),
             )
             .optional()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::journal::schema::testing::reads_everything;
+
+    #[test]
+    fn what_was_told_before_is_found_without_reading_every_message() {
+        assert!(!reads_everything(TOLD));
     }
 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::config::Timing;
+use crate::platform::client::RateLimit;
 use crate::state::request::Side;
 use crate::types::RequestId;
 
@@ -19,6 +20,8 @@ const HINT_GAP_LONG: Duration = Duration::from_secs(1);
 const HINTS_IN_A_ROW: u32 = 20;
 /// With fewer requests left than this, beats and messages have them all.
 const SCARCE: u64 = 120;
+/// How many times longer the timers may become where many workspaces share one limit.
+const STRETCH: u32 = 10;
 /// Requests to be looked into one by one that wait for their turn; more are found again with the next list.
 const QUEUE: usize = 64;
 
@@ -112,14 +115,14 @@ impl Pace {
         soon.max(self.not_before)
     }
 
-    fn begin(&mut self, now: Duration, timing: Timing) {
+    fn begin(&mut self, now: Duration, timing: Timing, stretch: u32) {
         let follows = self
             .begun
             .is_some_and(|begun| now < begun + timing.of(2 * HINT_GAP_LONG));
         self.in_a_row = if follows { self.in_a_row + 1 } else { 0 };
         self.hinted = false;
         self.begun = Some(now);
-        self.due = now + timing.of(EVERY);
+        self.due = now + timing.of(EVERY * stretch);
     }
 
     fn failed(&mut self, until: Duration) {
@@ -148,6 +151,8 @@ pub(super) struct Plan {
     /// Whether it has broadcasts although it has no requests.
     has_broadcasts: bool,
     scarce_until: Duration,
+    /// How many times longer than usual the timers are.
+    stretch: u32,
 }
 
 impl Plan {
@@ -167,6 +172,7 @@ impl Plan {
             has_requests: None,
             has_broadcasts: false,
             scarce_until: now,
+            stretch: 1,
         }
     }
 
@@ -207,11 +213,16 @@ impl Plan {
         self.any_ours = any;
     }
 
-    /// The rate limiter as last seen: requests left, and when the window is refilled.
-    pub(super) fn budget(&mut self, now: Duration, remaining: Option<u64>, reset: Option<Duration>) {
-        self.scarce_until = match remaining {
-            Some(left) if left < SCARCE => now + reset.unwrap_or(EVERY),
+    /// The rate limiter as last seen. Where less than half is left, others need it more: the timers become longer, and come
+    /// back slowly. Events are followed all the same.
+    pub(super) fn budget(&mut self, now: Duration, limit: RateLimit) {
+        self.scarce_until = match limit.remaining {
+            Some(left) if left < SCARCE => now + limit.reset.unwrap_or(EVERY),
             _ => now,
+        };
+        self.stretch = match (limit.remaining, limit.limit) {
+            (Some(left), Some(all)) if left < all / 2 => (self.stretch * 2).min(STRETCH),
+            _ => (self.stretch - 1).max(1),
         };
     }
 
@@ -240,15 +251,16 @@ impl Plan {
         let Some((_, errand)) = choices.into_iter().find(|(due, _)| *due <= now) else {
             return Next::Wait(EVERY);
         };
-        match &errand {
-            Errand::Theirs { .. } => self.theirs.begin(now, self.timing),
-            Errand::Ours => self.ours.begin(now, self.timing),
-            Errand::Broadcasts => self.broadcasts.begin(now, self.timing),
+        let pace = match &errand {
+            Errand::Theirs { .. } => &mut self.theirs,
+            Errand::Ours => &mut self.ours,
+            Errand::Broadcasts => &mut self.broadcasts,
             Errand::Thread(_) => {
-                self.threads.begin(now, self.timing);
                 self.queue.pop_front();
+                &mut self.threads
             }
-        }
+        };
+        pace.begin(now, self.timing, self.stretch);
         Next::Ask(errand)
     }
 
@@ -284,7 +296,8 @@ impl Plan {
             Errand::Broadcasts => self.broadcasts.failed(until),
             Errand::Thread(id) => {
                 self.threads.not_before = until;
-                self.queue.push_front(id);
+                // Behind the others: it may fail for ever.
+                self.look_into(id);
             }
         }
     }
@@ -433,14 +446,46 @@ mod tests {
     #[test]
     fn with_few_requests_left_nothing_is_asked_until_there_are_more() {
         let (mut plan, mut now) = (plan(), Duration::ZERO);
-        plan.budget(now, Some(119), Some(30 * S));
+        let limit = |remaining, reset| RateLimit {
+            limit: Some(600),
+            remaining,
+            reset,
+        };
+        plan.budget(now, limit(Some(119), Some(30 * S)));
         plan.hint(Side::Theirs);
         assert!(asked(&mut plan, &mut now, 30 * S).is_empty());
-        plan.budget(now, Some(600), Some(60 * S));
+        plan.budget(now, limit(Some(600), Some(60 * S)));
         assert_eq!(asked(&mut plan, &mut now, 31 * S).len(), 3);
-        plan.budget(now, Some(5), None);
-        plan.budget(now, None, None);
+        plan.budget(now, limit(Some(5), None));
+        plan.budget(now, limit(None, None));
         plan.hint(Side::Theirs);
         assert_eq!(asked(&mut plan, &mut now, 33 * S).len(), 1);
+    }
+
+    #[test]
+    fn where_many_share_one_limit_the_timers_become_longer_and_events_count_all_the_same() {
+        let (mut plan, mut now) = (plan(), Duration::ZERO);
+        let limit = |remaining| RateLimit {
+            limit: Some(600),
+            remaining: Some(remaining),
+            reset: None,
+        };
+        asked(&mut plan, &mut now, S);
+        for _ in 0..9 {
+            plan.budget(now, limit(299));
+        }
+        asked(&mut plan, &mut now, 2 * MINUTE);
+        assert_eq!(
+            asked(&mut plan, &mut now, 22 * MINUTE).len(),
+            4,
+            "both lists twice in 20 minutes"
+        );
+        plan.hint(Side::Theirs);
+        assert_eq!(asked(&mut plan, &mut now, 22 * MINUTE + S).len(), 1);
+        for _ in 0..9 {
+            plan.budget(now, limit(300));
+        }
+        asked(&mut plan, &mut now, 40 * MINUTE);
+        assert_eq!(asked(&mut plan, &mut now, 50 * MINUTE).len(), 20);
     }
 }
