@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::broadcasts::Kept;
 use super::broadcasts::testing::{OWN, PEER, row, told};
+use super::errands::{FULL, merged};
 use super::hearing::{Heard, Hearing};
 use super::plan::{Errand, Next, Plan};
 use super::requests::{Judge, Judged};
-use super::{FULL, merged};
 use crate::agent::stream::Broadcast;
 use crate::config::Timing;
 use crate::platform::requests::{RequestMessage, RequestRow, RequestThread};

@@ -1,8 +1,8 @@
 //! What to ask the platform for next, and when. Pure: times are handed in, monotonic, since the loop's epoch.
 //!
 //! Each list is read at the start, after a gap in the stream, on an event and every minute. A platform without requests is
-//! asked once and then left alone until an event proves it newer; broadcasts came before requests nowhere, so they are left
-//! alone with them. Nothing is asked while the rate limiter leaves little for beats and messages.
+//! asked once and then left alone until an event proves it newer, also about broadcasts: no known level has these without
+//! requests. Nothing is asked while the rate limiter leaves little for beats and messages.
 
 use std::collections::VecDeque;
 use std::time::Duration;
