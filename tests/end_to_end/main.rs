@@ -17,6 +17,7 @@ mod presence;
 mod protocol;
 mod push;
 mod readme;
+mod runtime;
 mod start_up;
 mod support;
 mod surface;
