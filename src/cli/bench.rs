@@ -11,6 +11,7 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::tools::agent::Opening;
 use crate::tools::catalogue::Workbench;
 use crate::tools::desk::{Common, Control, Management, Ops, Shared};
+use crate::types::Secret;
 
 /// For a workspace's daemon. The organization key takes part only when its set was named.
 pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, opening: Opening) -> Workbench {
@@ -34,6 +35,19 @@ pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, opening: Opening
         management: Management::new(org, common.clone()),
         control: control(access, config.ca_file.clone(), common),
     }
+}
+
+/// For what the tools of a workspace's own agent do in the name of others.
+pub(super) fn elsewhere(config: &Config) -> Ops {
+    let access = &config.access;
+    let common = Common {
+        state_dir: config.state_dir.clone(),
+        org_id: config.org_id.clone(),
+        timing: config.timing,
+    };
+    let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
+    let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
+    Ops::new(PublicApi::new(tenant), None, key, common)
 }
 
 /// For a server without a workspace.
@@ -72,6 +86,7 @@ fn control(access: &Access, ca_file: Option<std::path::PathBuf>, common: Common)
         org_slug: None,
         ca_file,
     });
-    let token = access.control_token.clone();
-    Control::new(token.map(|token| ControlApi::new(client, token)), common)
+    let api = |token: &Secret| ControlApi::new(client.clone(), token.clone());
+    let (control, promotion) = (&access.control_token, &access.promotion_token);
+    Control::new(control.as_ref().map(api), promotion.as_ref().map(api), common)
 }

@@ -1,5 +1,6 @@
 //! A workspace for tests of tools: a journal of its own, and a platform that says exactly what it is told to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -10,16 +11,18 @@ use tokio_util::sync::CancellationToken;
 use super::agent::{self, Opening};
 use super::attachments::Attaching;
 use super::context::Context;
+use super::desk::{Common, Ops};
 use crate::agent::envelope::{Row, read_row};
 use crate::config::files::AttachRoots;
 use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::call::Call;
-use crate::platform::testing::{Responder, SELF};
+use crate::platform::tenant::{KeyApi, PublicApi};
+use crate::platform::testing::{Responder, SELF, Seen};
 use crate::state::health::HealthBoard;
 use crate::state::journal::Journal;
 use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
-use crate::types::{Timestamp, WorkspaceId};
+use crate::types::{Secret, Timestamp, WorkspaceId};
 
 pub(super) use crate::platform::testing::{PEER, Reply, SELF as OWN};
 
@@ -53,7 +56,15 @@ impl World {
         let platform = Responder::start(replies).await;
         let own = WorkspaceId::parse(SELF).unwrap();
         let origin = platform.base.to_string();
+        let common = Common {
+            state_dir: folder.path().to_owned(),
+            org_id: None,
+            timing: Timing::REAL,
+        };
+        let key = KeyApi::new(platform.client(), Secret::parse("api-key").unwrap());
+        let public = PublicApi::new(platform.client());
         let context = Context {
+            elsewhere: Arc::new(Ops::new(public, None, Some(key), common)),
             api: platform.api(),
             journal: Journal::open(folder.path(), &origin, &own, Duration::from_secs(600))
                 .await
@@ -111,6 +122,13 @@ impl World {
             failed: result.is_error == Some(true),
             body: result.structured_content.unwrap(),
         }
+    }
+
+    /// The credentials that came with what the platform was asked.
+    pub(super) fn bearers(&self) -> Vec<String> {
+        let seen = self.platform.seen();
+        let bearer = |seen: &Seen| seen.header("authorization").unwrap_or_default().to_owned();
+        seen.iter().map(bearer).collect()
     }
 
     /// What the platform was asked: method, path and query, and the body or null.

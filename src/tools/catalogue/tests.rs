@@ -57,19 +57,12 @@ const MISSING: &str = concat!(
     // schedules
     "list_schedules create_schedule update_schedule delete_schedule run_schedule get_schedule_history ",
     // activity
-    "async_delegate check_delegations record_delegation update_delegation_status report_activity list_activity notify_user list_traces ",
     // approvals
-    "list_pending_approvals decide_approval create_approval get_workspace_approvals ",
     // channels
-    "list_channel_adapters list_channels add_channel update_channel remove_channel send_channel_message test_channel discover_channel_chats ",
     // discovery
-    "list_peers discover_workspace check_access list_events list_org_events get_canvas_viewport set_canvas_viewport ",
     // templates
-    "list_templates list_org_templates import_org create_org_from_template import_template export_bundle import_bundle ",
     // remote
-    "list_remote_agents get_remote_agent_state get_remote_agent_setup_command check_remote_agent_freshness ",
     // management
-    "set_workspace_budget set_llm_billing_mode list_orgs get_org ",
 );
 
 fn names(text: &'static str) -> BTreeSet<&'static str> {
@@ -248,7 +241,7 @@ async fn only_tools_of_the_agent_wait_for_the_journal_and_are_told_why_it_never_
         ops: Ops::new(public.clone(), None, None, common.clone()),
         shared: Shared::new(public, None, None, None, common.clone()),
         management: Management::new(None, common.clone()),
-        control: Control::new(None, common),
+        control: Control::new(None, None, common),
     };
     let usual = shown(Mode::Workspace, Sets::NONE, &[], false);
     let tools = Catalogue::new().finish(&usual, false, bench).ok().unwrap();
