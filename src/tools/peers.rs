@@ -98,7 +98,10 @@ async fn peers_of(context: &Context, call: &Call, other: &WorkspaceId) -> Result
         ));
     };
     // A row that cannot be read hides no other.
-    Ok(rows.into_iter().filter_map(|row| serde_json::from_value(row).ok()).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| serde_json::from_value(row).ok())
+        .collect())
 }
 
 fn listing(peers: &[Peer], offset: usize) -> Peers {
@@ -275,14 +278,20 @@ mod tests {
             let rows = if of == OWN { json!([row[0]]) } else { row.clone() };
             let world = World::saying(200, &rows).await;
             let listed = world.call("list_peers", arguments).await;
-            assert_eq!((&listed.body["count"], &listed.body["peers"][0]["id"]), (&json!(1), &json!(PEER)));
+            assert_eq!(
+                (&listed.body["count"], &listed.body["peers"][0]["id"]),
+                (&json!(1), &json!(PEER))
+            );
             assert_eq!(world.asked_once().0, format!("GET /registry/{of}/peers"));
             assert_eq!(world.bearers(), [format!("Bearer {bearer}")]);
         }
         let world = World::saying(401, &json!({ "error": "invalid workspace auth token" })).await;
         let refused = world.call("list_peers", json!({ "workspace_id": PEER })).await;
         assert_eq!(refused.code(), "AUTH_ERROR");
-        assert!(refused.body["hint"].as_str().unwrap().contains("June 2026"), "{refused:?}");
+        assert!(
+            refused.body["hint"].as_str().unwrap().contains("June 2026"),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -241,7 +241,9 @@ impl Answer {
             // Nothing more to say than yes.
             (Self::Object, Value::Null) => return Ok(json!({ "raw": "", "status": status })),
             (Self::Object, _) => "an object",
-            (Self::List(key) | Self::ListWithin(key), Value::Array(items)) => return Ok(Value::Object(wanted.page(key, items))),
+            (Self::List(key) | Self::ListWithin(key), Value::Array(items)) => {
+                return Ok(Value::Object(wanted.page(key, items)));
+            }
             (Self::List(_), _) => "an array",
             (Self::ListWithin(key), Value::Object(mut fields)) => match fields.remove(key) {
                 Some(Value::Array(items)) => return Ok(Value::Object(wanted.page(key, items))),

@@ -66,8 +66,7 @@ impl Plain<Ops> for RecordDelegation {
     fn plan(self) -> Result<Plan, ToolError> {
         delegate::check(&self.target_id, &self.task)?;
         let order = Order::workspace(Post, &self.workspace_id, ["delegations".into(), "record".into()]);
-        let body =
-            json!({ "target_id": self.target_id, "task": self.task, "delegation_id": self.delegation_id });
+        let body = json!({ "target_id": self.target_id, "task": self.task, "delegation_id": self.delegation_id });
         Ok(order.body(body).into())
     }
 }
@@ -322,7 +321,10 @@ mod tests {
             arguments["workspace_id"] = json!(WS);
             let seen = exchange(tool, arguments, 200, json!({ "status": "done" })).await;
             assert_eq!((seen.line, seen.body), (line, Some(body)), "{tool}");
-            assert_eq!((seen.bearer.as_str(), seen.result), ("api-key", json!({ "status": "done" })));
+            assert_eq!(
+                (seen.bearer.as_str(), seen.result),
+                ("api-key", json!({ "status": "done" }))
+            );
         }
     }
 
@@ -355,7 +357,11 @@ mod tests {
             ("list_traces", json!({}), "traces".to_owned(), "data"),
         ] {
             let mut arguments = arguments;
-            for (name, value) in [("workspace_id", json!(WS)), ("limit", json!(1)), ("fields", json!(["id"]))] {
+            for (name, value) in [
+                ("workspace_id", json!(WS)),
+                ("limit", json!(1)),
+                ("fields", json!(["id"])),
+            ] {
                 arguments[name] = value;
             }
             let seen = exchange(tool, arguments, 200, rows.clone()).await;
@@ -374,16 +380,32 @@ mod tests {
             ("notify_user", json!({ "type": "hello" })),
             ("notify_user", json!({ "message": " " })),
             ("report_activity", json!({ "activity_type": "thought" })),
-            ("report_activity", json!({ "activity_type": "error", "duration_ms": 1.5 })),
+            (
+                "report_activity",
+                json!({ "activity_type": "error", "duration_ms": 1.5 }),
+            ),
             ("list_activity", json!({ "type": "everything" })),
             ("list_activity", json!({ "limit": 501 })),
-            ("update_delegation_status", json!({ "delegation_id": "d", "status": "pending" })),
-            ("record_delegation", json!({ "target_id": "beta", "task": "t", "delegation_id": "d" })),
-            ("record_delegation", json!({ "target_id": TARGET, "task": "", "delegation_id": "d" })),
+            (
+                "update_delegation_status",
+                json!({ "delegation_id": "d", "status": "pending" }),
+            ),
+            (
+                "record_delegation",
+                json!({ "target_id": "beta", "task": "t", "delegation_id": "d" }),
+            ),
+            (
+                "record_delegation",
+                json!({ "target_id": TARGET, "task": "", "delegation_id": "d" }),
+            ),
         ] {
             let mut arguments: Value = arguments;
             arguments["workspace_id"] = json!(WS);
-            assert_eq!(refused(tool, arguments.clone()).await, "INVALID_ARGUMENT", "{tool} {arguments}");
+            assert_eq!(
+                refused(tool, arguments.clone()).await,
+                "INVALID_ARGUMENT",
+                "{tool} {arguments}"
+            );
         }
     }
 }

@@ -110,9 +110,8 @@ impl Tool<Ops> for DecideApproval {
         let refusal = match errand.send(&approval).await {
             Ok(reply) => return Ok(Decided(fields(reply.body))),
             Err(refusal) if refusal.fact("status") != Some(&json!(404)) => return Err(refusal),
-            Err(refusal) => refusal.advising(
-                "it is decided already, or not of this workspace: list_pending_approvals shows what waits",
-            ),
+            Err(refusal) => refusal
+                .advising("it is decided already, or not of this workspace: list_pending_approvals shows what waits"),
         };
         // It may be one of the requests, which only the tenant's keys answer in the person's name.
         let action = match self.decision {
@@ -170,12 +169,18 @@ mod tests {
             (
                 "list_pending_approvals",
                 json!({}),
-                ["GET /approvals/pending".to_owned(), "GET /requests/pending?kind=approval".to_owned()],
+                [
+                    "GET /approvals/pending".to_owned(),
+                    "GET /requests/pending?kind=approval".to_owned(),
+                ],
             ),
             (
                 "get_workspace_approvals",
                 json!({ "workspace_id": WS }),
-                [format!("GET /workspaces/{WS}/approvals"), format!("GET /workspaces/{WS}/requests")],
+                [
+                    format!("GET /workspaces/{WS}/approvals"),
+                    format!("GET /workspaces/{WS}/requests"),
+                ],
             ),
         ] {
             let replies = vec![rows(&json!([approval])), rows(&json!([request, task]))];
@@ -193,7 +198,10 @@ mod tests {
             let listed = older.call(tool, arguments.clone()).await;
             assert_eq!(listed, json!({ "approvals": [approval], "count": 1 }));
             // A half of the list is not the list.
-            let failing = vec![rows(&json!([approval])), Reply::json(500, r#"{"error":"query failed"}"#)];
+            let failing = vec![
+                rows(&json!([approval])),
+                Reply::json(500, r#"{"error":"query failed"}"#),
+            ];
             let failed = Bench::new(failing, Keys::All).await.call(tool, arguments).await;
             assert_eq!(failed["error"], "HTTP 500");
         }
@@ -205,7 +213,10 @@ mod tests {
         let answer = json!({ "status": "denied", "approval_id": "a-1" });
         let seen = exchange("decide_approval", arguments.clone(), 200, answer.clone()).await;
         assert_eq!(seen.line, format!("POST /workspaces/{WS}/approvals/a-1/decide"));
-        assert_eq!(seen.body, Some(json!({ "decision": "denied", "decided_by": "mcp-client" })));
+        assert_eq!(
+            seen.body,
+            Some(json!({ "decision": "denied", "decided_by": "mcp-client" }))
+        );
         assert_eq!(seen.result, answer);
 
         let unknown = || Reply::json(404, r#"{"error":"approval not found or already decided"}"#);
@@ -217,13 +228,22 @@ mod tests {
             bench.platform.seen()[1].json(),
             json!({ "action": "rejected", "responder_type": "user", "responder_id": "mcp-client" })
         );
-        assert_eq!((&decided["status"], &decided["approval_id"]), (&json!("denied"), &json!("a-1")));
+        assert_eq!(
+            (&decided["status"], &decided["approval_id"]),
+            (&json!("denied"), &json!("a-1"))
+        );
 
-        for second in [absent(), Reply::json(404, r#"{"error":"request not found or already resolved"}"#)] {
+        for second in [
+            absent(),
+            Reply::json(404, r#"{"error":"request not found or already resolved"}"#),
+        ] {
             let bench = Bench::new(vec![unknown(), second], Keys::All).await;
             let told = bench.call("decide_approval", arguments.clone()).await;
             assert_eq!(told["error"], "HTTP 404");
-            assert!(told["detail"].as_str().unwrap().contains("approval not found"), "{told}");
+            assert!(
+                told["detail"].as_str().unwrap().contains("approval not found"),
+                "{told}"
+            );
         }
     }
 

@@ -108,7 +108,10 @@ impl Plain<Ops> for UpdateChannel {
         let body = given([
             ("config", self.config.as_ref().map(|config| json!(config.object()))),
             ("enabled", self.enabled.map(Value::from)),
-            ("allowed_users", self.allowed_users.as_deref().map(|users| json!(list(users)))),
+            (
+                "allowed_users",
+                self.allowed_users.as_deref().map(|users| json!(list(users))),
+            ),
         ]);
         if body.is_empty() {
             return Err(ToolError::argument("config", "or another change is required"));
@@ -179,7 +182,10 @@ impl Plain<Ops> for TestChannel {
     fn plan(self) -> Result<Plan, ToolError> {
         let path = ["channels".into(), (&self.channel_id).into(), "test".into()];
         let order = Order::workspace(Post, &self.workspace_id, path).body(json!({}));
-        Ok(Plan::from(order).advising(500, "the service refused the message: check the channel's configuration"))
+        Ok(Plan::from(order).advising(
+            500,
+            "the service refused the message: check the channel's configuration",
+        ))
     }
 }
 
@@ -217,14 +223,18 @@ impl Tool<Ops> for DiscoverChannelChats {
         let required = |name: &'static str| move || ToolError::argument(name, "is required");
         let service = self.channel_type.or(self.r#type).ok_or_else(required("channel_type"))?;
         let token = self.bot_token.clone().or_else(|| within("bot_token"));
-        let token = token.filter(|token| !token.is_empty()).ok_or_else(required("bot_token"))?;
+        let token = token
+            .filter(|token| !token.is_empty())
+            .ok_or_else(required("bot_token"))?;
         let named = match within("workspace_id").filter(|_| self.workspace_id.is_none()) {
             None => self.workspace_id.clone(),
             Some(id) => Some(
                 WorkspaceId::parse(&id).map_err(|refused| ToolError::argument("workspace_id", refused.to_string()))?,
             ),
         };
-        let workspace = named.or_else(|| desk.own().cloned()).ok_or_else(required("workspace_id"))?;
+        let workspace = named
+            .or_else(|| desk.own().cloned())
+            .ok_or_else(required("workspace_id"))?;
         let order = Order::admin(Post, ["channels".into(), "discover".into()])
             .asking()
             .body(json!({ "channel_type": service, "bot_token": token, "workspace_id": workspace }));

@@ -65,7 +65,14 @@ struct Migration(Map<String, Value>);
 
 /// The one route of both tools.
 fn migration(id: &WorkspaceId) -> [crate::platform::order::Segment; 6] {
-    ["api".into(), "v1".into(), "admin".into(), "workspaces".into(), id.into(), "migrate-provider".into()]
+    [
+        "api".into(),
+        "v1".into(),
+        "admin".into(),
+        "workspaces".into(),
+        id.into(),
+        "migrate-provider".into(),
+    ]
 }
 
 impl Tool<Control> for MigrateWorkspaceProvider {
@@ -78,7 +85,10 @@ impl Tool<Control> for MigrateWorkspaceProvider {
             return Err(ToolError::argument("to", "must be another provider than `from`"));
         }
         if self.from != Provider::Aws && self.from_instance_id.is_none() {
-            return Err(ToolError::argument("from_instance_id", "is required unless `from` is aws"));
+            return Err(ToolError::argument(
+                "from_instance_id",
+                "is required unless `from` is aws",
+            ));
         }
         let body = given([
             ("from", Some(json!(self.from))),
@@ -91,8 +101,13 @@ impl Tool<Control> for MigrateWorkspaceProvider {
         let order = Order::admin(Post, migration(&self.workspace_id)).body(Value::Object(body));
         let errand = desk.errand(Self::NAME, call);
         errand.has_door(&order)?;
-        let question = format!("Move workspace {} to another provider, and retire its present computer?", self.workspace_id);
-        errand.confirm(&question, Unasked::Confirmed(self.confirm == Some(true))).await?;
+        let question = format!(
+            "Move workspace {} to another provider, and retire its present computer?",
+            self.workspace_id
+        );
+        errand
+            .confirm(&question, Unasked::Confirmed(self.confirm == Some(true)))
+            .await?;
         fields(errand.send(&order).await?.body)
     }
 }
@@ -163,14 +178,29 @@ mod tests {
             ),
         ] {
             let seen = exchange("migrate_workspace_provider", moving(&more), 202, started.clone()).await;
-            assert_eq!((seen.line, seen.bearer.as_str()), (format!("POST {line}"), "control-token"));
+            assert_eq!(
+                (seen.line, seen.bearer.as_str()),
+                (format!("POST {line}"), "control-token")
+            );
             assert_eq!((seen.body, seen.result), (Some(body), started.clone()));
         }
         let state = json!({ "migration": { "state": "snapshotting" }, "terminal": false });
-        let seen = exchange("get_workspace_migration_status", json!({ "workspace_id": WS }), 200, state.clone()).await;
+        let seen = exchange(
+            "get_workspace_migration_status",
+            json!({ "workspace_id": WS }),
+            200,
+            state.clone(),
+        )
+        .await;
         assert_eq!((seen.line, seen.result), (format!("GET {line}"), state));
         let never = json!({ "error": "no migration" });
-        let seen = exchange("get_workspace_migration_status", json!({ "workspace_id": WS }), 404, never).await;
+        let seen = exchange(
+            "get_workspace_migration_status",
+            json!({ "workspace_id": WS }),
+            404,
+            never,
+        )
+        .await;
         assert_eq!(seen.result["error"], "NOT_FOUND");
     }
 
@@ -183,10 +213,17 @@ mod tests {
             (json!({ "to": "azure" }), "INVALID_ARGUMENT"),
             (json!({ "from": "gcp", "to": "aws" }), "INVALID_ARGUMENT"),
         ] {
-            assert_eq!(refused("migrate_workspace_provider", moving(&more)).await, code, "{more}");
+            assert_eq!(
+                refused("migrate_workspace_provider", moving(&more)).await,
+                code,
+                "{more}"
+            );
         }
         let bench = Bench::new(vec![Reply::json(202, "{}")], Keys::None).await;
         let told = bench.call("migrate_workspace_provider", moving(&json!({}))).await;
-        assert_eq!((&told["error"], bench.lines().len()), (&json!("CP_TIER_NOT_CONFIGURED"), 0));
+        assert_eq!(
+            (&told["error"], bench.lines().len()),
+            (&json!("CP_TIER_NOT_CONFIGURED"), 0)
+        );
     }
 }

@@ -160,7 +160,9 @@ impl Plain<Ops> for SetCanvasViewport {
             return Err(ToolError::argument("zoom", "must be more than 0"));
         }
         let order = Order::admin(Put, ["canvas".into(), "viewport".into()]).for_members();
-        Ok(order.body(json!({ "x": self.x, "y": self.y, "zoom": self.zoom })).into())
+        Ok(order
+            .body(json!({ "x": self.x, "y": self.y, "zoom": self.zoom }))
+            .into())
     }
 }
 
@@ -181,7 +183,13 @@ mod tests {
                 Some(json!({ "caller_id": CALLER, "target_id": WS })),
                 "",
             ),
-            ("get_canvas_viewport", json!({}), "GET /canvas/viewport".to_owned(), None, ""),
+            (
+                "get_canvas_viewport",
+                json!({}),
+                "GET /canvas/viewport".to_owned(),
+                None,
+                "",
+            ),
             (
                 "set_canvas_viewport",
                 json!({ "x": -1.5, "y": 2, "zoom": 0.5 }),
@@ -198,7 +206,11 @@ mod tests {
             ),
         ] {
             let seen = exchange(tool, arguments, 200, json!({ "allowed": true })).await;
-            assert_eq!((seen.line, seen.body, seen.bearer.as_str()), (line, body, bearer), "{tool}");
+            assert_eq!(
+                (seen.line, seen.body, seen.bearer.as_str()),
+                (line, body, bearer),
+                "{tool}"
+            );
             assert_eq!(seen.result, json!({ "allowed": true }), "{tool}");
             let caller = (tool == "discover_workspace").then_some(CALLER);
             assert_eq!(seen.seen.header("x-workspace-id"), caller, "{tool}");

@@ -44,8 +44,16 @@ impl Plain<Management> for SetLlmBillingMode {
     const NAME: &'static str = "set_llm_billing_mode";
     const EFFECT: Effect = Effect::WRITE.idempotent();
     fn plan(self) -> Result<Plan, ToolError> {
-        let mode = self.mode.given().ok_or_else(|| ToolError::argument("mode", "is required, and may be null"))?;
-        let path = ["admin".into(), "workspaces".into(), (&self.workspace_id).into(), "llm-billing-mode".into()];
+        let mode = self
+            .mode
+            .given()
+            .ok_or_else(|| ToolError::argument("mode", "is required, and may be null"))?;
+        let path = [
+            "admin".into(),
+            "workspaces".into(),
+            (&self.workspace_id).into(),
+            "llm-billing-mode".into(),
+        ];
         let order = Order::admin(Put, path).body(json!({ "mode": mode }));
         Ok(Plan::from(order).replaced_by(
             "on this platform the key decides: with a provider's key among its secrets (set_workspace_secret) a workspace \
@@ -97,31 +105,58 @@ mod tests {
             let answer = json!({ "workspace_id": WS, "resolved_mode": "byok" });
             let seen = exchange("set_llm_billing_mode", arguments, 200, answer.clone()).await;
             assert_eq!(seen.line, format!("PUT /admin/workspaces/{WS}/llm-billing-mode"));
-            assert_eq!((seen.bearer.as_str(), seen.body), ("org-key", Some(json!({ "mode": mode }))));
+            assert_eq!(
+                (seen.bearer.as_str(), seen.body),
+                ("org-key", Some(json!({ "mode": mode })))
+            );
             assert_eq!(seen.result, answer);
         }
-        for arguments in [json!({ "workspace_id": WS }), json!({ "workspace_id": WS, "mode": "free" })] {
+        for arguments in [
+            json!({ "workspace_id": WS }),
+            json!({ "workspace_id": WS, "mode": "free" }),
+        ] {
             assert_eq!(refused("set_llm_billing_mode", arguments).await, "INVALID_ARGUMENT");
         }
         let gone = Bench::new(vec![Reply::new(404, &[], "404 page not found")], Keys::All).await;
-        let told = gone.call("set_llm_billing_mode", json!({ "workspace_id": WS, "mode": null })).await;
+        let told = gone
+            .call("set_llm_billing_mode", json!({ "workspace_id": WS, "mode": null }))
+            .await;
         assert_eq!(told["error"], "NOT_SUPPORTED_BY_PLATFORM");
-        assert!(told["hint"].as_str().unwrap().contains("set_workspace_secret"), "{told}");
+        assert!(
+            told["hint"].as_str().unwrap().contains("set_workspace_secret"),
+            "{told}"
+        );
     }
 
     #[tokio::test]
     async fn organizations_are_asked_of_the_control_plane_with_its_token() {
         for orgs in [json!([{ "slug": "a" }]), json!({ "orgs": [{ "slug": "a" }] })] {
             let seen = exchange("list_orgs", json!({}), 200, orgs).await;
-            assert_eq!((seen.line.as_str(), seen.bearer.as_str()), ("GET /api/v1/admin/orgs", "control-token"));
+            assert_eq!(
+                (seen.line.as_str(), seen.bearer.as_str()),
+                ("GET /api/v1/admin/orgs", "control-token")
+            );
             assert_eq!(seen.result, json!({ "orgs": [{ "slug": "a" }], "count": 1 }));
         }
         let seen = exchange("get_org", json!({ "slug": "a-team" }), 200, json!({ "slug": "a-team" })).await;
-        assert_eq!((seen.line.as_str(), seen.bearer.as_str()), ("GET /api/v1/orgs/a-team", "control-token"));
+        assert_eq!(
+            (seen.line.as_str(), seen.bearer.as_str()),
+            ("GET /api/v1/orgs/a-team", "control-token")
+        );
         for status in [401, 403] {
-            let seen = exchange("get_org", json!({ "slug": "a" }), status, json!({ "error": "no session" })).await;
+            let seen = exchange(
+                "get_org",
+                json!({ "slug": "a" }),
+                status,
+                json!({ "error": "no session" }),
+            )
+            .await;
             assert_eq!(seen.result["error"], "AUTH_ERROR");
-            assert!(seen.result["hint"].as_str().unwrap().contains("list_orgs"), "{}", seen.result);
+            assert!(
+                seen.result["hint"].as_str().unwrap().contains("list_orgs"),
+                "{}",
+                seen.result
+            );
         }
         assert_eq!(refused("get_org", json!({ "slug": "A/b" })).await, "INVALID_ARGUMENT");
         let bench = Bench::new(vec![Reply::json(200, "[]")], Keys::None).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Groups;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
-use crate::mcp::toolset::{Effect, Tool};
+use crate::mcp::toolset::{Effect, Nullable, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Get;
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
@@ -49,10 +49,21 @@ fn remote(row: Value) -> Option<Value> {
     if !is_remote(&row) {
         return None;
     }
-    let told = ["id", "name", "status", "url", "runtime", "last_heartbeat_at", "uptime_seconds", "tier"];
+    let told = [
+        "id",
+        "name",
+        "status",
+        "url",
+        "runtime",
+        "last_heartbeat_at",
+        "uptime_seconds",
+        "tier",
+    ];
     let fields = told.map(|name| (name.to_owned(), row[name].clone()));
     // The list of most platforms does not say when they were heard of last.
-    let known = fields.into_iter().filter(|(name, value)| name != "last_heartbeat_at" || !value.is_null());
+    let known = fields
+        .into_iter()
+        .filter(|(name, value)| name != "last_heartbeat_at" || !value.is_null());
     Some(Value::Object(known.collect()))
 }
 
@@ -80,14 +91,17 @@ struct GetRemoteAgentState {
 struct State {
     workspace_id: WorkspaceId,
     /// online, offline, paused, removed, ...
+    #[schemars(with = "Nullable<String>")]
     status: Option<String>,
     /// It is paused.
     paused: bool,
     /// It was deleted.
     deleted: bool,
     /// What runs it; external: someone's own computer.
+    #[schemars(with = "Nullable<String>")]
     runtime: Option<String>,
     /// The last sign of life, where the platform tells it.
+    #[schemars(with = "Nullable<String>")]
     last_heartbeat_at: Option<String>,
 }
 
@@ -122,6 +136,7 @@ struct GetRemoteAgentSetupCommand {
 struct Setup {
     workspace_id: WorkspaceId,
     /// Its name.
+    #[schemars(with = "Nullable<String>")]
     workspace_name: Option<String>,
     /// The address in the commands.
     platform_url: String,
@@ -138,7 +153,11 @@ impl Tool<Ops> for GetRemoteAgentSetupCommand {
     type Output = Setup;
 
     async fn call(self, desk: &Ops, call: &Call) -> Result<Setup, ToolError> {
-        let given = self.platform_url_override.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let given = self
+            .platform_url_override
+            .as_deref()
+            .map(str::trim)
+            .filter(|text| !text.is_empty());
         let given = given.map(|text| BaseUrl::parse(text, PlainHttp::Anywhere)).transpose();
         let given = given.map_err(|refused| ToolError::argument("platform_url_override", refused.to_string()))?;
         let row = row(&desk.errand(Self::NAME, call), &self.workspace_id).await?;
@@ -184,12 +203,16 @@ struct CheckRemoteAgentFreshness {
 struct Freshness {
     workspace_id: WorkspaceId,
     /// online, offline, paused, removed, ...
+    #[schemars(with = "Nullable<String>")]
     status: Option<String>,
     /// What runs it; external: someone's own computer.
+    #[schemars(with = "Nullable<String>")]
     runtime: Option<String>,
     /// The last sign of life, where the platform tells it.
+    #[schemars(with = "Nullable<String>")]
     last_heartbeat_at: Option<String>,
     /// Whole seconds since then.
+    #[schemars(with = "Nullable<u64>")]
     seconds_since_heartbeat: Option<u64>,
     /// How many are fine.
     threshold_seconds: u32,
@@ -225,7 +248,9 @@ impl Freshness {
             last_heartbeat_at,
             seconds_since_heartbeat: silent,
             threshold_seconds,
-            fresh: silent.map_or(is_reachable, |silent| is_there && silent <= u64::from(threshold_seconds)),
+            fresh: silent.map_or(is_reachable, |silent| {
+                is_there && silent <= u64::from(threshold_seconds)
+            }),
             basis: if silent.is_some() { "heartbeat" } else { "status" },
             status,
         }

@@ -86,7 +86,10 @@ impl Plain<Shared> for ImportTemplate {
         }
         let order = Order::admin(Post, ["templates".into(), "import".into()]);
         let order = order.body(json!({ "name": self.name, "files": self.files }));
-        Ok(Plan::from(order).advising(409, "there is a template of this id already (see body): choose another name"))
+        Ok(Plan::from(order).advising(
+            409,
+            "there is a template of this id already (see body): choose another name",
+        ))
     }
 }
 
@@ -148,7 +151,9 @@ impl Tool<Management> for CreateOrgFromTemplate {
             errand.has_door(&import(json!({})))?;
             let question = "Delete every workspace outside the new organization that bears a name of the template, with all \
                             workspaces below it, for good?";
-            errand.confirm(question, Unasked::Confirmed(self.confirm == Some(true))).await?;
+            errand
+                .confirm(question, Unasked::Confirmed(self.confirm == Some(true)))
+                .await?;
         }
         let body = given([
             ("dir", self.dir.map(|dir| json!(dir))),
@@ -183,7 +188,10 @@ async fn build(errand: &Errand<'_>, body: Value) -> Result<Built, ToolError> {
             "look with list_workspaces at what was built",
         ));
     };
-    let why = ["error", "reconcile_errors"].iter().find_map(|key| built.get(*key)).filter(|why| **why != json!([]));
+    let why = ["error", "reconcile_errors"]
+        .iter()
+        .find_map(|key| built.get(*key))
+        .filter(|why| **why != json!([]));
     match why {
         Some(why) => {
             let why = why.as_str().map_or_else(|| why.to_string(), str::to_owned);
@@ -207,7 +215,10 @@ mod tests {
 
     #[tokio::test]
     async fn lists_come_as_pages_with_the_weakest_key() {
-        for (tool, line) in [("list_templates", "GET /templates"), ("list_org_templates", "GET /org/templates")] {
+        for (tool, line) in [
+            ("list_templates", "GET /templates"),
+            ("list_org_templates", "GET /org/templates"),
+        ] {
             let rows = json!([{ "id": "a", "x": 1 }, { "id": "b", "x": 2 }]);
             let seen = exchange(tool, json!({ "offset": 1, "fields": ["id"] }), 200, rows).await;
             assert_eq!((seen.line.as_str(), seen.bearer.as_str()), (line, "api-key"));
@@ -219,8 +230,18 @@ mod tests {
     async fn building_sends_what_was_given() {
         let built = json!({ "org": "o", "workspaces": [{ "id": "w" }], "count": 1 });
         for (tool, arguments, body, bearer) in [
-            ("import_org", json!({ "dir": "dev" }), json!({ "dir": "dev" }), "api-key"),
-            ("create_org_from_template", json!({ "dir": "dev" }), json!({ "dir": "dev" }), "org-key"),
+            (
+                "import_org",
+                json!({ "dir": "dev" }),
+                json!({ "dir": "dev" }),
+                "api-key",
+            ),
+            (
+                "create_org_from_template",
+                json!({ "dir": "dev" }),
+                json!({ "dir": "dev" }),
+                "org-key",
+            ),
             (
                 "create_org_from_template",
                 json!({ "template": { "name": "t" }, "mode": "merge" }),
@@ -235,42 +256,71 @@ mod tests {
             ),
         ] {
             let seen = exchange(tool, arguments, 201, built.clone()).await;
-            assert_eq!((seen.line.as_str(), seen.bearer.as_str()), ("POST /org/import", bearer), "{tool}");
+            assert_eq!(
+                (seen.line.as_str(), seen.bearer.as_str()),
+                ("POST /org/import", bearer),
+                "{tool}"
+            );
             assert_eq!((seen.body, seen.result), (Some(body), built.clone()));
         }
         let files = json!({ "config.yaml": "name: t", "skills/a.md": "" });
         let arguments = json!({ "name": "t", "files": files });
-        let seen = exchange("import_template", arguments.clone(), 201, json!({ "status": "imported", "id": "t" })).await;
-        assert_eq!((seen.line.as_str(), seen.body), ("POST /templates/import", Some(arguments)));
+        let seen = exchange(
+            "import_template",
+            arguments.clone(),
+            201,
+            json!({ "status": "imported", "id": "t" }),
+        )
+        .await;
+        assert_eq!(
+            (seen.line.as_str(), seen.body),
+            ("POST /templates/import", Some(arguments))
+        );
     }
 
     #[tokio::test]
     async fn half_an_organization_is_a_failure_that_names_the_half() {
         let half = json!({ "org": "o", "workspaces": [{ "id": "w" }], "count": 1, "error": "disk full" });
-        let stayed = json!({ "org": "o", "workspaces": [], "count": 0, "mode": "reconcile", "reconcile_errors": ["x"] });
+        let stayed =
+            json!({ "org": "o", "workspaces": [], "count": 0, "mode": "reconcile", "reconcile_errors": ["x"] });
         for (status, body, word) in [(207, half, "disk full"), (201, stayed, "x")] {
             let seen = exchange("import_org", json!({ "dir": "dev" }), status, body.clone()).await;
-            assert_eq!((&seen.result["error"], &seen.result["result"]), (&json!("PARTIALLY_DONE"), &body));
+            assert_eq!(
+                (&seen.result["error"], &seen.result["result"]),
+                (&json!("PARTIALLY_DONE"), &body)
+            );
             assert!(seen.result["detail"].as_str().unwrap().contains(word));
         }
         let missing = json!({ "error": "missing required environment variables", "missing_env": ["KEY"] });
         let seen = exchange("import_org", json!({ "dir": "dev" }), 412, missing).await;
-        assert_eq!((&seen.result["error"], &seen.result["body"]["missing_env"]), (&json!("HTTP 412"), &json!(["KEY"])));
+        assert_eq!(
+            (&seen.result["error"], &seen.result["body"]["missing_env"]),
+            (&json!("HTTP 412"), &json!(["KEY"]))
+        );
         assert!(seen.result["hint"].as_str().unwrap().contains("set_org_secret"));
     }
 
     #[tokio::test]
     async fn nothing_is_deleted_unless_that_was_said() {
         let arguments = json!({ "dir": "dev", "mode": "reconcile" });
-        assert_eq!(refused("create_org_from_template", arguments.clone()).await, "CONFIRMATION_REQUIRED");
+        assert_eq!(
+            refused("create_org_from_template", arguments.clone()).await,
+            "CONFIRMATION_REQUIRED"
+        );
         let bench = Bench::new(vec![Reply::json(201, "{}")], Keys::None).await;
-        assert_eq!(bench.call("create_org_from_template", arguments).await["error"], "AUTH_ERROR");
+        assert_eq!(
+            bench.call("create_org_from_template", arguments).await["error"],
+            "AUTH_ERROR"
+        );
         assert!(bench.lines().is_empty());
     }
 
     #[tokio::test]
     async fn what_the_platform_would_refuse_is_not_sent() {
-        let many: Value = (0..201).map(|n| (format!("f{n}"), json!(""))).collect::<serde_json::Map<_, _>>().into();
+        let many: Value = (0..201)
+            .map(|n| (format!("f{n}"), json!("")))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
         for (tool, arguments) in [
             ("create_org_from_template", json!({})),
             ("create_org_from_template", json!({ "dir": "a", "template": {} })),
@@ -282,7 +332,11 @@ mod tests {
             ("import_template", json!({ "name": "t", "files": { "../a": "" } })),
             ("import_template", json!({ "name": "t", "files": { "a": 1 } })),
         ] {
-            assert_eq!(refused(tool, arguments.clone()).await, "INVALID_ARGUMENT", "{tool} {arguments}");
+            assert_eq!(
+                refused(tool, arguments.clone()).await,
+                "INVALID_ARGUMENT",
+                "{tool} {arguments}"
+            );
         }
     }
 }

@@ -209,11 +209,15 @@ async fn ask_for(
     let made = match errand.send(&newer).await {
         Err(error) if error.code() == "NOT_SUPPORTED_BY_PLATFORM" => {
             let body = json!({ "action": action, "reason": reason });
-            errand.send(&Order::workspace(Post, other, ["approvals".into()]).body(body)).await
+            errand
+                .send(&Order::workspace(Post, other, ["approvals".into()]).body(body))
+                .await
         }
         settled => settled,
     }?;
-    let id = ["request_id", "approval_id"].iter().find_map(|key| made.body[key].as_str());
+    let id = ["request_id", "approval_id"]
+        .iter()
+        .find_map(|key| made.body[key].as_str());
     let id = id.ok_or_else(|| {
         ToolError::failed(
             "PLATFORM_ERROR",

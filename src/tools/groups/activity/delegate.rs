@@ -40,9 +40,16 @@ impl Tool<Ops> for AsyncDelegate {
     async fn call(self, desk: &Ops, call: &Call) -> Result<Delegated, ToolError> {
         check(&self.target_id, &self.task)?;
         if self.target_id == self.workspace_id {
-            return Err(ToolError::argument("target_id", "must be another workspace than workspace_id"));
+            return Err(ToolError::argument(
+                "target_id",
+                "must be another workspace than workspace_id",
+            ));
         }
-        if self.idempotency_key.as_ref().is_some_and(|key| !(1..=128).contains(&key.len())) {
+        if self
+            .idempotency_key
+            .as_ref()
+            .is_some_and(|key| !(1..=128).contains(&key.len()))
+        {
             return Err(ToolError::argument("idempotency_key", "must be 1 to 128 bytes long"));
         }
         let key = self.idempotency_key.unwrap_or_else(|| Uuid::new_v4().to_string());
@@ -95,7 +102,11 @@ async fn refuse_missing(errand: &Errand<'_>, target: &WorkspaceId) -> Result<(),
         Ok(_) => return Ok(()),
         Err(error) => match error.fact("status").and_then(Value::as_u64) {
             Some(410) => ("TARGET_REMOVED", "this workspace was deleted"),
-            Some(404) if error.fact("body").is_some_and(|body| body["error"] == "workspace not found") => {
+            Some(404)
+                if error
+                    .fact("body")
+                    .is_some_and(|body| body["error"] == "workspace not found") =>
+            {
                 ("TARGET_UNKNOWN", "the platform knows no such workspace")
             }
             _ => return Ok(()),
@@ -127,11 +138,17 @@ mod tests {
         let done = bench.call("async_delegate", arguments()).await;
         assert_eq!(
             bench.lines(),
-            [format!("GET /workspaces/{TARGET}"), format!("POST /workspaces/{WS}/delegate")]
+            [
+                format!("GET /workspaces/{TARGET}"),
+                format!("POST /workspaces/{WS}/delegate")
+            ]
         );
         let sent = bench.platform.seen()[1].json();
         assert_eq!((&sent["target_id"], &sent["task"]), (&json!(TARGET), &json!("count")));
-        assert_eq!((&done["delegation_id"], &done["idempotency_key"]), (&json!("d-1"), &sent["idempotency_key"]));
+        assert_eq!(
+            (&done["delegation_id"], &done["idempotency_key"]),
+            (&json!("d-1"), &sent["idempotency_key"])
+        );
         assert!(sent["idempotency_key"].as_str().unwrap().len() == 36);
 
         let mut given = arguments();
@@ -142,9 +159,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_outcome_can_be_asked_for_again_with_its_key() {
-        let bench = Bench::new(vec![known(), Reply::raw("HTTP/1.1 202 X\r\ncontent-length: 9\r\n\r\n{")], Keys::All).await;
+        let bench = Bench::new(
+            vec![known(), Reply::raw("HTTP/1.1 202 X\r\ncontent-length: 9\r\n\r\n{")],
+            Keys::All,
+        )
+        .await;
         let failed = bench.call("async_delegate", arguments()).await;
-        assert_eq!((&failed["error"], &failed["outcome"]), (&json!("PLATFORM_UNREACHABLE"), &json!("unknown")));
+        assert_eq!(
+            (&failed["error"], &failed["outcome"]),
+            (&json!("PLATFORM_UNREACHABLE"), &json!("unknown"))
+        );
         let sent = bench.platform.seen()[1].json();
         assert_eq!(failed["idempotency_key"], sent["idempotency_key"]);
     }

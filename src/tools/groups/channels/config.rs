@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserializer, Error as _};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json::{Map, Value};
 
 /// Stands where a credential was.
@@ -61,7 +61,10 @@ impl JsonSchema for Config {
 pub(super) fn without_credentials(mut channel: Value) -> Option<Value> {
     if let Some(config) = channel.get_mut("config").and_then(Value::as_object_mut) {
         let is_set = |value: &Value| !(value.is_null() || value == "");
-        for (_, value) in config.iter_mut().filter(|(name, value)| is_credential(name) && is_set(value)) {
+        for (_, value) in config
+            .iter_mut()
+            .filter(|(name, value)| is_credential(name) && is_set(value))
+        {
             *value = HIDDEN.into();
         }
     }
@@ -102,6 +105,9 @@ mod tests {
             json!({ "id": "c", "config": { "bot_token": HIDDEN, "webhook_url": HIDDEN, "signing_secret": HIDDEN,
                 "chat_id": "-1", "verify_token": "", "app_id": "a" } })
         );
-        assert_eq!(without_credentials(json!({ "config": null })), Some(json!({ "config": null })));
+        assert_eq!(
+            without_credentials(json!({ "config": null })),
+            Some(json!({ "config": null }))
+        );
     }
 }

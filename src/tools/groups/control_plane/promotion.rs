@@ -75,7 +75,9 @@ impl Tool<Control> for PromoteToProduction {
         errand.has_door(&order)?;
         if !dry_run {
             let question = format!("Roll the current release out to all tenants of {}?", json!(env));
-            errand.confirm(&question, Unasked::Confirmed(self.confirm == Some(true))).await?;
+            errand
+                .confirm(&question, Unasked::Confirmed(self.confirm == Some(true)))
+                .await?;
         }
         let reply = errand.send(&order).await?;
         let lack = match reply.status {
@@ -86,7 +88,10 @@ impl Tool<Control> for PromoteToProduction {
             (None, Value::Object(told)) => Ok(Promoted(told)),
             (lack, response) => Err(ToolError::failed(
                 "PROMOTE_INCOMPLETE",
-                format!("the control plane's answer does not prove it: {}", lack.unwrap_or("it is not an object")),
+                format!(
+                    "the control plane's answer does not prove it: {}",
+                    lack.unwrap_or("it is not an object")
+                ),
                 "see response; it may be done in part: plan again (dry_run) to see what is left",
             )
             .with("status", reply.status)
@@ -99,7 +104,10 @@ impl Tool<Control> for PromoteToProduction {
 fn lack(told: &Value, env: Environment, dry_run: bool) -> Option<&'static str> {
     let result = &told["results"][0];
     let (coverage, image) = (&result["coverage"], &result["target_image"]);
-    let tenants = result["tenant_results"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let tenants = result["tenant_results"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let slugs: BTreeSet<_> = tenants.iter().filter_map(|tenant| tenant["slug"].as_str()).collect();
     let (all, none) = (json!(tenants.len()), json!(0));
     let (planned, done) = if dry_run { (&all, &none) } else { (&none, &all) };
@@ -120,18 +128,30 @@ fn lack(told: &Value, env: Environment, dry_run: bool) -> Option<&'static str> {
         (told["complete"] == !dry_run, "complete is not what it must be"),
         (told["env"] == json!(env), "env is another"),
         (told["dry_run"] == dry_run, "dry_run is another"),
-        (told["results"].as_array().is_some_and(|all| all.len() == 1), "there is not exactly one result"),
+        (
+            told["results"].as_array().is_some_and(|all| all.len() == 1),
+            "there is not exactly one result",
+        ),
         (result["component"] == FLEET, "the result is not that of tenant-fleet"),
-        (result["status"] == if dry_run { "planned" } else { "ok" }, "the status of the result is another"),
+        (
+            result["status"] == if dry_run { "planned" } else { "ok" },
+            "the status of the result is another",
+        ),
         (is_immutable(image), "the image has no digest"),
         (coverage["target_image"] == *image, "coverage is of another image"),
-        (!tenants.is_empty() && coverage["enumerated"] == all, "coverage and tenants are not as many"),
+        (
+            !tenants.is_empty() && coverage["enumerated"] == all,
+            "coverage and tenants are not as many",
+        ),
         (slugs.len() == tenants.len(), "a tenant is named twice, or not at all"),
         (coverage["stragglers"] == json!([]), "there are stragglers"),
         (coverage["failed"] == none, "some failed"),
         (coverage["planned"] == *planned, "not as many are planned as must be"),
         (coverage["refreshed"] == *done, "not as many are refreshed as must be"),
-        (coverage["verified_on_target"] == *done, "not as many are verified as must be"),
+        (
+            coverage["verified_on_target"] == *done,
+            "not as many are verified as must be",
+        ),
         (tenants.iter().all(is_proved), "a tenant is without proof"),
     ];
     rules.into_iter().find_map(|(holds, lack)| (!holds).then_some(lack))
@@ -167,13 +187,31 @@ mod tests {
     async fn it_plans_unless_told_to_do_it_and_each_environment_has_its_token() {
         for (arguments, env, dry_run, bearer) in [
             (json!({}), "production", true, "promotion-token"),
-            (json!({ "components": ["all"], "confirm": true }), "production", true, "promotion-token"),
-            (json!({ "env": "staging", "components": [] }), "staging", true, "control-token"),
-            (json!({ "dry_run": false, "confirm": true }), "production", false, "promotion-token"),
+            (
+                json!({ "components": ["all"], "confirm": true }),
+                "production",
+                true,
+                "promotion-token",
+            ),
+            (
+                json!({ "env": "staging", "components": [] }),
+                "staging",
+                true,
+                "control-token",
+            ),
+            (
+                json!({ "dry_run": false, "confirm": true }),
+                "production",
+                false,
+                "promotion-token",
+            ),
         ] {
             let answer = evidence(env, dry_run);
             let seen = exchange("promote_to_production", arguments, 200, answer.clone()).await;
-            assert_eq!((seen.line.as_str(), seen.bearer.as_str()), ("POST /cp/admin/promote", bearer));
+            assert_eq!(
+                (seen.line.as_str(), seen.bearer.as_str()),
+                ("POST /cp/admin/promote", bearer)
+            );
             let body = json!({ "env": env, "components": [FLEET], "dry_run": dry_run, "confirm": !dry_run });
             assert_eq!((seen.body, seen.result), (Some(body), answer));
         }
@@ -188,11 +226,21 @@ mod tests {
             (json!({ "components": ["canvas"] }), "INVALID_ARGUMENT"),
             (json!({ "components": ["all", "tenant-fleet"] }), "INVALID_ARGUMENT"),
         ] {
-            assert_eq!(refused("promote_to_production", arguments.clone()).await, code, "{arguments}");
+            assert_eq!(
+                refused("promote_to_production", arguments.clone()).await,
+                code,
+                "{arguments}"
+            );
         }
         let bench = Bench::new(vec![Reply::json(200, "{}")], Keys::None).await;
-        for (env, code) in [("production", "CP_PROMOTE_NOT_CONFIGURED"), ("staging", "CP_TIER_NOT_CONFIGURED")] {
-            assert_eq!(bench.call("promote_to_production", json!({ "env": env })).await["error"], code);
+        for (env, code) in [
+            ("production", "CP_PROMOTE_NOT_CONFIGURED"),
+            ("staging", "CP_TIER_NOT_CONFIGURED"),
+        ] {
+            assert_eq!(
+                bench.call("promote_to_production", json!({ "env": env })).await["error"],
+                code
+            );
         }
         assert!(bench.lines().is_empty());
     }
@@ -220,7 +268,10 @@ mod tests {
             ] {
                 let mut told = evidence("production", dry_run);
                 *told.pointer_mut(path).unwrap() = value;
-                assert!(lack(&told, Environment::Production, dry_run).is_some(), "{path} {dry_run}");
+                assert!(
+                    lack(&told, Environment::Production, dry_run).is_some(),
+                    "{path} {dry_run}"
+                );
             }
         }
     }

@@ -59,7 +59,10 @@ impl Tool<Management> for SetWorkspaceBudget {
             return Err(ToolError::argument("budget_limits", "or `budget_limit` is required"));
         }
         let errand = desk.errand(Self::NAME, call);
-        let present = errand.send(&Order::workspace(Get, &self.workspace_id, ["budget".into()])).await?.body;
+        let present = errand
+            .send(&Order::workspace(Get, &self.workspace_id, ["budget".into()]))
+            .await?
+            .body;
         let body = merged(&present, &changes)?;
         let order = Order::workspace(Patch, &self.workspace_id, ["budget".into()]).for_admin();
         match errand.send(&order.body(body)).await?.body {
@@ -80,8 +83,11 @@ fn changes(limits: Option<Limits>, monthly: Nullable<u64>) -> Map<String, Value>
         ]
     });
     // The more precise one comes last, and wins.
-    let all = [("monthly", monthly)].into_iter().chain(by_period.into_iter().flatten());
-    all.filter_map(|(period, limit)| Some((period.to_owned(), json!(limit.given()?)))).collect()
+    let all = [("monthly", monthly)]
+        .into_iter()
+        .chain(by_period.into_iter().flatten());
+    all.filter_map(|(period, limit)| Some((period.to_owned(), json!(limit.given()?))))
+        .collect()
 }
 
 /// What has to be sent, given what is there.
@@ -114,7 +120,10 @@ mod tests {
     async fn sent(present: &Value, arguments: Value) -> (Vec<String>, Option<Value>, Value) {
         let mut arguments = arguments;
         arguments["workspace_id"] = json!(WS);
-        let replies = vec![Reply::json(200, &present.to_string()), Reply::json(200, r#"{"budget_limit":1}"#)];
+        let replies = vec![
+            Reply::json(200, &present.to_string()),
+            Reply::json(200, r#"{"budget_limit":1}"#),
+        ];
         let bench = Bench::new(replies, Keys::All).await;
         let result = bench.call("set_workspace_budget", arguments).await;
         let body = bench.platform.seen().get(1).map(crate::platform::testing::Seen::json);
@@ -127,16 +136,49 @@ mod tests {
             "hourly": { "limit": 5, "spend": 1, "remaining": 4 }, "daily": { "limit": null, "spend": 0 },
             "weekly": { "limit": 70, "spend": 0 }, "monthly": { "limit": 900, "spend": 0 } } });
         for (arguments, hourly, daily, weekly, monthly) in [
-            (json!({ "budget_limits": { "daily": 20 } }), json!(5), json!(20), json!(70), json!(900)),
-            (json!({ "budget_limits": { "hourly": null, "weekly": 0 } }), json!(null), json!(null), json!(0), json!(900)),
-            (json!({ "budget_limit": 1000 }), json!(5), json!(null), json!(70), json!(1000)),
-            (json!({ "budget_limit": null }), json!(5), json!(null), json!(70), json!(null)),
-            (json!({ "budget_limit": 1, "budget_limits": { "monthly": 2 } }), json!(5), json!(null), json!(70), json!(2)),
+            (
+                json!({ "budget_limits": { "daily": 20 } }),
+                json!(5),
+                json!(20),
+                json!(70),
+                json!(900),
+            ),
+            (
+                json!({ "budget_limits": { "hourly": null, "weekly": 0 } }),
+                json!(null),
+                json!(null),
+                json!(0),
+                json!(900),
+            ),
+            (
+                json!({ "budget_limit": 1000 }),
+                json!(5),
+                json!(null),
+                json!(70),
+                json!(1000),
+            ),
+            (
+                json!({ "budget_limit": null }),
+                json!(5),
+                json!(null),
+                json!(70),
+                json!(null),
+            ),
+            (
+                json!({ "budget_limit": 1, "budget_limits": { "monthly": 2 } }),
+                json!(5),
+                json!(null),
+                json!(70),
+                json!(2),
+            ),
         ] {
             let (lines, body, result) = sent(&present, arguments.clone()).await;
             assert_eq!(
                 lines,
-                [format!("GET /workspaces/{WS}/budget"), format!("PATCH /workspaces/{WS}/budget")]
+                [
+                    format!("GET /workspaces/{WS}/budget"),
+                    format!("PATCH /workspaces/{WS}/budget")
+                ]
             );
             let limits = json!({ "hourly": hourly, "daily": daily, "weekly": weekly, "monthly": monthly });
             assert_eq!(body, Some(json!({ "budget_limits": limits })), "{arguments}");
@@ -156,7 +198,10 @@ mod tests {
             assert_eq!(body, Some(json!({ "budget_limit": limit })));
         }
         let (lines, _, result) = sent(&present, json!({ "budget_limits": { "hourly": 7, "monthly": 8 } })).await;
-        assert_eq!((lines.len(), &result["error"]), (1, &json!("NOT_SUPPORTED_BY_PLATFORM")));
+        assert_eq!(
+            (lines.len(), &result["error"]),
+            (1, &json!("NOT_SUPPORTED_BY_PLATFORM"))
+        );
     }
 
     #[tokio::test]
@@ -170,7 +215,11 @@ mod tests {
         ] {
             let mut arguments = arguments;
             arguments["workspace_id"] = json!(WS);
-            assert_eq!(refused("set_workspace_budget", arguments.clone()).await, "INVALID_ARGUMENT", "{arguments}");
+            assert_eq!(
+                refused("set_workspace_budget", arguments.clone()).await,
+                "INVALID_ARGUMENT",
+                "{arguments}"
+            );
         }
     }
 }

@@ -35,6 +35,9 @@ mod tests {
         let word = line.split(" --url ").nth(1).unwrap().split(" --id ").next().unwrap();
         assert!(word.starts_with('\'') && word.ends_with('\''), "{word}");
         assert!(!word[1..word.len() - 1].replace(r"'\''", "").contains('\''), "{word}");
-        assert!(line.ends_with(r#"--id w-1 --configs-dir "$HOME/.molecule/w-1""#), "{line}");
+        assert!(
+            line.ends_with(r#"--id w-1 --configs-dir "$HOME/.molecule/w-1""#),
+            "{line}"
+        );
     }
 }

@@ -158,7 +158,9 @@ async fn read(errand: &Errand<'_>, file: &str) -> Result<Map<String, Value>, Too
     let refusal = || ToolError::argument("bundle_file", "must be a file that export_bundle wrote");
     let folder = errand.common().state_dir.join(FOLDER);
     let given = Path::new(file);
-    let is_here = given.parent().is_some_and(|parent| parent == Path::new("") || parent == folder);
+    let is_here = given
+        .parent()
+        .is_some_and(|parent| parent == Path::new("") || parent == folder);
     let name = given.file_name().and_then(|name| name.to_str()).filter(|_| is_here);
     let name = ResourceId::parse(name.ok_or_else(refusal)?).map_err(|_| refusal())?;
     let path = folder.join(name.as_str());
@@ -183,10 +185,22 @@ mod tests {
     #[tokio::test]
     async fn a_small_bundle_is_the_result() {
         let seen = exchange("export_bundle", json!({ "workspace_id": WS }), 200, bundle("p")).await;
-        assert_eq!((seen.line, seen.bearer.as_str()), (format!("GET /bundles/export/{WS}"), "api-key"));
+        assert_eq!(
+            (seen.line, seen.bearer.as_str()),
+            (format!("GET /bundles/export/{WS}"), "api-key")
+        );
         assert_eq!(seen.result, bundle("p"));
-        let seen = exchange("import_bundle", json!({ "bundle": bundle("p") }), 201, json!({ "workspace_id": "w" })).await;
-        assert_eq!((seen.line.as_str(), seen.body), ("POST /bundles/import", Some(bundle("p"))));
+        let seen = exchange(
+            "import_bundle",
+            json!({ "bundle": bundle("p") }),
+            201,
+            json!({ "workspace_id": "w" }),
+        )
+        .await;
+        assert_eq!(
+            (seen.line.as_str(), seen.body),
+            ("POST /bundles/import", Some(bundle("p")))
+        );
     }
 
     #[tokio::test]
@@ -194,12 +208,18 @@ mod tests {
         let large = bundle(&"p".repeat(100_000));
         let replies = vec![
             Reply::json(200, &large.to_string()),
-            Reply::json(201, &json!({ "workspace_id": "w", "name": "n", "status": "provisioning" }).to_string()),
+            Reply::json(
+                201,
+                &json!({ "workspace_id": "w", "name": "n", "status": "provisioning" }).to_string(),
+            ),
         ];
         let bench = Bench::new(replies, Keys::All).await;
         let told = bench.call("export_bundle", json!({ "workspace_id": WS })).await;
         let path = std::path::PathBuf::from(told["bundle_file"].as_str().unwrap());
-        assert_eq!((&told["name"], path.parent().unwrap()), (&json!("n"), bench.folder().join("bundles").as_path()));
+        assert_eq!(
+            (&told["name"], path.parent().unwrap()),
+            (&json!("n"), bench.folder().join("bundles").as_path())
+        );
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -232,7 +252,15 @@ mod tests {
         #[cfg(unix)]
         std::os::unix::fs::symlink(folder.join("outside.json"), folder.join("bundles/link.json")).unwrap();
         let outside = folder.join("outside.json").display().to_string();
-        for file in [outside.as_str(), "../outside.json", "link.json", "..", "", "absent.json", "/etc/passwd"] {
+        for file in [
+            outside.as_str(),
+            "../outside.json",
+            "link.json",
+            "..",
+            "",
+            "absent.json",
+            "/etc/passwd",
+        ] {
             let told = bench.call("import_bundle", json!({ "bundle_file": file })).await;
             assert_eq!(told["error"], "INVALID_ARGUMENT", "{file}");
         }
@@ -247,7 +275,11 @@ mod tests {
             json!({ "bundle": { "name": " " } }),
             json!({ "bundle": { "name": "n" }, "bundle_file": "n" }),
         ] {
-            assert_eq!(refused("import_bundle", arguments.clone()).await, "INVALID_ARGUMENT", "{arguments}");
+            assert_eq!(
+                refused("import_bundle", arguments.clone()).await,
+                "INVALID_ARGUMENT",
+                "{arguments}"
+            );
         }
     }
 }
