@@ -11,6 +11,8 @@ mod registry;
 mod requests;
 mod uploads;
 
+mod operating;
+
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder};
