@@ -13,14 +13,21 @@ use crate::tools::catalogue::Workbench;
 use crate::tools::desk::{Common, Control, Management, Ops, Shared};
 use crate::types::Secret;
 
+/// The desk of the set `ops` in a workspace's daemon.
+pub(super) fn ops(config: &Config, own: &WorkspaceApi) -> Ops {
+    let access = &config.access;
+    let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
+    // The workspace's token goes to its own platform and nowhere else.
+    let own = (access.tenant == config.platform).then(|| own.clone());
+    let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
+    Ops::new(PublicApi::new(tenant), own, key, common(config))
+}
+
 /// For a workspace's daemon. The organization key takes part only when its set was named.
 pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, opening: Opening) -> Workbench {
     let access = &config.access;
-    let common = Common {
-        state_dir: config.state_dir.clone(),
-        org_id: config.org_id.clone(),
-        timing: config.timing,
-    };
+    let ops = ops(config, own);
+    let common = common(config);
     let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
     let public = PublicApi::new(tenant.clone());
     // The workspace's token goes to its own platform and nowhere else.
@@ -30,24 +37,11 @@ pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, opening: Opening
     let org = org_key.map(|key| OrgApi::new(tenant, key));
     Workbench {
         agent: Some(opening),
-        ops: Ops::new(public.clone(), own.clone(), key.clone(), common.clone()),
+        ops,
         shared: Shared::new(public, own, key, org.clone(), common.clone()),
         management: Management::new(org, common.clone()),
         control: control(access, config.ca_file.clone(), common),
     }
-}
-
-/// For what the tools of a workspace's own agent do in the name of others.
-pub(super) fn elsewhere(config: &Config) -> Ops {
-    let access = &config.access;
-    let common = Common {
-        state_dir: config.state_dir.clone(),
-        org_id: config.org_id.clone(),
-        timing: config.timing,
-    };
-    let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
-    let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
-    Ops::new(PublicApi::new(tenant), None, key, common)
 }
 
 /// For a server without a workspace.
@@ -66,6 +60,14 @@ pub(super) fn of_management(config: &ManagementConfig) -> Workbench {
         shared: Shared::managing(org.clone(), common.clone()),
         management: Management::new(org, common.clone()),
         control: control(access, config.ca_file.clone(), common),
+    }
+}
+
+fn common(config: &Config) -> Common {
+    Common {
+        state_dir: config.state_dir.clone(),
+        org_id: config.org_id.clone(),
+        timing: config.timing,
     }
 }
 

@@ -175,7 +175,7 @@ async fn live(
         card: config.card.clone(),
         identity: config.identity.clone(),
         read_row: message_of_row,
-        elsewhere: Arc::new(bench::elsewhere(&config)),
+        desk: Arc::new(bench::ops(&config, &api)),
     };
     // A client that has gone already wants none.
     let _ = ready.send(context);

@@ -9,6 +9,7 @@ mod management;
 mod memories;
 mod registry;
 mod requests;
+mod runtime;
 mod uploads;
 
 mod operating;

@@ -49,8 +49,8 @@ pub struct Context {
     pub identity: RuntimeIdentity,
     /// How rows of the activity log are read.
     pub read_row: ReadRow,
-    /// For what is done in the name of another workspace, with the tenant's key.
-    pub elsewhere: Arc<Ops>,
+    /// For the tools that may name another workspace, whose platform may also be another.
+    pub desk: Arc<Ops>,
 }
 
 impl Context {
@@ -155,7 +155,8 @@ fn silence(refused: Option<&io::Error>) -> Trouble {
 
 fn deafness(health: &Health) -> Vec<Trouble> {
     if health.can_receive() {
-        return health.disk_trouble.iter().cloned().collect();
+        let partly = [&health.disk_trouble, &health.beside_trouble];
+        return partly.into_iter().flatten().cloned().collect();
     }
     let mut troubles: Vec<_> = health.troubles().cloned().collect();
     if troubles.is_empty() {
@@ -219,6 +220,10 @@ mod tests {
             disk_trouble: trouble("D"),
             ..holder.clone()
         };
+        let unasked = Health {
+            beside_trouble: trouble("Q"),
+            ..slow.clone()
+        };
         let unkept = Health {
             journal_trouble: trouble("J"),
             ..slow.clone()
@@ -228,6 +233,7 @@ mod tests {
             (&holder, &none[..]),
             (&beatless, &none[..]),
             (&slow, &["D"][..]),
+            (&unasked, &["D", "Q"][..]),
             (&unkept, &["J", "D"][..]),
             (&unreadable, &["R", "B"][..]),
             (&removed, &["WORKSPACE_REMOVED"][..]),

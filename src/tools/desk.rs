@@ -55,8 +55,8 @@ impl Desk {
     }
 
     /// The workspace that is meant where a tool may be given none: the one whose own token this desk holds.
-    pub(super) fn own(&self) -> Option<&WorkspaceId> {
-        self.doors.own()
+    pub(super) fn home(&self) -> Option<&WorkspaceId> {
+        self.doors.home()
     }
 
     /// Where the tenant is, for the sets that may look at it without a credential.

@@ -82,7 +82,7 @@ impl Tool<Context> for ListPeers {
 /// The peers of a workspace that is not ours. Its own token is what the platform wants; newer ones take the tenant's key too.
 async fn peers_of(context: &Context, call: &Call, other: &WorkspaceId) -> Result<Vec<Peer>, ToolError> {
     let order = Order::admin(Get, ["registry".into(), other.into(), "peers".into()]);
-    let errand = context.elsewhere.errand(ListPeers::NAME, call);
+    let errand = context.desk.errand(ListPeers::NAME, call);
     let reply = errand.send(&order).await.map_err(|error| match error.code() {
         "AUTH_ERROR" if error.fact("status").is_some() => error.advising(
             "platforms before June 2026 show a workspace's peers to that workspace alone; list_workspaces shows the parents \
@@ -276,7 +276,7 @@ mod tests {
             (json!({ "workspace_id": PEER }), PEER, "api-key"),
         ] {
             let rows = if of == OWN { json!([row[0]]) } else { row.clone() };
-            let world = World::saying(200, &rows).await;
+            let world = World::saying(200, &rows).await.with_key();
             let listed = world.call("list_peers", arguments).await;
             assert_eq!(
                 (&listed.body["count"], &listed.body["peers"][0]["id"]),
@@ -285,7 +285,9 @@ mod tests {
             assert_eq!(world.asked_once().0, format!("GET /registry/{of}/peers"));
             assert_eq!(world.bearers(), [format!("Bearer {bearer}")]);
         }
-        let world = World::saying(401, &json!({ "error": "invalid workspace auth token" })).await;
+        let world = World::saying(401, &json!({ "error": "invalid workspace auth token" }))
+            .await
+            .with_key();
         let refused = world.call("list_peers", json!({ "workspace_id": PEER })).await;
         assert_eq!(refused.code(), "AUTH_ERROR");
         assert!(

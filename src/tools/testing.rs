@@ -18,6 +18,7 @@ use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::call::Call;
 use crate::platform::tenant::{KeyApi, PublicApi};
 use crate::platform::testing::{Responder, SELF, Seen};
+use crate::state::audit::{Audit, Record};
 use crate::state::health::HealthBoard;
 use crate::state::journal::Journal;
 use crate::state::record::HealthFile;
@@ -29,7 +30,7 @@ pub(super) use crate::platform::testing::{PEER, Reply, SELF as OWN};
 pub(super) struct World {
     pub(super) context: Context,
     platform: Responder,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What a tool answered.
@@ -56,15 +57,7 @@ impl World {
         let platform = Responder::start(replies).await;
         let own = WorkspaceId::parse(SELF).unwrap();
         let origin = platform.base.to_string();
-        let common = Common {
-            state_dir: folder.path().to_owned(),
-            org_id: None,
-            timing: Timing::REAL,
-        };
-        let key = KeyApi::new(platform.client(), Secret::parse("api-key").unwrap());
-        let public = PublicApi::new(platform.client());
         let context = Context {
-            elsewhere: Arc::new(Ops::new(public, None, Some(key), common)),
             api: platform.api(),
             journal: Journal::open(folder.path(), &origin, &own, Duration::from_secs(600))
                 .await
@@ -89,12 +82,19 @@ impl World {
                 Row::Message { message, .. } => Some(*message),
                 Row::Skip(_) | Row::Garbage => None,
             },
+            desk: Arc::new(desk(&platform, folder.path(), None)),
         };
         Self {
             context,
             platform,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// The same with a key of the tenant, `api-key`.
+    pub(super) fn with_key(mut self) -> Self {
+        self.context.desk = Arc::new(desk(&self.platform, self.folder.path(), Some("api-key")));
+        self
     }
 
     /// A platform that answers everything alike.
@@ -142,6 +142,22 @@ impl World {
             .collect()
     }
 
+    /// The tokens that the platform was shown.
+    pub(super) fn bearers(&self) -> Vec<String> {
+        let seen = self.platform.seen();
+        let bearer =
+            |seen: &crate::platform::testing::Seen| seen.header("authorization").unwrap_or_default().to_owned();
+        let shown = seen.iter().map(bearer);
+        shown
+            .map(|shown| shown.trim_start_matches("Bearer ").to_owned())
+            .collect()
+    }
+
+    /// The changes that were recorded.
+    pub(super) fn records(&self) -> Vec<Record> {
+        Audit::new(self.folder.path().to_owned()).newest(usize::MAX).unwrap()
+    }
+
     /// The only thing the platform was asked.
     #[track_caller]
     pub(super) fn asked_once(&self) -> (String, Value) {
@@ -149,4 +165,15 @@ impl World {
         assert_eq!(asked.len(), 1, "{asked:?}");
         asked.remove(0)
     }
+}
+
+fn desk(platform: &Responder, folder: &std::path::Path, key: Option<&str>) -> Ops {
+    let client = platform.client();
+    let key = key.map(|key| KeyApi::new(client.clone(), Secret::parse(key).unwrap()));
+    let common = Common {
+        state_dir: folder.to_owned(),
+        org_id: None,
+        timing: Timing::REAL,
+    };
+    Ops::new(PublicApi::new(client), Some(platform.api()), key, common)
 }

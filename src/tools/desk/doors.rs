@@ -109,7 +109,7 @@ impl Doors {
     }
 
     /// The workspace whose own token is among the ways.
-    pub(super) fn own(&self) -> Option<&WorkspaceId> {
+    pub(super) fn home(&self) -> Option<&WorkspaceId> {
         self.own.as_ref().map(WorkspaceApi::workspace)
     }
 

@@ -233,7 +233,7 @@ impl Tool<Ops> for DiscoverChannelChats {
             ),
         };
         let workspace = named
-            .or_else(|| desk.own().cloned())
+            .or_else(|| desk.home().cloned())
             .ok_or_else(required("workspace_id"))?;
         let order = Order::admin(Post, ["channels".into(), "discover".into()])
             .asking()

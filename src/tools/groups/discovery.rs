@@ -47,7 +47,7 @@ impl Tool<Ops> for DiscoverWorkspace {
     type Output = Discovered;
 
     async fn call(self, desk: &Ops, call: &Call) -> Result<Discovered, ToolError> {
-        let caller = self.caller_id.or_else(|| desk.own().cloned());
+        let caller = self.caller_id.or_else(|| desk.home().cloned());
         let caller = caller.ok_or_else(|| ToolError::argument("caller_id", "is required: the workspace that looks"))?;
         let path = ["registry".into(), "discover".into(), (&self.workspace_id).into()];
         let order = Order::admin(Get, path).opened_by(&caller).sent_by(&caller);

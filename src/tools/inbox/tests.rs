@@ -39,7 +39,7 @@ async fn context(dir: &std::path::Path) -> Context {
         timing: Timing::REAL,
     };
     Context {
-        elsewhere: Arc::new(Ops::new(PublicApi::new(client.clone()), None, None, common)),
+        desk: Arc::new(Ops::new(PublicApi::new(client.clone()), None, None, common)),
         api: WorkspaceApi::new(client, own.clone(), token),
         journal: Journal::open(dir, ORIGIN, &own, Duration::from_secs(600))
             .await
