@@ -17,7 +17,7 @@ use crate::config::files::AttachRoots;
 use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::call::Call;
 use crate::platform::tenant::{KeyApi, PublicApi};
-use crate::platform::testing::{Responder, SELF};
+use crate::platform::testing::{Responder, SELF, Seen};
 use crate::state::audit::{Audit, Record};
 use crate::state::health::HealthBoard;
 use crate::state::journal::Journal;
@@ -122,6 +122,13 @@ impl World {
             failed: result.is_error == Some(true),
             body: result.structured_content.unwrap(),
         }
+    }
+
+    /// The credentials that came with what the platform was asked.
+    pub(super) fn bearers(&self) -> Vec<String> {
+        let seen = self.platform.seen();
+        let bearer = |seen: &Seen| seen.header("authorization").unwrap_or_default().to_owned();
+        seen.iter().map(bearer).collect()
     }
 
     /// What the platform was asked: method, path and query, and the body or null.
