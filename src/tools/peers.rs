@@ -283,7 +283,7 @@ mod tests {
                 (&json!(1), &json!(PEER))
             );
             assert_eq!(world.asked_once().0, format!("GET /registry/{of}/peers"));
-            assert_eq!(world.bearers(), [format!("Bearer {bearer}")]);
+            assert_eq!(world.bearers(), [bearer]);
         }
         let world = World::saying(401, &json!({ "error": "invalid workspace auth token" }))
             .await

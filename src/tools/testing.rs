@@ -124,13 +124,6 @@ impl World {
         }
     }
 
-    /// The credentials that came with what the platform was asked.
-    pub(super) fn bearers(&self) -> Vec<String> {
-        let seen = self.platform.seen();
-        let bearer = |seen: &Seen| seen.header("authorization").unwrap_or_default().to_owned();
-        seen.iter().map(bearer).collect()
-    }
-
     /// What the platform was asked: method, path and query, and the body or null.
     pub(super) fn asked(&self) -> Vec<(String, Value)> {
         let seen = self.platform.seen();
@@ -145,12 +138,13 @@ impl World {
     /// The tokens that the platform was shown.
     pub(super) fn bearers(&self) -> Vec<String> {
         let seen = self.platform.seen();
-        let bearer =
-            |seen: &crate::platform::testing::Seen| seen.header("authorization").unwrap_or_default().to_owned();
-        let shown = seen.iter().map(bearer);
-        shown
-            .map(|shown| shown.trim_start_matches("Bearer ").to_owned())
-            .collect()
+        let bearer = |seen: &Seen| {
+            seen.header("authorization")
+                .unwrap_or_default()
+                .trim_start_matches("Bearer ")
+                .to_owned()
+        };
+        seen.iter().map(bearer).collect()
     }
 
     /// The changes that were recorded.

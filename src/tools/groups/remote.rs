@@ -91,7 +91,8 @@ struct GetRemoteAgentState {
 struct State {
     workspace_id: WorkspaceId,
     /// online, offline, paused, removed, ...
-    #[schemars(with = "Nullable<String>")]
+    // Of no type: a failure has a number there.
+    #[schemars(with = "Value")]
     status: Option<String>,
     /// It is paused.
     paused: bool,
@@ -203,7 +204,8 @@ struct CheckRemoteAgentFreshness {
 struct Freshness {
     workspace_id: WorkspaceId,
     /// online, offline, paused, removed, ...
-    #[schemars(with = "Nullable<String>")]
+    // Of no type: a failure has a number there.
+    #[schemars(with = "Value")]
     status: Option<String>,
     /// What runs it; external: someone's own computer.
     #[schemars(with = "Nullable<String>")]

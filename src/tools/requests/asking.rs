@@ -377,7 +377,7 @@ mod tests {
         let body = json!({ "kind": "approval", "recipient_type": "user", "recipient_id": "", "title": "deploy",
             "detail": "it is green" });
         assert_eq!(newer.asked_once(), (format!("POST /workspaces/{PEER}/requests"), body));
-        assert_eq!(newer.bearers(), ["Bearer api-key"]);
+        assert_eq!(newer.bearers(), ["api-key"]);
 
         let approval = Reply::json(201, &json!({ "approval_id": ID, "status": "pending" }).to_string());
         let older = World::answering(vec![absent(), approval]).await.with_key();
