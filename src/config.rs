@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::types::{BaseUrl, WorkspaceId};
+pub use arrival::Senders;
 pub use dirs::Places;
 pub use host::Host;
 pub use problem::{Fault, Problem, explain};
 use token::TokenSource;
 
+mod arrival;
 mod ca;
 mod check;
 pub mod dirs;
@@ -69,6 +71,8 @@ pub struct Config {
     pub protocol: McpProtocol,
     /// The client that started this process, as far as its variables tell: where messages are pushed to.
     pub host: Option<Host>,
+    /// `MOLECULE_ALLOWED_SENDERS`: whose messages are pushed.
+    pub senders: Senders,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.

@@ -5,6 +5,7 @@ pub mod duty;
 pub mod envelope;
 pub mod heartbeat;
 pub mod inbox;
+pub mod introductions;
 pub mod management_presence;
 pub mod outbox;
 pub mod register;

@@ -85,6 +85,7 @@ async fn serve(config: Config, started: Instant, stop: CancellationToken) -> End
         inbox: (config.inbox == Switch::On).then(|| InboxNews {
             journal: context.map(|context: Option<Context>| Some(context?.journal)).boxed(),
             host: config.host,
+            senders: config.senders.clone(),
             timing: config.timing,
         }),
     };

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::arrival::Senders;
 use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
 use super::files;
@@ -114,6 +115,7 @@ pub(crate) fn check(
     let lease = reader.whole("MOLECULE_LEASE_SECS", 10..=86_400, 600);
     let protocol = protocol(reader);
     let host = Host::detect(reader);
+    let senders = Senders::read(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let problems = std::mem::take(&mut reader.problems);
     let (Some(folder), Some(platform), Some(workspace), Some(token), []) = (
@@ -143,6 +145,7 @@ pub(crate) fn check(
         files,
         protocol,
         host,
+        senders,
         verbose,
         timing: Timing { speed },
         warnings: std::mem::take(&mut reader.warnings),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::answer::cut;
 use crate::config::Host;
 use crate::state::message::{Entry, Kind, Message};
-use crate::types::label;
+use crate::types::{is_plain_url, label};
 
 /// Longest part of a text that is pushed, in bytes; the rest is to be fetched.
 const TEXT_LIMIT: usize = 16 * 1024;
@@ -112,14 +112,6 @@ fn meta(message: &Message) -> Map<String, Value> {
         set("agent_card_url", card);
     }
     meta
-}
-
-fn is_plain_url(text: &str) -> bool {
-    text.len() <= 512
-        && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"\"'<>`".contains(&byte))
 }
 
 #[cfg(test)]

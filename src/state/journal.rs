@@ -19,6 +19,7 @@ use ledger::Ledger;
 use shared::{Inner, Unclaimed, blocking, look_after};
 
 pub use error::JournalError;
+pub use peers::Introduction;
 pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
 
@@ -38,6 +39,7 @@ mod on_disk;
 mod open;
 mod outbox_row;
 mod outgoing;
+mod peers;
 mod receive;
 mod replace;
 mod reserve;

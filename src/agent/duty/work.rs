@@ -12,6 +12,7 @@ use tracing::warn;
 use super::{Ended, Office, attend};
 use crate::agent::heartbeat::Heartbeat;
 use crate::agent::inbox::poller::Inbox;
+use crate::agent::introductions::Introductions;
 use crate::agent::register::{FirstRegister, RefusedAtStart, Registrar, keep_registered};
 use crate::agent::uploads::Uploads;
 use crate::config::Timing;
@@ -100,6 +101,12 @@ impl Office {
                 timing: config.timing,
             };
             tasks.spawn(uploads.run(over.clone()));
+            let introductions = Introductions {
+                api: self.duties.api.clone(),
+                journal: self.duties.journal.clone(),
+                timing: config.timing,
+            };
+            tasks.spawn(introductions.run(over.clone()));
         }
         attend(tasks, over).await
     }

@@ -46,6 +46,7 @@ impl Ledger<'_> {
         let message = match message {
             Some(mut message) => {
                 self.localise(&mut message)?;
+                self.name_sender(&mut message)?;
                 Some(message)
             }
             None => None,
