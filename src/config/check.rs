@@ -116,6 +116,7 @@ pub(crate) fn check(
     let protocol = protocol(reader);
     let host = Host::detect(reader);
     let senders = Senders::read(reader);
+    let runtime = runtime_identity(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let problems = std::mem::take(&mut reader.problems);
     let (Some(folder), Some(platform), Some(workspace), Some(token), []) = (
@@ -135,7 +136,7 @@ pub(crate) fn check(
         org_id,
         ca_file,
         card,
-        identity: runtime_identity(reader),
+        identity: runtime,
         heartbeat,
         inbox,
         bootstrap,

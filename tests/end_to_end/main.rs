@@ -15,6 +15,7 @@ mod presence;
 mod protocol;
 mod push;
 mod readme;
+mod speakers;
 mod start_up;
 mod support;
 mod surface;

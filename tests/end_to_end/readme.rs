@@ -36,7 +36,7 @@ fn quoted(text: &str) -> BTreeSet<&str> {
 /// The names of variables in the first column of the tables of a section, or anywhere in its other text.
 fn variables(text: &str) -> BTreeSet<&str> {
     let is_name =
-        |word: &&str| word.contains('_') && word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_');
+        |word: &&str| word.len() > 1 && word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_');
     text.lines()
         .flat_map(|line| match line.strip_prefix('|') {
             Some(row) => quoted(row.split('|').next().unwrap_or_default()),
