@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::types::{BaseUrl, WorkspaceId};
-pub use arrival::Senders;
+pub use arrival::{OnMessage, Senders};
 pub use dirs::Places;
 pub use host::Host;
 pub use problem::{Fault, Problem, explain};
@@ -73,6 +73,8 @@ pub struct Config {
     pub host: Option<Host>,
     /// `MOLECULE_ALLOWED_SENDERS`: whose messages are pushed.
     pub senders: Senders,
+    /// `MOLECULE_ON_MESSAGE`: what to run when messages arrive.
+    pub on_message: Option<OnMessage>,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.

@@ -7,6 +7,7 @@ pub mod heartbeat;
 pub mod inbox;
 pub mod introductions;
 pub mod management_presence;
+pub mod on_message;
 pub mod outbox;
 pub mod register;
 pub mod removal;

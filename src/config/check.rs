@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::arrival::Senders;
+use super::arrival::{OnMessage, Senders};
 use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
 use super::files;
@@ -116,6 +116,7 @@ pub(crate) fn check(
     let protocol = protocol(reader);
     let host = Host::detect(reader);
     let senders = Senders::read(reader);
+    let on_message = OnMessage::read(reader);
     let runtime = runtime_identity(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let problems = std::mem::take(&mut reader.problems);
@@ -147,6 +148,7 @@ pub(crate) fn check(
         protocol,
         host,
         senders,
+        on_message,
         verbose,
         timing: Timing { speed },
         warnings: std::mem::take(&mut reader.warnings),

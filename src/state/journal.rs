@@ -18,11 +18,13 @@ use crate::types::{ActivityId, PeerId, Timestamp, WorkspaceId};
 use ledger::Ledger;
 use shared::{Inner, Unclaimed, blocking, look_after};
 
+pub use arrivals::Arrivals;
 pub use error::JournalError;
 pub use peers::Introduction;
 pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
 
+mod arrivals;
 mod card;
 mod error;
 mod file_room;

@@ -13,6 +13,7 @@ use super::{Ended, Office, attend};
 use crate::agent::heartbeat::Heartbeat;
 use crate::agent::inbox::poller::Inbox;
 use crate::agent::introductions::Introductions;
+use crate::agent::on_message::Telling;
 use crate::agent::register::{FirstRegister, RefusedAtStart, Registrar, keep_registered};
 use crate::agent::uploads::Uploads;
 use crate::config::Timing;
@@ -107,6 +108,16 @@ impl Office {
                 timing: config.timing,
             };
             tasks.spawn(introductions.run(over.clone()));
+            if let Some(command) = config.on_message.clone() {
+                let telling = Telling {
+                    journal: self.duties.journal.clone(),
+                    command,
+                    senders: config.senders.clone(),
+                    own: config.workspace.clone(),
+                    timing: config.timing,
+                };
+                tasks.spawn(telling.run(over.clone()));
+            }
         }
         attend(tasks, over).await
     }

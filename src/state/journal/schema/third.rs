@@ -1,4 +1,4 @@
-//! The third version: who the peers are that write.
+//! The third version: who the peers are that write, and up to where a command was told of arrivals.
 
 pub(super) const STEP: &str = "
 CREATE TABLE peer (
@@ -15,4 +15,10 @@ CREATE TABLE peer (
     PRIMARY KEY (scope, id)
 ) WITHOUT ROWID;
 CREATE INDEX peer_due ON peer (scope, asked) WHERE due = 1;
+
+CREATE TABLE heard (
+    scope INTEGER PRIMARY KEY,
+    -- The newest row of the message table that the command was run for, or that was passed over.
+    n INTEGER NOT NULL
+);
 ";
