@@ -68,7 +68,13 @@ impl Introductions {
         if strangers.is_empty() {
             return Ok(0);
         }
-        if self.api.client().rate_limit().remaining.is_some_and(|left| left < SCARCE) {
+        if self
+            .api
+            .client()
+            .rate_limit()
+            .remaining
+            .is_some_and(|left| left < SCARCE)
+        {
             sleep(self.timing.of(PATIENCE)).await;
         }
         let learned = join_all(strangers.into_iter().map(|peer| self.look_up(peer))).await;

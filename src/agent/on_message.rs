@@ -80,7 +80,11 @@ impl Telling {
             match arrivals.place {
                 Some(place) => self.note(place, &mut trouble).await,
                 None => {
-                    let wait = if arrivals.awaits_files { LOOK_AGAIN } else { Duration::MAX };
+                    let wait = if arrivals.awaits_files {
+                        LOOK_AGAIN
+                    } else {
+                        Duration::MAX
+                    };
                     let _ = timeout(self.timing.of(wait), changes.changed()).await;
                 }
             }

@@ -111,7 +111,10 @@ mod tests {
             (" ", Some(Senders::Everyone)),
             ("user", only(&[&Partner::Person])),
             (PEER, only(&[&peer])),
-            (&format!(" {} , user ,", PEER.to_ascii_uppercase()), only(&[&peer, &Partner::Person])),
+            (
+                &format!(" {} , user ,", PEER.to_ascii_uppercase()),
+                only(&[&peer, &Partner::Person]),
+            ),
             (",", None),
             ("user;other", None),
             ("*", None),
@@ -136,8 +139,16 @@ mod tests {
         };
         for (line, expected, refused) in [
             ("  ", None, false),
-            ("notify-send 'a message' \"for $USER\"", command("notify-send", &["a message", "for $USER"]), false),
-            ("/bin/sh -c 'jq . | tee $HOME/x'", command("/bin/sh", &["-c", "jq . | tee $HOME/x"]), false),
+            (
+                "notify-send 'a message' \"for $USER\"",
+                command("notify-send", &["a message", "for $USER"]),
+                false,
+            ),
+            (
+                "/bin/sh -c 'jq . | tee $HOME/x'",
+                command("/bin/sh", &["-c", "jq . | tee $HOME/x"]),
+                false,
+            ),
             ("a b;c ~ *", command("a", &["b;c", "~", "*"]), false),
             ("notify-send 'open", None, true),
             ("''", None, true),
@@ -169,7 +180,15 @@ mod tests {
         for hidden in names {
             assert!(OnMessage::hides(OsStr::new(hidden)), "{hidden}");
         }
-        let shown = ["PATH", "HOME", "PLATFORM_URL", "WORKSPACE_ID", "CONFIGS_DIR", "MOLECULE_CA_FILE", "GITHUB_TOKEN"];
+        let shown = [
+            "PATH",
+            "HOME",
+            "PLATFORM_URL",
+            "WORKSPACE_ID",
+            "CONFIGS_DIR",
+            "MOLECULE_CA_FILE",
+            "GITHUB_TOKEN",
+        ];
         let shown = shown.map(OsString::from);
         assert_eq!(OnMessage::hidden(shown.into_iter()).count(), 0);
     }

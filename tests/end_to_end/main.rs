@@ -11,6 +11,7 @@ mod history;
 mod inbox;
 mod leases;
 mod network;
+mod on_message;
 mod presence;
 mod protocol;
 mod push;

@@ -50,7 +50,9 @@ async fn a_peer_is_introduced_alike_in_the_inbox_the_push_and_the_resource() {
         world.rows(&alpha, row(&peer, text)).await;
         until("it is pushed with a name", || async {
             let pushed = notes(&daemon, CHANNEL);
-            pushed.iter().any(|note| note["params"]["meta"]["peer_name"].is_string())
+            pushed
+                .iter()
+                .any(|note| note["params"]["meta"]["peer_name"].is_string())
         })
         .await;
         let expected = (
@@ -66,7 +68,9 @@ async fn a_peer_is_introduced_alike_in_the_inbox_the_push_and_the_resource() {
 
         let peeked = daemon.call("inbox_peek", json!({})).await.unwrap();
         assert_eq!(speaker(&peeked["messages"][0]), expected);
-        let read = daemon.request("resources/read", json!({ "uri": "molecule://inbox" })).await;
+        let read = daemon
+            .request("resources/read", json!({ "uri": "molecule://inbox" }))
+            .await;
         let read = read.unwrap()["result"]["contents"][0]["text"].clone();
         let read: Value = serde_json::from_str(read.as_str().unwrap()).unwrap();
         assert_eq!(speaker(&read["messages"][0]), expected);
@@ -160,7 +164,9 @@ async fn messages_of_others_than_the_listed_senders_wait_in_the_inbox_and_are_no
     world.rows(&alpha, row(&friend, "of a friend")).await;
     let pushed = || {
         let notes = notes(&daemon, CHANNEL).into_iter();
-        notes.map(|note| note["params"]["meta"]["peer_id"].clone()).collect::<Vec<_>>()
+        notes
+            .map(|note| note["params"]["meta"]["peer_id"].clone())
+            .collect::<Vec<_>>()
     };
     until("the friend's is pushed twice", || async { pushed().len() >= 2 }).await;
     assert!(pushed().iter().all(|from| *from == json!(friend.id)), "{:?}", pushed());

@@ -24,7 +24,11 @@ const LINE: usize = 300;
 /// Why it did not end well, for the log.
 pub(super) async fn run(command: &OnMessage, input: Vec<u8>, limit: Duration) -> Result<(), String> {
     let mut group = Group::start(command).map_err(|error| format!("it could not be started ({error})"))?;
-    let pipes = (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take());
+    let pipes = (
+        group.child.stdin.take(),
+        group.child.stdout.take(),
+        group.child.stderr.take(),
+    );
     let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err("its pipes are missing".to_owned());
     };
@@ -51,7 +55,10 @@ pub(super) async fn run(command: &OnMessage, input: Vec<u8>, limit: Duration) ->
         ended
     };
     let Ok((status, _)) = ended else {
-        return Err(format!("it did not end within {} s and was killed", limit.as_secs_f64()));
+        return Err(format!(
+            "it did not end within {} s and was killed",
+            limit.as_secs_f64()
+        ));
     };
     group.has_ended = true;
     match status {
@@ -164,7 +171,10 @@ mod tests {
         assert_eq!(outcome("cat >/dev/null").await, Ok(()));
         let failed = outcome("echo out; echo 'first' >&2; printf 'no\\033[31m way\\n' >&2; exit 3").await;
         assert_eq!(failed, Err("exit status: 3, after saying: no [31m way".to_owned()));
-        assert_eq!(outcome("echo out; exit 4").await, Err("exit status: 4, after saying: out".to_owned()));
+        assert_eq!(
+            outcome("echo out; exit 4").await,
+            Err("exit status: 4, after saying: out".to_owned())
+        );
         let nobody = OnMessage {
             program: "/no/such/program".to_owned(),
             arguments: Vec::new(),
@@ -209,7 +219,9 @@ mod tests {
     /// Gone, or dead and not yet collected.
     async fn is_gone(pid: u32) {
         let lives = || {
-            let ps = std::process::Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output();
+            let ps = std::process::Command::new("ps")
+                .args(["-o", "stat=", "-p", &pid.to_string()])
+                .output();
             let stat = String::from_utf8(ps.unwrap().stdout).unwrap();
             !stat.trim().is_empty() && !stat.starts_with('Z')
         };

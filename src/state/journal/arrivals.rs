@@ -130,7 +130,10 @@ mod tests {
         assert_eq!(names(&journal, 2, 999).await, (vec![], None));
         journal.announce("another note", "another note").await.unwrap();
         let (none, place) = names(&journal, 2, 999).await;
-        assert!(none.is_empty() && place.is_some(), "what nobody wants is passed over, too");
+        assert!(
+            none.is_empty() && place.is_some(),
+            "what nobody wants is passed over, too"
+        );
     }
 
     #[tokio::test]

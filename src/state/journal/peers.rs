@@ -136,14 +136,10 @@ impl Ledger<'_> {
                     role: row.get(1).unwrap_or_default(),
                 };
                 let sound = row.get::<_, i64>(3) == Ok(seal_of(peer, &told).into());
-                Ok(row
-                    .get(2)
-                    .ok()
-                    .filter(|_| sound)
-                    .map(|asked| Known {
-                        told,
-                        asked: Timestamp(asked),
-                    }))
+                Ok(row.get(2).ok().filter(|_| sound).map(|asked| Known {
+                    told,
+                    asked: Timestamp(asked),
+                }))
             })
             .optional()?;
         Ok(row.flatten())
@@ -201,7 +197,10 @@ mod tests {
         let (journal, other) = (folder.open().await, folder.open().await);
         commit(&journal, [message("a", 0), message("b", 1)]).await;
         assert_eq!(strangers(&journal).await, [peer()]);
-        assert_eq!(names(&journal.lease_next().await.unwrap().unwrap().message), (None, None));
+        assert_eq!(
+            names(&journal.lease_next().await.unwrap().unwrap().message),
+            (None, None)
+        );
         let told = Introduction::new(Some("Ada\u{1b}[31m <x>"), Some("ops\n"));
         journal.introduce(vec![(peer(), Some(told))]).await.unwrap();
         assert!(strangers(&journal).await.is_empty());
@@ -213,7 +212,11 @@ mod tests {
         commit(&journal, [message("d", 300)]).await;
         assert_eq!(strangers(&journal).await, [peer()]);
         let last = other.list(None, 1, 0).await.unwrap();
-        assert_eq!(names(&last[0].message).0, Some("Ada31m x"), "known until it is known better");
+        assert_eq!(
+            names(&last[0].message).0,
+            Some("Ada31m x"),
+            "known until it is known better"
+        );
     }
 
     #[tokio::test]
@@ -244,7 +247,11 @@ mod tests {
         commit(&journal, [introduced]).await;
         let shown = journal.peek(10).await.unwrap();
         let seen: Vec<_> = shown.iter().map(|entry| names(&entry.message).0.unwrap()).collect();
-        assert_eq!(seen, ["Ada", "Grace", "Grace"], "each as it was told, and the rest as told last");
+        assert_eq!(
+            seen,
+            ["Ada", "Grace", "Grace"],
+            "each as it was told, and the rest as told last"
+        );
     }
 
     #[tokio::test]

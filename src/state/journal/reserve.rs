@@ -37,10 +37,7 @@ impl Journal {
                 })
                 .await
             }
-            None => {
-                self.read(move |ledger| ledger.next_unreserved(&but_not, &wanted))
-                    .await
-            }
+            None => self.read(move |ledger| ledger.next_unreserved(&but_not, &wanted)).await,
         }
     }
 

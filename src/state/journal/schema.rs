@@ -19,7 +19,14 @@ mod third;
 const APPLICATION_ID: i64 = 0x4d6f_4a72;
 
 /// One script for each schema version, oldest first. Never change one that was released; add the next.
-const STEPS: &[&str] = &[FIRST, files::STEP, GUESSED_REPLIES, reservations::STEP, second::SCRIPT, third::STEP];
+const STEPS: &[&str] = &[
+    FIRST,
+    files::STEP,
+    GUESSED_REPLIES,
+    reservations::STEP,
+    second::SCRIPT,
+    third::STEP,
+];
 
 /// How long after a damaged file was replaced its messages are looked for.
 const LOOKED_FOR_MICROS: i64 = 7 * 24 * 60 * 60 * 1_000_000;
