@@ -11,6 +11,7 @@ pub use arrival::{OnMessage, Senders};
 pub use dirs::Places;
 pub use host::Host;
 pub use problem::{Fault, Problem, explain};
+pub use roles::{Permission, Roles};
 use token::TokenSource;
 
 mod arrival;
@@ -22,6 +23,7 @@ pub mod files;
 mod host;
 mod problem;
 mod reader;
+mod roles;
 pub mod token;
 mod workspaces;
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub protocol: McpProtocol,
     /// The client that started this process, as far as its variables tell: where messages are pushed to.
     pub host: Option<Host>,
+    /// What the agent may do, by `config.yaml`.
+    pub roles: Roles,
     /// `MOLECULE_ALLOWED_SENDERS`: whose messages are pushed.
     pub senders: Senders,
     /// `MOLECULE_ON_MESSAGE`: what to run when messages arrive.

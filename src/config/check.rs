@@ -11,6 +11,7 @@ use super::files;
 use super::host::Host;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
+use super::roles::Roles;
 use super::token::TokenSource;
 use super::token::resolve::Given;
 use super::{Card, Config, McpProtocol, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces};
@@ -115,6 +116,7 @@ pub(crate) fn check(
     let lease = reader.whole("MOLECULE_LEASE_SECS", 10..=86_400, 600);
     let protocol = protocol(reader);
     let host = Host::detect(reader);
+    let roles = Roles::read(reader, folder.as_ref().map(StateDir::path));
     let senders = Senders::read(reader);
     let on_message = OnMessage::read(reader);
     let runtime = runtime_identity(reader);
@@ -147,6 +149,7 @@ pub(crate) fn check(
         files,
         protocol,
         host,
+        roles,
         senders,
         on_message,
         verbose,
@@ -311,7 +314,7 @@ fn ca_file(reader: &mut Reader<'_>, filed: &Settings) -> Option<PathBuf> {
 }
 
 /// Only a path with a NUL or an empty one cannot be made absolute, and neither can get here.
-fn absolute(path: &str) -> PathBuf {
+pub(super) fn absolute(path: &str) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path))
 }
 
