@@ -144,6 +144,7 @@ async fn live(
         timing: config.timing,
         card: config.card.clone(),
         identity: config.identity.clone(),
+        roles: config.roles.clone(),
         read_row: message_of_row,
     };
     // A client that has gone already wants none.

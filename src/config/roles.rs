@@ -70,6 +70,12 @@ impl Default for Roles {
 }
 
 impl Roles {
+    /// No role at all.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self::of(Vec::new(), &BTreeMap::new())
+    }
+
     /// Whether one of them grants it.
     #[must_use]
     pub fn grant(&self, permission: Permission) -> bool {
@@ -145,8 +151,8 @@ fn parse(text: &str) -> Result<(Roles, Vec<String>), String> {
     if depth(text) > MAX_DEPTH {
         return Err("nests too deeply".to_owned());
     }
-    let documents = YamlLoader::load_from_str(text)
-        .map_err(|error| format!("is not YAML (line {})", error.marker().line()))?;
+    let documents =
+        YamlLoader::load_from_str(text).map_err(|error| format!("is not YAML (line {})", error.marker().line()))?;
     let section = match documents.first().unwrap_or(&Yaml::Null) {
         document @ Yaml::Hash(_) => &document["rbac"],
         Yaml::Null => &Yaml::Null,
@@ -163,7 +169,9 @@ fn parse(text: &str) -> Result<(Roles, Vec<String>), String> {
     let unknown = names
         .iter()
         .filter(|name| usual(name).is_none() && !defined.contains_key(*name));
-    let warnings = unknown.map(|_| format!("{FILE} names a role that is not known and grants nothing.")).collect();
+    let warnings = unknown
+        .map(|_| format!("{FILE} names a role that is not known and grants nothing."))
+        .collect();
     Ok((Roles::of(names, &defined), warnings))
 }
 
@@ -197,7 +205,10 @@ fn depth(text: &str) -> usize {
     let mut brackets = 0_usize;
     let mut deepest = 0;
     for line in text.lines() {
-        let marks = line.chars().take_while(|c| matches!(c, ' ' | '\t' | '-' | '?' | ':')).count();
+        let marks = line
+            .chars()
+            .take_while(|c| matches!(c, ' ' | '\t' | '-' | '?' | ':'))
+            .count();
         for character in line.chars() {
             match character {
                 '[' | '{' => brackets += 1,
@@ -230,10 +241,19 @@ mod tests {
             ("rbac: {roles: [memory-readonly]}", &[MemoryRead]),
             ("rbac: {roles: [no-delegation]}", &[Approve, MemoryRead, MemoryWrite]),
             ("rbac: {roles: [no-approval]}", &[Delegate, MemoryRead, MemoryWrite]),
-            ("rbac: {roles: [read-only, no-delegation]}", &[Approve, MemoryRead, MemoryWrite]),
+            (
+                "rbac: {roles: [read-only, no-delegation]}",
+                &[Approve, MemoryRead, MemoryWrite],
+            ),
             ("rbac: {roles: [stranger]}", &[]),
-            ("rbac: {roles: [auditor], allowed_actions: {auditor: [approve, fly]}}", &[Approve]),
-            ("rbac: {roles: [operator], allowed_actions: {operator: [memory.read]}}", &[MemoryRead]),
+            (
+                "rbac: {roles: [auditor], allowed_actions: {auditor: [approve, fly]}}",
+                &[Approve],
+            ),
+            (
+                "rbac: {roles: [operator], allowed_actions: {operator: [memory.read]}}",
+                &[MemoryRead],
+            ),
             ("rbac: {roles: [operator], allowed_actions: {operator: }}", &[]),
             ("rbac: {roles: [admin], allowed_actions: {admin: []}}", &all),
             ("rbac: {allowed_actions: {operator: delegate}}", &[Delegate]),

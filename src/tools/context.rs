@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::attachments::Attaching;
-use crate::config::{Card, RuntimeIdentity, Switch, Timing};
+use crate::config::{Card, Permission, Roles, RuntimeIdentity, Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::{Health, HealthBoard, JOURNAL_ERROR, Role, Trouble};
@@ -45,6 +45,8 @@ pub struct Context {
     pub card: Card,
     /// What is said of the runtime behind the agent.
     pub identity: RuntimeIdentity,
+    /// What the agent may do.
+    pub roles: Roles,
     /// How rows of the activity log are read.
     pub read_row: ReadRow,
 }
@@ -65,6 +67,23 @@ impl Context {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a tool that the agent's roles do not grant.
+    ///
+    /// # Errors
+    /// Then.
+    pub(super) fn check_role(&self, tool: &str, needed: Permission) -> Result<(), ToolError> {
+        if self.roles.grant(needed) {
+            return Ok(());
+        }
+        let (permission, roles) = (needed.as_str(), self.roles.names.join(", "));
+        // The Python daemon's first words, which agents were told to look for.
+        let detail = format!(
+            "PERMISSION DENIED: {tool} needs the permission {permission}, which the roles of this agent do not grant: {roles}"
+        );
+        let hint = "leave it; only the operator can grant it, in config.yaml (rbac), which is read at the start";
+        Err(ToolError::failed("PERMISSION_DENIED", detail, hint).with("permission", permission))
     }
 
     /// The error of a call that ends with the session.

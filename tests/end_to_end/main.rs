@@ -16,6 +16,7 @@ mod presence;
 mod protocol;
 mod push;
 mod readme;
+mod roles;
 mod speakers;
 mod start_up;
 mod support;

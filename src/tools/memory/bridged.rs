@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -105,6 +106,7 @@ impl Tool<Context> for CommitMemoryV2 {
     type Output = Forwarded;
 
     async fn call(mut self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryWrite)?;
         let redacted = clean(&mut self.content)?;
         Ok(with_redacted(forward(context, Self::NAME, &self).await?, redacted))
     }
@@ -130,6 +132,7 @@ impl Tool<Context> for CommitSummary {
     type Output = Forwarded;
 
     async fn call(mut self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryWrite)?;
         let redacted = clean(&mut self.content)?;
         Ok(with_redacted(forward(context, Self::NAME, &self).await?, redacted))
     }
@@ -158,6 +161,7 @@ impl Tool<Context> for SearchMemory {
     type Output = Forwarded;
 
     async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryRead)?;
         forward(context, Self::NAME, &self).await
     }
 }
@@ -172,6 +176,7 @@ impl Tool<Context> for ListWritableNamespaces {
     type Output = Forwarded;
 
     async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryRead)?;
         forward(context, Self::NAME, &self).await
     }
 }
@@ -186,6 +191,7 @@ impl Tool<Context> for ListReadableNamespaces {
     type Output = Forwarded;
 
     async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryRead)?;
         forward(context, Self::NAME, &self).await
     }
 }
@@ -206,6 +212,7 @@ impl Tool<Context> for ForgetMemory {
     type Output = Forwarded;
 
     async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryWrite)?;
         if self.memory_id.trim().is_empty() {
             return Err(ToolError::argument("memory_id", "must not be empty"));
         }
