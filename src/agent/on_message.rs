@@ -142,6 +142,9 @@ fn line(entry: &Entry, own: &WorkspaceId) -> Vec<u8> {
         if let Some(delegation) = &entry.maybe_reply_to {
             fields.insert("maybe_reply_to".to_owned(), delegation.as_str().into());
         }
+        if let Some(answers) = &entry.answers {
+            fields.insert("answers".to_owned(), serde_json::json!(answers));
+        }
     }
     format!("{shown}\n").into_bytes()
 }
@@ -170,6 +173,7 @@ mod tests {
             delivery_count: 0,
             mine: false,
             maybe_reply_to: Some("d-1".to_owned()),
+            answers: None,
         };
         let told = line(&entry, &WorkspaceId::parse("w").unwrap());
         assert_eq!(told.iter().filter(|byte| **byte == b'\n').count(), 1);

@@ -182,6 +182,20 @@ impl State {
     }
 }
 
+/// A delegation of this workspace that a message speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Answers {
+    /// Names the delegation; check_task_status and chat_history take it.
+    pub handle: String,
+    /// The platform's id of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegation_id: Option<String>,
+    /// The task, or its start.
+    pub task: String,
+    /// False: the message does not say what it answers; its sender has exactly this one task of ours.
+    pub certain: bool,
+}
+
 /// A message and its standing in the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -195,6 +209,8 @@ pub struct Entry {
     pub mine: bool,
     /// The delegation this plain message from its target may answer (older daemons answer so).
     pub maybe_reply_to: Option<String>,
+    /// The delegation of ours that it answers, for certain or perhaps.
+    pub answers: Option<Answers>,
 }
 
 #[cfg(test)]

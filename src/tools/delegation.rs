@@ -16,7 +16,8 @@ use crate::platform::wire::Existence;
 use crate::state::message::Entry;
 use crate::state::outbox::{Enqueued, Item, Progress, Work};
 use crate::types::{PeerId, WorkspaceId};
-use outcome::{Delegation, Status};
+pub(super) use outcome::Delegation;
+use outcome::Status;
 
 mod listed;
 mod outcome;
