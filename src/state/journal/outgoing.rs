@@ -263,8 +263,7 @@ impl Ledger<'_> {
             Progress::Unknown => (&item.detail, Some("unknown")),
             _ => return Ok(None),
         };
-        let (Work::Delegate { target, .. }, Ok(id)) =
-            (&item.work, ActivityId::parse(&format!("{OUTCOME}{}", item.id)))
+        let (Work::Delegate { target, .. }, Ok(id)) = (&item.work, ActivityId::parse(&format!("{OUTCOME}{}", item.id)))
         else {
             return Ok(None);
         };
