@@ -74,6 +74,7 @@ mod tests {
                 "chat_history",
                 &[
                     "before_ts",
+                    "delegation_id",
                     "limit",
                     "offline",
                     "peer_id",

@@ -148,7 +148,8 @@ fn printable(line: &[u8]) -> String {
     text.trim().replace(char::is_control, " ")
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 
