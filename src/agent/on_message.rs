@@ -122,7 +122,7 @@ impl Telling {
 
     /// Nothing else is told before this is kept, or it would be told again and again.
     async fn note(&self, place: i64, trouble: &mut Backoff) {
-        while let Err(error) = self.journal.heard(place).await {
+        while let Err(error) = self.journal.told_up_to(place).await {
             debug!(%error, "what was told could not be noted");
             sleep(trouble.next_delay()).await;
         }

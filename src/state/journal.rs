@@ -20,6 +20,7 @@ use shared::{Inner, Unclaimed, blocking, look_after};
 
 pub use arrivals::Arrivals;
 pub use error::JournalError;
+pub use news::News;
 pub use peers::Introduction;
 pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
@@ -37,6 +38,7 @@ mod leases;
 mod ledger;
 mod mark;
 mod medium;
+mod news;
 mod on_disk;
 mod open;
 mod outbox_row;

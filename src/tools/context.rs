@@ -1,11 +1,13 @@
 //! What the tools of one workspace share.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
 use super::attachments::Attaching;
+use super::desk::Ops;
 use crate::config::{Card, Permission, Roles, RuntimeIdentity, Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
@@ -49,6 +51,8 @@ pub struct Context {
     pub roles: Roles,
     /// How rows of the activity log are read.
     pub read_row: ReadRow,
+    /// For the tools that may name another workspace, whose platform may also be another.
+    pub desk: Arc<Ops>,
 }
 
 impl Context {
@@ -165,7 +169,8 @@ fn silence(refused: Option<&io::Error>) -> Trouble {
 
 fn deafness(health: &Health) -> Vec<Trouble> {
     if health.can_receive() {
-        return health.disk_trouble.iter().cloned().collect();
+        let partly = [&health.disk_trouble, &health.beside_trouble];
+        return partly.into_iter().flatten().cloned().collect();
     }
     let mut troubles: Vec<_> = health.troubles().cloned().collect();
     if troubles.is_empty() {
@@ -229,6 +234,10 @@ mod tests {
             disk_trouble: trouble("D"),
             ..holder.clone()
         };
+        let unasked = Health {
+            beside_trouble: trouble("Q"),
+            ..slow.clone()
+        };
         let unkept = Health {
             journal_trouble: trouble("J"),
             ..slow.clone()
@@ -238,6 +247,7 @@ mod tests {
             (&holder, &none[..]),
             (&beatless, &none[..]),
             (&slow, &["D"][..]),
+            (&unasked, &["D", "Q"][..]),
             (&unkept, &["J", "D"][..]),
             (&unreadable, &["R", "B"][..]),
             (&removed, &["WORKSPACE_REMOVED"][..]),

@@ -14,14 +14,14 @@ use crate::state::message::{Entry, Message, State};
 pub struct Arrivals {
     /// In the order in which they came here.
     pub entries: Vec<Entry>,
-    /// The place behind them, for [`Journal::heard`]; `None`: there is nothing new, not even to pass over.
+    /// The place behind them, for [`Journal::told_up_to`]; `None`: there is nothing new, not even to pass over.
     pub place: Option<i64>,
     /// A message has come whose files are still fetched; look again in a moment.
     pub awaits_files: bool,
 }
 
 impl Journal {
-    /// Messages that arrived since the last [`Self::heard`], are `wanted` and not acknowledged yet: as many as hold `bytes`
+    /// Messages that arrived since the last [`Self::told_up_to`], are `wanted` and not acknowledged yet: as many as hold `bytes`
     /// of text together, but at least one, and at most `limit`. Before the first one those that wait for an agent.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Journal {
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn heard(&self, place: i64) -> Result<(), JournalError> {
+    pub async fn told_up_to(&self, place: i64) -> Result<(), JournalError> {
         self.write(move |ledger| {
             ledger
                 .conn
@@ -121,12 +121,12 @@ mod tests {
         let (first, place) = names(&journal, 2, 999).await;
         assert_eq!(first, ["b", "c"], "also what an agent works on");
         assert_eq!(names(&other, 2, 999).await.0, first, "until it is heard");
-        other.heard(place.unwrap()).await.unwrap();
+        other.told_up_to(place.unwrap()).await.unwrap();
         assert_eq!(names(&journal, 2, 999).await.0, ["d"]);
         journal.announce("a note", "a note").await.unwrap();
         let (last, place) = names(&journal, 2, 999).await;
         assert_eq!(last, ["d"]);
-        journal.heard(place.unwrap()).await.unwrap();
+        journal.told_up_to(place.unwrap()).await.unwrap();
         assert_eq!(names(&journal, 2, 999).await, (vec![], None));
         journal.announce("another note", "another note").await.unwrap();
         let (none, place) = names(&journal, 2, 999).await;
@@ -151,10 +151,10 @@ mod tests {
         journal.commit(batch([message("later", 9)])).await.unwrap();
         let (first, place) = names(&journal, 9, 50).await;
         assert_eq!(first, ["a"]);
-        journal.heard(place.unwrap()).await.unwrap();
+        journal.told_up_to(place.unwrap()).await.unwrap();
         let (second, place) = names(&journal, 9, 50).await;
         assert_eq!(second, ["large"]);
-        journal.heard(place.unwrap()).await.unwrap();
+        journal.told_up_to(place.unwrap()).await.unwrap();
         assert_eq!(names(&journal, 9, 50).await, (vec![], None));
         let release = Batch {
             release: true,

@@ -11,6 +11,7 @@ use super::error::JournalError;
 use crate::types::Timestamp;
 
 mod files;
+mod requests;
 mod reservations;
 mod second;
 mod third;
@@ -25,6 +26,7 @@ const STEPS: &[&str] = &[
     GUESSED_REPLIES,
     reservations::STEP,
     second::SCRIPT,
+    requests::STEP,
     third::STEP,
 ];
 
