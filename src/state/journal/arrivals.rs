@@ -43,7 +43,7 @@ impl Journal {
         self.write(move |ledger| {
             ledger
                 .conn
-                .prepare_cached("INSERT OR REPLACE INTO heard (scope, n) VALUES (?1, ?2)")?
+                .prepare_cached("INSERT OR REPLACE INTO told (scope, n) VALUES (?1, ?2)")?
                 .execute(params![ledger.scope, place])?;
             Ok(())
         })
@@ -61,7 +61,7 @@ impl Ledger<'_> {
         // In the order of the table: by state and time SQLite would sort all that wait.
         let mut statement = self.conn.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM message NOT INDEXED WHERE scope = ?1
-                AND n > coalesce((SELECT n FROM heard WHERE scope = ?1), 0)
+                AND n > coalesce((SELECT n FROM told WHERE scope = ?1), 0)
                 AND state IN ('held', 'new', 'leased') ORDER BY n"
         ))?;
         let mut rows = statement.query([self.scope])?;

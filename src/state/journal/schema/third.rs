@@ -16,7 +16,7 @@ CREATE TABLE peer (
 ) WITHOUT ROWID;
 CREATE INDEX peer_due ON peer (scope, asked) WHERE due = 1;
 
-CREATE TABLE heard (
+CREATE TABLE told (
     scope INTEGER PRIMARY KEY,
     -- The newest row of the message table that the command was run for, or that was passed over.
     n INTEGER NOT NULL
