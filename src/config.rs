@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::types::{BaseUrl, WorkspaceId};
+pub use arrival::{OnMessage, Senders};
 pub use dirs::Places;
 pub use host::Host;
 pub use problem::{Fault, Problem, explain};
+pub use roles::{Permission, Roles};
 use token::TokenSource;
 
 pub mod access;
+mod arrival;
 mod ca;
 mod check;
 pub mod dirs;
@@ -22,6 +25,7 @@ mod host;
 pub mod management;
 mod problem;
 mod reader;
+mod roles;
 pub mod shown;
 pub mod token;
 mod workspaces;
@@ -76,6 +80,12 @@ pub struct Config {
     pub shown: shown::Shown,
     /// The client that started this process, as far as its variables tell: where messages are pushed to.
     pub host: Option<Host>,
+    /// What the agent may do, by `config.yaml`.
+    pub roles: Roles,
+    /// `MOLECULE_ALLOWED_SENDERS`: whose messages are pushed.
+    pub senders: Senders,
+    /// `MOLECULE_ON_MESSAGE`: what to run when messages arrive.
+    pub on_message: Option<OnMessage>,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.

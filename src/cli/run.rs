@@ -127,6 +127,7 @@ async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: Can
         inbox: has_inbox.then(|| InboxNews {
             journal: context.map(|context| context.map(|it| it.journal)).boxed(),
             host: config.host,
+            senders: config.senders.clone(),
             timing: config.timing,
         }),
     };
@@ -174,6 +175,7 @@ async fn live(
         timing: config.timing,
         card: config.card.clone(),
         identity: config.identity.clone(),
+        roles: config.roles.clone(),
         read_row: message_of_row,
         desk: Arc::new(bench::ops(&config, &api)),
     };

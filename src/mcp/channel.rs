@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::answer::cut;
 use crate::config::Host;
-use crate::state::message::{Entry, Kind, Message};
+use crate::state::message::{Answers, Entry, Kind, Message};
 use crate::state::request::{About, Part};
-use crate::types::label;
+use crate::types::{is_plain_url, label};
 
 /// Longest part of a text that is pushed, in bytes; the rest is to be fetched.
 const TEXT_LIMIT: usize = 16 * 1024;
@@ -22,7 +22,7 @@ const METHODS: [&str; 4] = ["message/send", "tasks/send", "tasks/get", "notify"]
 /// The notification that shows a message to the user of `host`.
 pub(super) fn notification(host: Host, entry: &Entry) -> ServerNotification {
     let fence = Uuid::new_v4().simple().to_string();
-    let mut params = json!({ "content": content(&entry.message, &fence[..12]), "meta": meta(&entry.message) });
+    let mut params = json!({ "content": content(entry, &fence[..12]), "meta": meta(&entry.message) });
     if !entry.message.attachments.is_empty() {
         params["attachments"] = json!(entry.message.attachments);
     }
@@ -30,16 +30,18 @@ pub(super) fn notification(host: Host, entry: &Entry) -> ServerNotification {
 }
 
 /// Header, fenced text, files, how to answer.
-fn content(message: &Message, fence: &str) -> String {
+fn content(entry: &Entry, fence: &str) -> String {
+    let message = &entry.message;
     // As JSON, because an odd id may hold a quote.
     let id = Value::from(message.activity_id.as_str());
     let shown = cut(&message.text, TEXT_LIMIT);
-    let mut lines = vec![
-        header(message),
+    let mut lines = vec![header(message)];
+    lines.extend(entry.answers.as_ref().map(what_it_answers));
+    lines.extend([
         format!("--- message text {fence} begins"),
         shown.to_owned(),
         format!("--- message text {fence} ends"),
-    ];
+    ]);
     if shown.len() < message.text.len() {
         lines.push(format!(
             "The text goes on: inbox_peek(activity_id={id}, offset={})",
@@ -107,6 +109,13 @@ fn header(message: &Message) -> String {
     }
 }
 
+/// Which task of ours a message answers; the task as JSON, because it may have many lines.
+fn what_it_answers(answers: &Answers) -> String {
+    let verb = if answers.certain { "answers" } else { "may answer" };
+    let (handle, task) = (&answers.handle, Value::from(cut(&answers.task, 200)));
+    format!("It {verb} your delegation {handle}, whose task begins {task}.")
+}
+
 /// Name, role and id, as far as they are known. The id alone tells who it is.
 fn speaker(message: &Message) -> String {
     let name = message.peer_name.as_deref().and_then(label);
@@ -149,14 +158,6 @@ fn meta(message: &Message) -> Map<String, Value> {
     meta
 }
 
-fn is_plain_url(text: &str) -> bool {
-    text.len() <= 512
-        && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"\"'<>`".contains(&byte))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +181,7 @@ mod tests {
             delivery_count: 0,
             mine: false,
             maybe_reply_to: None,
+            answers: None,
         }
     }
 
@@ -236,6 +238,23 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_says_which_task_it_answers_and_whether_that_is_certain() {
+        let mut entry = entry(Kind::PeerAgent, "17");
+        for (certain, verb) in [(true, "answers"), (false, "may answer")] {
+            entry.answers = Some(Answers {
+                handle: "h-1".to_owned(),
+                delegation_id: Some("d-1".to_owned()),
+                task: format!("count\nthe \"crates\" {}", "x".repeat(300)),
+                certain,
+            });
+            let content = content(&entry, "f");
+            let line = content.lines().nth(1).unwrap();
+            let expected = format!("It {verb} your delegation h-1, whose task begins \"count\\nthe \\\"crates\\\" xxx");
+            assert!(line.starts_with(&expected) && line.len() < 300, "{line}");
+        }
+    }
+
+    #[test]
     fn files_are_listed_and_a_long_text_says_where_it_goes_on() {
         let mut entry = entry(Kind::CanvasUser, &"é".repeat(TEXT_LIMIT));
         entry.message.attachments = vec![json!({ "kind": "file", "uri": "workspace:/w/a\nb" })];
@@ -259,7 +278,7 @@ mod tests {
                 status: None,
                 priority: None,
             });
-            let content = content(&entry.message, "f");
+            let content = content(&entry, "f");
             let lines: Vec<_> = content.lines().map(str::to_owned).collect();
             (lines[0].clone(), lines.last().unwrap().clone())
         };
@@ -309,7 +328,7 @@ mod tests {
     #[test]
     fn notes_take_no_reply_and_say_whose_they_are() {
         for kind in Kind::ALL {
-            let content = content(&entry(kind, "x").message, "f");
+            let content = content(&entry(kind, "x"), "f");
             let asks = content.contains("reply_to_message");
             assert_eq!(asks, matches!(kind, Kind::CanvasUser | Kind::PeerAgent), "{content}");
         }

@@ -18,11 +18,14 @@ use crate::types::{ActivityId, PeerId, Timestamp, WorkspaceId};
 use ledger::Ledger;
 use shared::{Inner, Unclaimed, blocking, look_after};
 
+pub use arrivals::Arrivals;
 pub use error::JournalError;
 pub use news::News;
+pub use peers::Introduction;
 pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
 
+mod arrivals;
 mod card;
 mod error;
 mod file_room;
@@ -40,6 +43,7 @@ mod on_disk;
 mod open;
 mod outbox_row;
 mod outgoing;
+mod peers;
 mod receive;
 mod replace;
 mod reserve;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::attachments::Attaching;
 use super::desk::Ops;
-use crate::config::{Card, RuntimeIdentity, Switch, Timing};
+use crate::config::{Card, Permission, Roles, RuntimeIdentity, Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::{Health, HealthBoard, JOURNAL_ERROR, Role, Trouble};
@@ -47,6 +47,8 @@ pub struct Context {
     pub card: Card,
     /// What is said of the runtime behind the agent.
     pub identity: RuntimeIdentity,
+    /// What the agent may do.
+    pub roles: Roles,
     /// How rows of the activity log are read.
     pub read_row: ReadRow,
     /// For the tools that may name another workspace, whose platform may also be another.
@@ -74,6 +76,23 @@ impl Context {
     /// The workspace that an argument of a tool in two sets names, if it is another than ours.
     pub(super) fn other<'a>(&self, given: Option<&'a WorkspaceId>) -> Option<&'a WorkspaceId> {
         given.filter(|given| **given != self.own)
+    }
+
+    /// Refuses a tool that the agent's roles do not grant.
+    ///
+    /// # Errors
+    /// Then.
+    pub(super) fn check_role(&self, tool: &str, needed: Permission) -> Result<(), ToolError> {
+        if self.roles.grant(needed) {
+            return Ok(());
+        }
+        let (permission, roles) = (needed.as_str(), self.roles.names.join(", "));
+        // The Python daemon's first words, which agents were told to look for.
+        let detail = format!(
+            "PERMISSION DENIED: {tool} needs the permission {permission}, which the roles of this agent do not grant: {roles}"
+        );
+        let hint = "leave it; only the operator can grant it, in config.yaml (rbac), which is read at the start";
+        Err(ToolError::failed("PERMISSION_DENIED", detail, hint).with("permission", permission))
     }
 
     /// The error of a call that ends with the session.

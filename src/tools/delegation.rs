@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::context::Context;
 use super::paging::check_text;
 use super::waiting::{Wait, Waited};
-use crate::config::Switch;
+use crate::config::{Permission, Switch};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -16,7 +16,8 @@ use crate::platform::wire::Existence;
 use crate::state::message::Entry;
 use crate::state::outbox::{Enqueued, Item, Progress, Work};
 use crate::types::{PeerId, WorkspaceId};
-use outcome::{Delegation, Status};
+pub(super) use outcome::Delegation;
+use outcome::Status;
 
 mod listed;
 mod outcome;
@@ -42,6 +43,7 @@ impl Tool<Context> for DelegateTask {
     type Output = Delegation;
 
     async fn call(self, context: &Context, call: &Call) -> Result<Delegation, ToolError> {
+        context.check_role(Self::NAME, Permission::Delegate)?;
         let limit = patience(call.shows_progress(), context.delegation_timeout);
         let started = self.order.place(context, call).await?;
         // From now on an answer that arrives is this call's, and not offered to a waiting wait_for_message.
@@ -77,6 +79,7 @@ impl Tool<Context> for DelegateTaskAsync {
     type Output = Delegation;
 
     async fn call(self, context: &Context, call: &Call) -> Result<Delegation, ToolError> {
+        context.check_role(Self::NAME, Permission::Delegate)?;
         /// A look-up at the platform may take 10 s.
         const ACCEPTANCE: Duration = Duration::from_secs(12);
         let started = self.order.place(context, call).await?;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::context::Context;
 use super::paging::size;
+use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -83,6 +84,7 @@ impl Tool<Context> for UpdateAgentCard {
     type Output = CardUpdated;
 
     async fn call(self, context: &Context, _: &Call) -> Result<CardUpdated, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryWrite)?;
         check(&self.card)?;
         context.api.update_card(&self.card).await?;
         let last = LastCard {

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::paging::{LIST_LIMIT, check_text, clip, fit, page};
 use super::redaction::redact;
 use super::supported::unless_supported;
+use crate::config::Permission;
 use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -63,6 +64,7 @@ impl Tool<Context> for CommitMemory {
     type Output = Committed;
 
     async fn call(self, context: &Context, call: &Call) -> Result<Committed, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryWrite)?;
         context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
         check_text("content", &self.content)?;
         let scope = self.scope.as_deref().and_then(Scope::named).unwrap_or(Scope::Local);
@@ -156,6 +158,7 @@ impl Tool<Context> for RecallMemory {
     type Output = Recalled;
 
     async fn call(self, context: &Context, _: &Call) -> Result<Recalled, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryRead)?;
         context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
         let scope = scope_named(self.scope.as_deref())?;
         let query = self.query.as_deref().unwrap_or_default().trim();

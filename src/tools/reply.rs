@@ -8,6 +8,7 @@ use super::context::Context;
 use super::message;
 use super::outgoing::{self, SendStatus, Sending};
 use super::paging::check_text;
+use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -55,6 +56,7 @@ impl Tool<Context> for ReplyToMessage {
         check_text("text", &self.text)?;
         let entry = context.journal.find(&self.activity_id).await?;
         let mut work = route(entry.as_ref(), self.text)?;
+        context.check_role(Self::NAME, needed(&work))?;
         context.attaching.add_to(&mut work, self.attachments).await?;
         // What a piece of work replies to is acknowledged by the commit that records its acceptance.
         let replies_to = self.also_pop.unwrap_or(true).then(|| self.activity_id.clone());
@@ -72,6 +74,15 @@ impl Tool<Context> for ReplyToMessage {
             acknowledged,
             sending,
         })
+    }
+}
+
+/// What the tools need by which the Python daemon answers: the person through `send_message_to_user`, a peer through
+/// `delegate_task`.
+fn needed(work: &Work) -> Permission {
+    match work {
+        Work::NotifyUser { .. } => Permission::Approve,
+        Work::ReplyToPeer { .. } | Work::Delegate { .. } => Permission::Delegate,
     }
 }
 

@@ -7,6 +7,7 @@ use super::attachments::Attachment;
 use super::context::Context;
 use super::outgoing::{self, Sending};
 use super::paging::check_text;
+use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -45,6 +46,7 @@ impl Tool<Context> for SendMessageToUser {
     type Output = Sent;
 
     async fn call(self, context: &Context, call: &Call) -> Result<Sent, ToolError> {
+        context.check_role(Self::NAME, Permission::Approve)?;
         context.check_route("workspace_id", self.workspace_id.as_ref())?;
         let mut work = work(self.message)?;
         context.attaching.add_to(&mut work, self.attachments).await?;

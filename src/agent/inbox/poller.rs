@@ -250,7 +250,10 @@ impl Poller {
         let limit = self.api.client().rate_limit();
         self.reader.budget(now, limit.remaining, limit.reset);
         let page = match answer {
-            Ok(page) => page::read(page, plan, self.time(), self.own.clone()).await,
+            Ok(page) => {
+                let read = page::read(page, plan, self.time(), self.own.clone()).await;
+                read.map(|page| page::with_addresses(page, &self.api))
+            }
             Err(error) => Err(error),
         };
         match page {

@@ -15,6 +15,8 @@ use crate::types::{ActivityId, PeerId, Timestamp};
 
 /// How the ids of this daemon's own messages begin; the platform's are UUIDs.
 pub(super) const LOCAL: &str = "local:";
+/// How the id of a message begins that tells the end of a delegation; its handle follows.
+pub(super) const OUTCOME: &str = "local:delegation:";
 
 /// Answers that a running call waits for: it returns them itself, so nobody else is shown them meanwhile.
 #[derive(Default)]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::listed::{Line, Listed, complete, merge};
 use super::outcome::{Delegation, Status};
+use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -53,6 +54,7 @@ impl Tool<Context> for CheckTaskStatus {
     type Output = TaskStatus;
 
     async fn call(self, context: &Context, _: &Call) -> Result<TaskStatus, ToolError> {
+        context.check_role(Self::NAME, Permission::Delegate)?;
         context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
         let id = self.task_id.trim();
         if id.is_empty() {

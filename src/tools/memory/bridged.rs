@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::elsewhere;
+use crate::config::Permission;
 use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -109,6 +110,7 @@ impl Tool<Context> for CommitMemoryV2 {
     type Output = Forwarded;
 
     async fn call(mut self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryWrite)?;
         let redacted = clean(&mut self.content)?;
         Ok(with_redacted(forward(context, Self::NAME, &self).await?, redacted))
     }
@@ -134,6 +136,7 @@ impl Tool<Context> for CommitSummary {
     type Output = Forwarded;
 
     async fn call(mut self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryWrite)?;
         let redacted = clean(&mut self.content)?;
         Ok(with_redacted(forward(context, Self::NAME, &self).await?, redacted))
     }
@@ -172,6 +175,7 @@ impl Tool<Context> for SearchMemory {
     type Output = Forwarded;
 
     async fn call(self, context: &Context, call: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryRead)?;
         if self.workspace_id.is_none() && self.scope.is_none() {
             if self.offset.is_some() {
                 return Err(ToolError::argument("offset", "goes with workspace_id or scope"));
@@ -203,6 +207,7 @@ impl Tool<Context> for ListWritableNamespaces {
     type Output = Forwarded;
 
     async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryRead)?;
         forward(context, Self::NAME, &self).await
     }
 }
@@ -217,6 +222,7 @@ impl Tool<Context> for ListReadableNamespaces {
     type Output = Forwarded;
 
     async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryRead)?;
         forward(context, Self::NAME, &self).await
     }
 }
@@ -237,6 +243,7 @@ impl Tool<Context> for ForgetMemory {
     type Output = Forwarded;
 
     async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+        context.check_role(Self::NAME, Permission::MemoryWrite)?;
         if self.memory_id.trim().is_empty() {
             return Err(ToolError::argument("memory_id", "must not be empty"));
         }
