@@ -24,6 +24,16 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// From its parts.
+    #[must_use]
+    pub fn new(code: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
     fn is_refusal(&self) -> bool {
         self.code == "AUTH_ERROR"
     }
@@ -93,6 +103,19 @@ pub struct Health {
     pub disk_trouble: Option<Trouble>,
     /// Another program polls or beats for the same workspace.
     pub rival: Option<Trouble>,
+    /// Since when [`Self::can_receive`] has been as it is.
+    pub since: Option<Timestamp>,
+    /// The trouble that was over last.
+    pub past: Option<Past>,
+}
+
+/// A trouble that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// What was wrong.
+    pub trouble: Trouble,
+    /// When it was over.
+    pub over: Timestamp,
 }
 
 impl Health {
@@ -141,6 +164,7 @@ impl Health {
             // Each of them can find these out.
             removed: presence.removed || reading.removed,
             rival: presence.rival.or(reading.rival),
+            past: [presence.past, reading.past].into_iter().flatten().max_by_key(|past| past.over),
             ..reading
         }
     }
@@ -155,6 +179,17 @@ impl Health {
                 ..Self::of_two(self.clone(), Self::default())
             },
             Duty::Reading => Self::of_two(Self::default(), self.clone()),
+        }
+    }
+
+    /// Writes down what a change means for a reader of the record who was not there.
+    fn remember(&mut self, before: &Self, now: Timestamp) {
+        if self.since.is_none() || self.can_receive() != before.can_receive() {
+            self.since = Some(now);
+        }
+        let is_over = |was: &&Trouble| !self.troubles().any(|is| is.code == was.code);
+        if let Some(trouble) = before.troubles().find(is_over).cloned() {
+            self.past = Some(Past { trouble, over: now });
         }
     }
 
@@ -189,7 +224,11 @@ impl HealthBoard {
         self.0.send_if_modified(|health| {
             let before = health.clone();
             change(health);
-            *health != before
+            if *health == before {
+                return false;
+            }
+            health.remember(&before, Timestamp::now());
+            true
         });
     }
 
