@@ -19,6 +19,7 @@ pub mod dirs;
 pub mod file;
 pub mod files;
 mod host;
+pub mod looking;
 pub mod management;
 mod problem;
 mod reader;

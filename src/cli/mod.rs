@@ -4,6 +4,7 @@ pub mod audit;
 mod bench;
 #[cfg(feature = "local-platform")]
 pub mod demo;
+pub mod healthcheck;
 pub mod init;
 pub mod logging;
 pub mod manage;
@@ -12,4 +13,5 @@ pub mod options;
 pub mod platform;
 pub mod run;
 pub mod signals;
+pub mod status;
 pub mod tools;

@@ -38,6 +38,10 @@ pub enum Command {
     Run,
     /// Ask for platform, workspace and token once, check them, and keep them in 0600 files.
     Init(InitArgs),
+    /// Show whether messages arrive: since when, what waits, which process does it, what is wrong and what to do about it.
+    Status(super::status::StatusArgs),
+    /// Say by the exit code whether a daemon of this state folder is alive, or with `--ready` whether messages arrive.
+    Healthcheck(super::healthcheck::HealthcheckArgs),
     /// Show what was changed on a platform through this computer's tools: when, by which tool, what, and how it ended.
     Audit(super::audit::AuditArgs),
     /// List all tools, with the sets they belong to.

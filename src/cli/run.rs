@@ -29,7 +29,7 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::message::Message;
-use crate::state::record::HealthFile;
+use crate::state::record::{HealthFile, Holder};
 use crate::state::spool::Spool;
 use crate::tools::agent::Opening;
 use crate::tools::attachments::Attaching;
@@ -153,7 +153,9 @@ async fn live(
         Some(Err(error)) => return unusable(&config, &health, &error),
         None => return Ended::Fine,
     };
-    let record = HealthFile::new(&config.state_dir, &config.platform.to_string(), &config.workspace);
+    let tool_sets = config.shown.words(config.access.api_key.is_some());
+    let holder = Holder::this_process(config.token.describe(), tool_sets);
+    let record = HealthFile::new(&config.state_dir, &config.platform.to_string(), &config.workspace).signed(holder);
     let stream = Stream::new();
     let (holder, is_holder) = watch::channel(false);
 

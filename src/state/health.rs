@@ -164,7 +164,10 @@ impl Health {
             // Each of them can find these out.
             removed: presence.removed || reading.removed,
             rival: presence.rival.or(reading.rival),
-            past: [presence.past, reading.past].into_iter().flatten().max_by_key(|past| past.over),
+            past: [presence.past, reading.past]
+                .into_iter()
+                .flatten()
+                .max_by_key(|past| past.over),
             ..reading
         }
     }

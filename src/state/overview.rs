@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::deafness;
 use super::health::{Duty, Health, Role, Trouble};
 use super::journal::glimpse::{self, Glimpse};
@@ -51,6 +53,24 @@ pub struct Post {
     pub told: Option<Told>,
 }
 
+/// How a workspace stands, in one word. The words are part of what `status --json` promises; add, never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Messages arrive, and the platform shows it as online.
+    Online,
+    /// Messages arrive, and nobody keeps it online.
+    Receiving,
+    /// A process was just started or has just taken over.
+    Starting,
+    /// A process runs, and no messages arrive.
+    Deaf,
+    /// The process that should receive makes no progress.
+    Stuck,
+    /// No process runs.
+    Offline,
+}
+
 impl Overview {
     /// Looks at a folder. `wanted`: these workspaces, whether or not they ever ran; empty: all that the journal knows.
     /// `patience`: how old the record of a holder may be that makes progress.
@@ -60,8 +80,14 @@ impl Overview {
             Ok(glimpses) => (glimpses, None),
             Err(error) => (Vec::new(), Some(unreadable(&error))),
         };
-        let known = glimpses.iter().map(|seen| (seen.origin.clone(), seen.workspace.clone()));
-        let names = if wanted.is_empty() { known.collect() } else { wanted.to_vec() };
+        let known = glimpses
+            .iter()
+            .map(|seen| (seen.origin.clone(), seen.workspace.clone()));
+        let names = if wanted.is_empty() {
+            known.collect()
+        } else {
+            wanted.to_vec()
+        };
         let standing = |(origin, workspace): (String, WorkspaceId)| {
             let is_it = |seen: &&Glimpse| seen.origin == origin && seen.workspace == workspace;
             let journal = glimpses.iter().find(is_it).cloned();
@@ -75,13 +101,7 @@ impl Overview {
 }
 
 impl Standing {
-    fn of(
-        folder: &Path,
-        origin: String,
-        workspace: WorkspaceId,
-        journal: Option<Glimpse>,
-        patience: Duration,
-    ) -> Self {
+    fn of(folder: &Path, origin: String, workspace: WorkspaceId, journal: Option<Glimpse>, patience: Duration) -> Self {
         let locks = DutyFiles::new(folder, &origin, &workspace);
         let records = HealthFile::new(folder, &origin, &workspace);
         let post = |duty| Post {
@@ -134,6 +154,25 @@ impl Standing {
         }
     }
 
+    /// In one word.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let health = self.health();
+        let beats = self.presence.held
+            && !self.is_silent(&self.presence)
+            && health.beaten.is_some()
+            && health.beat_trouble.is_none();
+        if self.can_receive() {
+            return if beats { State::Online } else { State::Receiving };
+        }
+        match self.is_alive() {
+            false if self.processes == 0 && !self.reading.held && !self.presence.held => State::Offline,
+            false => State::Stuck,
+            true if health.read.is_none() && !health.removed && health.troubles().next().is_none() => State::Starting,
+            true => State::Deaf,
+        }
+    }
+
     /// When the inbox was last read successfully, by whomever.
     #[must_use]
     pub fn last_read(&self) -> Option<Timestamp> {
@@ -166,7 +205,10 @@ impl Standing {
         let nobody_beats = self.reading.held && !self.presence.held;
         troubles.extend(nobody_beats.then(not_present));
         for trouble in health.troubles() {
-            if !troubles.iter().any(|told| told.code == trouble.code && told.what == trouble.what) {
+            if !troubles
+                .iter()
+                .any(|told| told.code == trouble.code && told.what == trouble.what)
+            {
                 troubles.push(trouble.clone());
             }
         }
@@ -252,7 +294,11 @@ mod tests {
         }
 
         fn codes(&self, patience: Duration) -> Vec<String> {
-            self.look(patience).troubles().into_iter().map(|trouble| trouble.code).collect()
+            self.look(patience)
+                .troubles()
+                .into_iter()
+                .map(|trouble| trouble.code)
+                .collect()
         }
     }
 
@@ -287,14 +333,19 @@ mod tests {
         }
         let standing = folder.look(PATIENCE);
         assert!(standing.can_receive() && standing.is_alive());
+        assert_eq!(standing.state(), State::Online);
         assert_eq!(standing.presence.told.unwrap().holder.pid, std::process::id());
         assert_eq!(folder.codes(PATIENCE), Vec::<String>::new());
         assert_eq!(folder.codes(Duration::ZERO), ["HOLDER_SILENT"]);
-        assert!(!folder.look(Duration::ZERO).can_receive());
+        assert_eq!(folder.look(Duration::ZERO).state(), State::Stuck);
         drop((presence, reading));
         let standing = folder.look(PATIENCE);
         assert_eq!(folder.codes(PATIENCE), ["NOT_RUNNING"]);
-        assert_eq!((standing.last_read(), standing.last_beat()), (Some(Timestamp(7)), Some(Timestamp(8))));
+        assert_eq!(standing.state(), State::Offline);
+        assert_eq!(
+            (standing.last_read(), standing.last_beat()),
+            (Some(Timestamp(7)), Some(Timestamp(8)))
+        );
     }
 
     #[test]
@@ -303,11 +354,17 @@ mod tests {
         let _reading = folder.hold(Duty::Reading);
         let rival = Some(Trouble::new("RIVAL", "", ""));
         folder.tell(Duty::Reading, Health { rival, ..receiving() });
-        assert!(folder.look(PATIENCE).can_receive());
+        assert_eq!(folder.look(PATIENCE).state(), State::Receiving);
         assert_eq!(folder.codes(PATIENCE), ["NOT_PRESENT", "RIVAL"]);
         let read_trouble = Some(Trouble::new("R", "", ""));
-        folder.tell(Duty::Reading, Health { read_trouble, ..receiving() });
-        assert!(!folder.look(PATIENCE).can_receive() && folder.look(PATIENCE).is_alive());
+        folder.tell(
+            Duty::Reading,
+            Health {
+                read_trouble,
+                ..receiving()
+            },
+        );
+        assert_eq!(folder.look(PATIENCE).state(), State::Deaf);
         assert_eq!(folder.codes(PATIENCE), ["R", "NOT_PRESENT"]);
     }
 
@@ -315,10 +372,22 @@ mod tests {
     fn an_inbox_that_is_switched_off_is_told_from_one_that_has_not_begun() {
         let folder = Folder::new();
         let _presence = folder.hold(Duty::Presence);
-        folder.tell(Duty::Presence, Health { reading: Role::Off, ..receiving() });
+        folder.tell(
+            Duty::Presence,
+            Health {
+                reading: Role::Off,
+                ..receiving()
+            },
+        );
         assert_eq!(folder.codes(PATIENCE), ["INBOX_OFF"]);
-        assert!(folder.look(PATIENCE).is_alive());
-        folder.tell(Duty::Presence, Health { reading: Role::Starting, ..receiving() });
+        assert!(folder.look(PATIENCE).is_alive() && !folder.look(PATIENCE).can_receive());
+        folder.tell(
+            Duty::Presence,
+            Health {
+                reading: Role::Starting,
+                ..receiving()
+            },
+        );
         assert_eq!(folder.codes(PATIENCE), ["NOT_YET_RECEIVING"]);
     }
 }

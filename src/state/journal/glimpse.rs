@@ -52,12 +52,17 @@ pub fn look(state_dir: &Path) -> Result<Vec<Glimpse>, JournalError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(JournalError::at(&path, &error)),
     }
-    match look_by(&path, "mode=ro&readonly_shm=1") {
-        // No index: either nobody uses it and all is in the database itself, or somebody is about to make one.
-        Err(JournalError::Disk { .. }) if !beside(&path, "-wal").exists() => look_by(&path, "mode=ro&immutable=1"),
-        Err(JournalError::Disk { .. } | JournalError::Busy(_)) => look_by(&path, "mode=ro"),
-        seen => seen,
+    let is_there = |suffix| beside(&path, suffix).exists();
+    if is_there("-wal") {
+        return match look_by(&path, "mode=ro&readonly_shm=1") {
+            // Its index is missing, or says nothing of who reads where: with an own entry in it there is a way.
+            Err(JournalError::Disk { .. } | JournalError::Busy(_)) => look_by(&path, "mode=ro"),
+            seen => seen,
+        };
     }
+    // Without a log all is in the database itself. SQLite would make one in order to look.
+    let is_at_rest = !is_there("-journal") && !sessions::any(&sessions::folder(state_dir));
+    look_by(&path, if is_at_rest { "mode=ro&immutable=1" } else { "mode=ro" })
 }
 
 /// How many processes serve a workspace from a state folder.
@@ -107,7 +112,8 @@ impl Sessions {
 }
 
 fn glimpses(conn: &Connection, mut sessions: Sessions) -> Result<Vec<Glimpse>, JournalError> {
-    let mut statement = conn.prepare("SELECT id, origin, workspace, last_poll FROM scope ORDER BY last_poll DESC, id")?;
+    let mut statement =
+        conn.prepare("SELECT id, origin, workspace, last_poll FROM scope ORDER BY last_poll DESC, id")?;
     let mut rows = statement.query([])?;
     let mut seen = Vec::new();
     while let Some(row) = rows.next()? {
@@ -157,6 +163,7 @@ fn outgoing(conn: &Connection, scope: i64) -> Result<u64, JournalError> {
 mod tests {
     use std::fs;
     use std::path::PathBuf;
+    use std::time::Duration;
 
     use super::super::fixture::{LEASE, ORIGIN, message};
     use super::super::{Batch, Journal};

@@ -91,6 +91,11 @@ pub(super) fn lives(dir: &Path, id: &str) -> bool {
     }
 }
 
+/// Whether any session of any workspace runs. Makes no file.
+pub(super) fn any(dir: &Path) -> bool {
+    lock_files(dir).any(|path| File::open(path).is_ok_and(|file| is_held(&file)))
+}
+
 /// How many sessions of a workspace run, asked by anybody. Makes no file.
 pub(super) fn count(dir: &Path, scope: &str) -> usize {
     lock_files(dir)
