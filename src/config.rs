@@ -3,6 +3,7 @@
 //! Nothing past this module reads the environment. All problems are reported at once, by name, without their values.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub mod shown;
 pub mod token;
 mod workspaces;
 
-pub(crate) use check::{Checked, Existing, check};
+pub(crate) use check::{Checked, Existing, check, loopback};
 
 /// The variable that holds the workspace token.
 pub(crate) const TOKEN: &str = "MOLECULE_WORKSPACE_TOKEN";
@@ -77,6 +78,8 @@ pub struct Config {
     pub shown: shown::Shown,
     /// The client that started this process, as far as its variables tell: where messages are pushed to.
     pub host: Option<Host>,
+    /// `MOLECULE_HTTP`: where `serve` answers health questions, a loopback address; `None`: nowhere.
+    pub http: Option<SocketAddr>,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.

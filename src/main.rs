@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Options, Outcome};
-use molecule_mcp::cli::{audit, healthcheck, init, logging, run, signals, status, tools};
+use molecule_mcp::cli::{audit, healthcheck, init, logging, run, serve, signals, status, tools};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -35,6 +35,7 @@ async fn perform(options: Options) -> Outcome {
     signals::survive_file_size_limit();
     match options.command.unwrap_or(Command::Run) {
         Command::Run => run::perform(stop).await,
+        Command::Serve(args) => serve::perform(args, stop).await,
         Command::Init(args) => {
             signals::exit_when_stopped(stop);
             match init::perform(args, |name| std::env::var_os(name)).await {

@@ -12,6 +12,7 @@ pub mod options;
 #[cfg(feature = "local-platform")]
 pub mod platform;
 pub mod run;
+pub mod serve;
 pub mod signals;
 pub mod status;
 pub mod tools;

@@ -36,6 +36,8 @@ pub struct Options {
 pub enum Command {
     /// Join the workspace and serve MCP on standard input and output (the default).
     Run,
+    /// Join the workspace without an MCP client, as a service: outlives standard input and answers health questions.
+    Serve(super::serve::ServeArgs),
     /// Ask for platform, workspace and token once, check them, and keep them in 0600 files.
     Init(InitArgs),
     /// Show whether messages arrive: since when, what waits, which process does it, what is wrong and what to do about it.

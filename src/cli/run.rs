@@ -94,13 +94,7 @@ fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem>> {
 /// Starts the tasks of the process and waits for them. MCP comes first: opening the journal reads it whole, and a client
 /// that has just started the process does not wait for that.
 async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: CancellationToken) -> Ended {
-    let settings = Settings {
-        base: config.platform.clone(),
-        org_id: config.org_id.clone(),
-        org_slug: None,
-        ca_file: config.ca_file.clone(),
-    };
-    let api = WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone());
+    let api = connect(&config);
     let health = HealthBoard::default();
     let (ready, context) = oneshot::channel::<Context>();
     let context = context.map(Result::ok).boxed().shared();
@@ -139,8 +133,19 @@ async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: Can
     tasks.run(GRACE).await
 }
 
+/// The platform as the workspace of this configuration sees it.
+pub(super) fn connect(config: &Config) -> WorkspaceApi {
+    let settings = Settings {
+        base: config.platform.clone(),
+        org_id: config.org_id.clone(),
+        org_slug: None,
+        ca_file: config.ca_file.clone(),
+    };
+    WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone())
+}
+
 /// Opens the journal, hands the tools what they work with, and does the rest of what a workspace does.
-async fn live(
+pub(super) async fn live(
     config: Config,
     api: WorkspaceApi,
     health: HealthBoard,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::turns::Turns;
 use crate::types::Timestamp;
 
 /// The code of a journal that cannot be written.
@@ -213,18 +214,24 @@ impl Health {
 
 /// The one place where the record of this process lives. Clones share it.
 #[derive(Clone, Debug)]
-pub struct HealthBoard(Arc<watch::Sender<Health>>);
+pub struct HealthBoard {
+    record: Arc<watch::Sender<Health>>,
+    turns: Turns,
+}
 
 impl Default for HealthBoard {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Health::default())))
+        Self {
+            record: Arc::new(watch::Sender::new(Health::default())),
+            turns: Turns::default(),
+        }
     }
 }
 
 impl HealthBoard {
     /// Changes the record; watchers wake only when it really changed.
     pub fn update(&self, change: impl FnOnce(&mut Health)) {
-        self.0.send_if_modified(|health| {
+        self.record.send_if_modified(|health| {
             let before = health.clone();
             change(health);
             if *health == before {
@@ -238,13 +245,19 @@ impl HealthBoard {
     /// The record now.
     #[must_use]
     pub fn now(&self) -> Health {
-        self.0.borrow().clone()
+        self.record.borrow().clone()
     }
 
     /// Watches the record.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Health> {
-        self.0.subscribe()
+        self.record.subscribe()
+    }
+
+    /// Whether the loops behind it turn.
+    #[must_use]
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 }
 

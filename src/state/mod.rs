@@ -25,3 +25,4 @@ pub mod overview;
 pub mod record;
 pub mod secret;
 pub mod spool;
+pub mod turns;

@@ -17,6 +17,7 @@ mod protocol;
 mod push;
 mod readme;
 mod start_up;
+mod status;
 mod support;
 mod surface;
 mod time;
