@@ -412,7 +412,9 @@ pub(crate) fn loopback(text: &str) -> Result<SocketAddr, &'static str> {
     };
     match address.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_loopback() => Ok(address),
-        Ok(_) => Err("must be an address of this computer alone (127.0.0.1 or [::1]): what listens there asks nobody who he is"),
+        Ok(_) => Err(
+            "must be an address of this computer alone (127.0.0.1 or [::1]): what listens there asks nobody who he is",
+        ),
         Err(_) => Err("must be an address and a port, as 127.0.0.1:9090"),
     }
 }

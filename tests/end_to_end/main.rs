@@ -16,6 +16,7 @@ mod presence;
 mod protocol;
 mod push;
 mod readme;
+mod serve;
 mod start_up;
 mod status;
 mod support;

@@ -98,7 +98,10 @@ type Answer = Response<Full<Bytes>>;
 
 async fn answer(method: &Method, path: &str, headers: &HeaderMap, vitals: &Vitals) -> Answer {
     if !names_this_computer(headers) {
-        return text(StatusCode::FORBIDDEN, "only requests to localhost are answered\n".to_owned());
+        return text(
+            StatusCode::FORBIDDEN,
+            "only requests to localhost are answered\n".to_owned(),
+        );
     }
     let endpoints = ["/healthz", "/readyz", "/metrics"];
     if endpoints.contains(&path) && ![Method::GET, Method::HEAD].contains(method) {
@@ -109,10 +112,16 @@ async fn answer(method: &Method, path: &str, headers: &HeaderMap, vitals: &Vital
         "/healthz" => healthz(&vitals.overdue()),
         "/readyz" => readyz(vitals.overview().await.as_ref()),
         "/metrics" => {
-            let text = text(StatusCode::OK, metrics::of(&vitals.overdue(), vitals.overview().await.as_ref()));
+            let text = text(
+                StatusCode::OK,
+                metrics::of(&vitals.overdue(), vitals.overview().await.as_ref()),
+            );
             with(text, CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
         }
-        _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n".to_owned()),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there are /healthz, /readyz and /metrics\n".to_owned(),
+        ),
     }
 }
 
@@ -133,12 +142,19 @@ fn readyz(overview: Option<&Overview>) -> Answer {
             "what": "the state folder does not answer",
             "remedy": "check its disk",
         });
-        return object(StatusCode::SERVICE_UNAVAILABLE, &json!({ "ready": false, "reasons": [reason] }));
+        return object(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({ "ready": false, "reasons": [reason] }),
+        );
     };
     let deaf = overview.workspaces.iter().filter(|standing| !standing.can_receive());
     let reasons: Vec<_> = deaf.flat_map(|standing| standing.troubles()).collect();
     let ready = overview.workspaces.iter().all(|standing| standing.can_receive());
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     object(status, &json!({ "ready": ready, "reasons": reasons }))
 }
 
@@ -151,10 +167,12 @@ fn names_this_computer(headers: &HeaderMap) -> bool {
         Some(origin) => url::Url::parse(origin).is_ok_and(|origin| origin.host_str().is_some_and(is_local)),
     };
     let host_is_ours = of(HOST).is_some_and(|host| {
-        let without_port = host.rsplit_once(':').map_or(host, |(name, port)| match port.parse::<u16>() {
-            Ok(_) => name,
-            Err(_) => host,
-        });
+        let without_port = host
+            .rsplit_once(':')
+            .map_or(host, |(name, port)| match port.parse::<u16>() {
+                Ok(_) => name,
+                Err(_) => host,
+            });
         is_local(without_port)
     });
     host_is_ours && origin_is_ours
@@ -177,7 +195,9 @@ fn object(status: StatusCode, body: &serde_json::Value) -> Answer {
 }
 
 fn with(mut answer: Answer, name: HeaderName, value: &'static str) -> Answer {
-    answer.headers_mut().insert(name, hyper::header::HeaderValue::from_static(value));
+    answer
+        .headers_mut()
+        .insert(name, hyper::header::HeaderValue::from_static(value));
     answer
 }
 
@@ -211,7 +231,11 @@ mod tests {
             (Some(""), None, false),
             (None, None, false),
         ] {
-            assert_eq!(names_this_computer(&headers(host, origin)), expected, "{host:?} {origin:?}");
+            assert_eq!(
+                names_this_computer(&headers(host, origin)),
+                expected,
+                "{host:?} {origin:?}"
+            );
         }
     }
 
@@ -227,7 +251,11 @@ mod tests {
             (Method::GET, "/", StatusCode::NOT_FOUND),
             (Method::GET, "/healthz/", StatusCode::NOT_FOUND),
         ] {
-            assert_eq!(answer(&method, path, &ours, &vitals).await.status(), expected, "{method} {path}");
+            assert_eq!(
+                answer(&method, path, &ours, &vitals).await.status(),
+                expected,
+                "{method} {path}"
+            );
         }
         let strange = answer(&Method::GET, "/metrics", &HeaderMap::new(), &vitals).await;
         assert_eq!(strange.status(), StatusCode::FORBIDDEN);

@@ -76,7 +76,10 @@ async fn feed_watchdog(vitals: &Vitals) {
     loop {
         match vitals.overdue()[..] {
             [] => notify(&[NotifyState::Watchdog]),
-            ref stuck => error!("the watchdog is not fed, because this stands still: {}", stuck.join(", ")),
+            ref stuck => error!(
+                "the watchdog is not fed, because this stands still: {}",
+                stuck.join(", ")
+            ),
         }
         sleep(limit / 2).await;
     }
@@ -105,9 +108,18 @@ fn of_one(standing: &Standing) -> String {
         State::Receiving | State::Deaf | State::Stuck | State::Offline => {
             let troubles = standing.troubles();
             let trouble = troubles.first().map_or("", |trouble| trouble.what.as_str());
-            let hears = if standing.can_receive() { "receiving, but" } else { "receiving nothing:" };
+            let hears = if standing.can_receive() {
+                "receiving, but"
+            } else {
+                "receiving nothing:"
+            };
             format!("{hears} {}", trouble.split('\n').next().unwrap_or_default())
         }
     };
-    format!("{} {what} ({} new, {} being worked on)", standing.workspace.short(), counts.new, counts.leased)
+    format!(
+        "{} {what} ({} new, {} being worked on)",
+        standing.workspace.short(),
+        counts.new,
+        counts.leased
+    )
 }

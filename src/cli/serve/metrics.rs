@@ -21,8 +21,15 @@ const STATES: [(State, &str); 6] = [
 pub(super) fn of(overdue: &[&str], overview: Option<&Overview>) -> String {
     let mut page = Page::default();
     page.gauge("molecule_mcp_build_info", "The version that runs.");
-    page.value("molecule_mcp_build_info", Some(("version", env!("CARGO_PKG_VERSION"))), 1);
-    page.gauge("molecule_mcp_alive", "1: the loops of this process turn, whether or not the platform answers.");
+    page.value(
+        "molecule_mcp_build_info",
+        Some(("version", env!("CARGO_PKG_VERSION"))),
+        1,
+    );
+    page.gauge(
+        "molecule_mcp_alive",
+        "1: the loops of this process turn, whether or not the platform answers.",
+    );
     page.value("molecule_mcp_alive", None, u8::from(overdue.is_empty()));
     if let Some(overview) = overview {
         workspaces(&mut page, &overview.workspaces, Timestamp::now());
@@ -31,20 +38,29 @@ pub(super) fn of(overdue: &[&str], overview: Option<&Overview>) -> String {
 }
 
 fn workspaces(page: &mut Page, all: &[Standing], now: Timestamp) {
-    page.gauge("molecule_mcp_workspaces", "Workspaces in each state; messages arrive in online and receiving.");
+    page.gauge(
+        "molecule_mcp_workspaces",
+        "Workspaces in each state; messages arrive in online and receiving.",
+    );
     for (state, label) in STATES {
         let count = all.iter().filter(|standing| standing.state() == state).count();
         page.value("molecule_mcp_workspaces", Some(("state", label)), count);
     }
     let processes: usize = all.iter().map(|standing| standing.processes).sum();
-    page.gauge("molecule_mcp_processes", "Processes that serve these workspaces from this state folder.");
+    page.gauge(
+        "molecule_mcp_processes",
+        "Processes that serve these workspaces from this state folder.",
+    );
     page.value("molecule_mcp_processes", None, processes);
     let live = all.iter().filter(|standing| standing.health().stream_live).count();
     page.gauge("molecule_mcp_streams_live", "Workspaces whose event stream is live.");
     page.value("molecule_mcp_streams_live", None, live);
 
     let counts: Vec<_> = all.iter().map(Standing::counts).collect();
-    page.gauge("molecule_mcp_inbox_messages", "Messages in the inbox that are not acknowledged, by state.");
+    page.gauge(
+        "molecule_mcp_inbox_messages",
+        "Messages in the inbox that are not acknowledged, by state.",
+    );
     for (state, count) in [
         ("new", counts.iter().map(|counts| counts.new).sum::<u64>()),
         ("leased", counts.iter().map(|counts| counts.leased).sum()),
@@ -57,10 +73,20 @@ fn workspaces(page: &mut Page, all: &[Standing], now: Timestamp) {
     }
     let oldest = counts.iter().filter_map(|counts| counts.oldest).min();
     let waited = oldest.map_or(Duration::ZERO, |oldest| oldest.until(now));
-    page.gauge("molecule_mcp_inbox_oldest_seconds", "How long the oldest new or leased message has waited; 0: there is none.");
+    page.gauge(
+        "molecule_mcp_inbox_oldest_seconds",
+        "How long the oldest new or leased message has waited; 0: there is none.",
+    );
     page.value("molecule_mcp_inbox_oldest_seconds", None, waited.as_secs_f64());
-    let outgoing: u64 = all.iter().filter_map(|standing| standing.journal.as_ref()).map(|it| it.outgoing).sum();
-    page.gauge("molecule_mcp_outgoing_pending", "Replies and tasks that the platform has not taken yet.");
+    let outgoing: u64 = all
+        .iter()
+        .filter_map(|standing| standing.journal.as_ref())
+        .map(|it| it.outgoing)
+        .sum();
+    page.gauge(
+        "molecule_mcp_outgoing_pending",
+        "Replies and tasks that the platform has not taken yet.",
+    );
     page.value("molecule_mcp_outgoing_pending", None, outgoing);
 
     for (name, help, time) in [
@@ -84,7 +110,10 @@ fn workspaces(page: &mut Page, all: &[Standing], now: Timestamp) {
     for trouble in all.iter().flat_map(Standing::troubles) {
         *troubles.entry(trouble.code).or_default() += 1;
     }
-    page.gauge("molecule_mcp_troubles", "What is wrong right now, by the codes that status and the tools tell.");
+    page.gauge(
+        "molecule_mcp_troubles",
+        "What is wrong right now, by the codes that status and the tools tell.",
+    );
     for (code, count) in troubles {
         page.value("molecule_mcp_troubles", Some(("code", &code)), count);
     }
