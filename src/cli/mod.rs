@@ -4,6 +4,7 @@ pub mod audit;
 mod bench;
 #[cfg(feature = "local-platform")]
 pub mod demo;
+pub mod doctor;
 pub mod healthcheck;
 pub mod init;
 pub mod logging;

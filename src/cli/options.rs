@@ -42,6 +42,8 @@ pub enum Command {
     Init(InitArgs),
     /// Show whether messages arrive: since when, what waits, which process does it, what is wrong and what to do about it.
     Status(super::status::StatusArgs),
+    /// Check program, configuration, state folder, platform, token and daemon, and say what to do next.
+    Doctor(super::doctor::DoctorArgs),
     /// Say by the exit code whether a daemon of this state folder is alive, or with `--ready` whether messages arrive.
     Healthcheck(super::healthcheck::HealthcheckArgs),
     /// Show what was changed on a platform through this computer's tools: when, by which tool, what, and how it ended.

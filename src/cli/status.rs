@@ -81,6 +81,11 @@ fn once(args: &StatusArgs, var: &dyn Fn(&str) -> Option<OsString>) -> Result<(St
     Ok((text, report.receiving))
 }
 
+/// The same facts as a JSON value.
+pub(super) fn facts(looking: &Looking, overview: &Overview) -> serde_json::Value {
+    serde_json::json!(Report::of(looking, overview))
+}
+
 /// What the state folder tells of the workspaces of this environment, or of all where the environment names none.
 pub(super) fn look(var: &dyn Fn(&str) -> Option<OsString>) -> Result<(Looking, Overview), Outcome> {
     let looking =

@@ -4,6 +4,7 @@
 mod conversation;
 mod cursor;
 mod disk;
+mod doctor;
 mod duties;
 mod faults;
 mod files;
