@@ -86,7 +86,7 @@ async fn rounds(
     loop {
         let round = stop.child_token();
         let health = HealthBoard::default();
-        vitals.begin(&config, &health);
+        vitals.begin(&config, vec![health.clone()]);
         // Nobody here calls a tool.
         let (ready, _context) = oneshot::channel();
         let api = run::connect(&config);

@@ -125,11 +125,12 @@ impl Standing {
         standing
     }
 
-    /// What is known of receiving and of being seen, from the holders that there are.
+    /// What is known of receiving and of being seen, from the holders that there are. One that gave a duty up, because the
+    /// platform refused it, and still runs is believed about its troubles.
     #[must_use]
     pub fn health(&self) -> Health {
         let part = |post: &Post| {
-            let told = post.told.as_ref().filter(|_| post.held);
+            let told = post.told.as_ref().filter(|_| post.held || self.gave_up(post));
             told.map(|told| told.health.clone()).unwrap_or_default()
         };
         Health::of_two(part(&self.presence), part(&self.reading))
@@ -197,6 +198,8 @@ impl Standing {
     pub fn troubles(&self) -> Vec<Trouble> {
         let health = self.health();
         let mut troubles = match (&self.reading, &self.folder_refuses) {
+            // Its own words follow.
+            (reading, _) if self.gave_up(reading) => Vec::new(),
             (reading, _) if !reading.held => vec![self.nobody_reads()],
             (reading, Some(refused)) if self.is_silent(reading) => vec![refused.clone()],
             (reading, None) if self.is_silent(reading) => vec![deafness::silence(None)],
@@ -235,6 +238,12 @@ impl Standing {
         )
     }
 
+    /// Whether its holder let it go because of a trouble, and still runs.
+    fn gave_up(&self, post: &Post) -> bool {
+        let has_trouble = |told: &Told| told.health.troubles().next().is_some();
+        !post.held && self.processes > 0 && post.told.as_ref().is_some_and(has_trouble)
+    }
+
     fn is_silent(&self, post: &Post) -> bool {
         post.held && post.told.as_ref().is_none_or(|told| told.age > self.patience)
     }
@@ -254,6 +263,7 @@ fn unreadable(error: &JournalError) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use super::super::journal::Journal;
     use super::super::lock::{DutyLock, Taken};
     use super::super::record::Holder;
     use super::*;
@@ -389,5 +399,35 @@ mod tests {
             },
         );
         assert_eq!(folder.codes(PATIENCE), ["NOT_YET_RECEIVING"]);
+    }
+
+    #[tokio::test]
+    async fn one_that_gave_a_duty_up_and_still_runs_says_why() {
+        let folder = Folder::new();
+        let lease = Duration::from_secs(600);
+        let refused = Some(Trouble::new("AUTH_ERROR", "", ""));
+        folder.tell(
+            Duty::Presence,
+            Health {
+                register_trouble: refused,
+                ..Health::default()
+            },
+        );
+        folder.tell(Duty::Reading, Health::default());
+        assert_eq!(folder.codes(PATIENCE), ["NOT_RUNNING"], "it does not run");
+        let running = Journal::open(folder.dir.path(), ORIGIN, &folder.own, lease).await;
+        let running = running.unwrap();
+        assert_eq!(folder.codes(PATIENCE), ["NOT_YET_RECEIVING", "AUTH_ERROR"]);
+        assert_eq!(folder.look(PATIENCE).state(), State::Deaf);
+        let read_trouble = Some(Trouble::new("R", "", ""));
+        folder.tell(
+            Duty::Reading,
+            Health {
+                read_trouble,
+                ..receiving()
+            },
+        );
+        assert_eq!(folder.codes(PATIENCE), ["R", "AUTH_ERROR"]);
+        drop(running);
     }
 }

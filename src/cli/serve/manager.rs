@@ -50,10 +50,9 @@ async fn tell_progress(vitals: &Vitals) {
             () = round.is_under_way() => notify(&[NotifyState::Ready]),
             Ok(()) = rounds.changed() => continue,
         }
-        let mut health = round.health().watch();
+        let mut health = round.watch();
         let mut told = String::new();
         loop {
-            health.borrow_and_update();
             let line = vitals.overview().await.map_or_else(hangs, |overview| line(&overview));
             if line != told {
                 notify(&[NotifyState::Status(&line)]);
@@ -61,7 +60,7 @@ async fn tell_progress(vitals: &Vitals) {
             }
             tokio::select! {
                 Ok(()) = rounds.changed() => break,
-                Ok(()) = health.changed() => sleep(COALESCE).await,
+                () = health.changed() => sleep(COALESCE).await,
                 () = sleep(LOOK_EVERY) => {}
             }
         }
