@@ -20,9 +20,7 @@ mod findings;
 mod folder;
 mod platform;
 
-/// Check program, configuration, state folder, platform, token and daemon, each OK, WARN or FAIL with the next step.
-///
-/// Nothing is changed: it neither registers nor sends heartbeats. Exit code 1 when a check failed.
+/// Arguments of `doctor`.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DoctorArgs {
     /// As JSON

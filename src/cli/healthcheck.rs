@@ -6,10 +6,7 @@ use std::fmt::Write as _;
 use super::options::{Outcome, exit};
 use super::status;
 
-/// Say by the exit code alone whether a daemon of this state folder is alive: 0 yes, 1 no.
-///
-/// Alive means that its work goes on, whether or not the platform answers: restarting it would not help. With `--ready`:
-/// whether messages arrive. Why not is said on standard error.
+/// Arguments of `healthcheck`.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct HealthcheckArgs {
     /// Ask whether messages arrive

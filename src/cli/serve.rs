@@ -26,10 +26,7 @@ mod manager;
 mod metrics;
 mod vitals;
 
-/// Join the workspace without an MCP client, as a service.
-///
-/// Standard input and output are left alone. SIGTERM ends it cleanly; SIGHUP reads the configuration and the token again.
-/// Under systemd use Type=notify: it reports when it is ready, how it goes, and feeds the watchdog.
+/// Arguments of `serve`.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ServeArgs {
     /// Answer /healthz (alive?), /readyz (do messages arrive?) and /metrics at this loopback address; MOLECULE_HTTP otherwise

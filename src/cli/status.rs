@@ -19,9 +19,7 @@ use report::Report;
 mod report;
 mod text;
 
-/// Show whether messages arrive: since when, what waits, which process does it, what is wrong and what to do about it.
-///
-/// Exit code 0: every workspace receives; 1: one does not.
+/// Arguments of `status`.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct StatusArgs {
     /// As JSON

@@ -142,6 +142,14 @@ impl Standing {
         self.reading.held && !self.is_silent(&self.reading) && self.health().can_receive()
     }
 
+    /// Whether the platform shows it as online: heartbeats are sent and accepted.
+    #[must_use]
+    pub fn is_visible(&self) -> bool {
+        let health = self.health();
+        let beats = self.presence.held && !self.is_silent(&self.presence);
+        beats && health.beaten.is_some() && health.beat_trouble.is_none()
+    }
+
     /// Whether a process does its work, whether or not the platform answers. A folder that takes nothing leaves no way to
     /// tell; a holder that lives is then believed.
     #[must_use]
@@ -158,14 +166,14 @@ impl Standing {
     /// In one word.
     #[must_use]
     pub fn state(&self) -> State {
-        let health = self.health();
-        let beats = self.presence.held
-            && !self.is_silent(&self.presence)
-            && health.beaten.is_some()
-            && health.beat_trouble.is_none();
         if self.can_receive() {
-            return if beats { State::Online } else { State::Receiving };
+            return if self.is_visible() {
+                State::Online
+            } else {
+                State::Receiving
+            };
         }
+        let health = self.health();
         match self.is_alive() {
             false if self.processes == 0 && !self.reading.held && !self.presence.held => State::Offline,
             false => State::Stuck,

@@ -46,7 +46,10 @@ async fn a_workspace_that_works_passes_and_nothing_but_reads_is_sent() {
     let token = world.another_token(&workspace).await;
     let (code, report) = doctor(&world, &workspace, &token, &[]).await;
     assert_eq!((code, failed(&report)), (0, vec![]), "{report:#}");
-    assert!(found(&report, "daemon")[0].1.contains("nothing runs"), "{report:#}");
+    assert!(
+        found(&report, "daemon")[0].1.contains("no molecule-mcp runs"),
+        "{report:#}"
+    );
     assert_eq!(
         world.status(&workspace).await,
         "offline",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Finding, Findings};
 
-const CHECK: &str = "program on PATH";
+const CHECK: &str = "PATH";
 
 pub(super) fn check(findings: &mut Findings, var: &dyn Fn(&str) -> Option<OsString>) {
     let running = std::env::current_exe().ok();

@@ -13,12 +13,15 @@ pub(super) fn check(findings: &mut Findings, overview: &Overview) {
         let state = standing.state();
         let who = format!("workspace {}: {}", standing.workspace, who(standing));
         match state {
-            State::Online | State::Starting => findings.add(Finding::ok(CHECK, who.clone())),
+            State::Online => findings.add(Finding::ok(CHECK, who.clone())),
             // Told by its trouble.
-            State::Receiving | State::Deaf | State::Stuck | State::Offline => {}
+            State::Receiving | State::Starting | State::Deaf | State::Stuck | State::Offline => {}
         }
         for trouble in standing.troubles() {
-            let what = format!("{who}: {}", trouble.what);
+            let what = match state {
+                State::Offline => format!("workspace {}: {}", standing.workspace, trouble.what),
+                _ => format!("{who}: {}", trouble.what),
+            };
             findings.add(match state {
                 State::Deaf | State::Stuck => Finding::fail(CHECK, what, trouble.remedy),
                 // A doctor is also called before the first start.

@@ -70,9 +70,12 @@ async fn name(platform: &BaseUrl) -> Finding {
     const CHECK: &str = "name";
     let url = platform.url();
     let host = url.host_str().unwrap_or_default();
+    if !matches!(url.host(), Some(url::Host::Domain(_))) {
+        return Finding::ok(CHECK, format!("{host} is an address, so nothing has to be looked up"));
+    }
     let port = url.port_or_known_default().unwrap_or(443);
     let next = "check the spelling of PLATFORM_URL, and the network and name server of this computer";
-    match timeout(LOOK_UP_WITHIN, lookup_host((host.trim_matches(['[', ']']), port))).await {
+    match timeout(LOOK_UP_WITHIN, lookup_host((host, port))).await {
         Ok(Ok(addresses)) => {
             let addresses: Vec<_> = addresses.map(|address| address.ip().to_string()).collect();
             Finding::ok(CHECK, format!("{host} is {}", addresses.join(", ")))

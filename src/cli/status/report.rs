@@ -32,6 +32,8 @@ pub(super) struct Workspace {
     pub(super) platform: String,
     pub(super) state: State,
     pub(super) receiving: bool,
+    /// Whether heartbeats are accepted, so that others see it as online.
+    pub(super) visible: bool,
     /// Since when it has (or has not) been receiving.
     #[serde(serialize_with = "time")]
     pub(super) since: Option<Timestamp>,
@@ -123,6 +125,7 @@ impl Workspace {
             platform: standing.origin.clone(),
             state: standing.state(),
             receiving: standing.can_receive(),
+            visible: standing.is_visible(),
             since: health.since.filter(|_| standing.reading.held),
             registered: health.registered,
             last_beat: standing.last_beat(),

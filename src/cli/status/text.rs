@@ -41,7 +41,7 @@ fn one(text: &mut String, it: &Workspace, now: Timestamp) {
         State::Online => format!("online: messages arrive{since}"),
         State::Receiving => format!("messages arrive{since}, but nothing keeps the workspace online"),
         State::Starting => "starting: no message can arrive yet".to_owned(),
-        State::Deaf if it.presence.is_some() && it.last_beat.is_some() => {
+        State::Deaf if it.visible => {
             format!("DEAF: visible to others, but no message arrives{since}")
         }
         State::Deaf => format!("DEAF: no message arrives{since}"),
@@ -79,7 +79,8 @@ fn one(text: &mut String, it: &Workspace, now: Timestamp) {
         fact("Tools", it.tool_sets.join(", "));
     }
     if let Some(past) = &it.past_trouble {
-        fact("Over", format!("{}, {}", past.trouble.what, ago(past.over)));
+        let over = past.over.map_or(Duration::ZERO, |over| over.until(now));
+        fact("Was wrong", format!("{}; over for {}", past.trouble.what, span(over)));
     }
     for trouble in &it.troubles {
         text.push('\n');
@@ -99,7 +100,7 @@ fn processes(it: &Workspace, now: Timestamp) -> String {
         format!("{} (version {}{started})", holder.pid, holder.version)
     };
     let mut parts = match (&it.reading, &it.presence) {
-        (Some(reading), Some(presence)) if reading == presence => vec![format!("{} receives", name(reading))],
+        (Some(reading), Some(presence)) if reading == presence => vec![name(reading)],
         (reading, presence) => {
             let reading = reading.as_ref().map(|holder| format!("{} receives", name(holder)));
             let presence = presence
@@ -188,6 +189,7 @@ mod tests {
             platform: "https://p.example".to_owned(),
             state: State::Online,
             receiving: true,
+            visible: true,
             since: before(7000),
             registered: before(7100),
             last_beat: before(12),
@@ -236,7 +238,7 @@ mod tests {
              \x20 Last beat     12 s ago\n\
              \x20 Last read     3 s ago\n\
              \x20 Stream        live: messages are read at once\n\
-             \x20 Processes     7 (version 1.2.3, for 2 h) receives; 2 more\n\
+             \x20 Processes     7 (version 1.2.3, for 2 h); 2 more\n\
              \x20 Inbox         3 new, 1 being worked on; the oldest has waited 5 min\n\
              \x20 Token         from /x/.auth_token\n\
              \x20 Tools         agent, ops\n\
@@ -248,21 +250,21 @@ mod tests {
     #[test]
     fn whatever_is_wrong_is_told_with_what_to_do() {
         let trouble = Trouble::new("AUTH_ERROR", "the platform refuses the token", "make a new one");
-        for (state, presence, expected) in [
+        for (state, visible, expected) in [
             (
                 State::Deaf,
-                holder(7),
+                true,
                 "DEAF: visible to others, but no message arrives since",
             ),
-            (State::Deaf, None, "DEAF: no message arrives since"),
-            (State::Stuck, holder(7), "STUCK: "),
-            (State::Offline, None, "OFFLINE: nothing runs"),
-            (State::Receiving, None, "but nothing keeps the workspace online"),
-            (State::Starting, holder(7), "starting: "),
+            (State::Deaf, false, "DEAF: no message arrives since"),
+            (State::Stuck, true, "STUCK: "),
+            (State::Offline, false, "OFFLINE: nothing runs"),
+            (State::Receiving, false, "but nothing keeps the workspace online"),
+            (State::Starting, true, "starting: "),
         ] {
             let text = told(Workspace {
                 state,
-                presence,
+                visible,
                 troubles: vec![trouble.clone()],
                 ..online()
             });
