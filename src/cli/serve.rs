@@ -109,7 +109,12 @@ async fn reloaded(hangups: &mut Hangups) -> Config {
         match configuration() {
             Ok(config) => return config,
             Err(problems) => {
-                error!("the configuration is not taken over: {}", config::explain(&problems));
+                for Problem {
+                    setting, what, remedy, ..
+                } in problems
+                {
+                    error!("{setting} {what}: {remedy}; the configuration from before stays in force");
+                }
                 manager::reloaded();
             }
         }

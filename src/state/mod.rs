@@ -23,6 +23,7 @@ pub mod opened;
 pub mod outbox;
 pub mod overview;
 pub mod record;
+pub mod request;
 pub mod secret;
 pub mod spool;
 pub mod turns;

@@ -154,15 +154,21 @@ fn clock(there: Timestamp, here: Timestamp) -> Finding {
     )
 }
 
+/// A hosted platform says so, or answers with a 404 that is not a tenant's own, which has a body.
 fn wants_organization(error: &CallError) -> bool {
-    matches!(error, CallError::Rejected { body: Some(body), .. } if body["code"] == "TENANT_ORG_HEADER_REQUIRED")
+    match error {
+        CallError::Rejected { body: Some(body), .. } => body["code"] == "TENANT_ORG_HEADER_REQUIRED",
+        CallError::Rejected { status, body: None, .. } => *status == 404,
+        _ => false,
+    }
 }
 
 fn no_organization(error: &CallError) -> Finding {
     Finding::fail(
         "organization",
         format!("{error}; nothing further was asked"),
-        "set MOLECULE_ORG_ID to the id of the organization, which the canvas shows",
+        "on a hosted platform set MOLECULE_ORG_ID to the id of the organization, which the canvas shows; elsewhere check that \
+         PLATFORM_URL is the address of a Molecule platform",
     )
 }
 

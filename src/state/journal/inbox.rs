@@ -339,6 +339,8 @@ impl Ledger<'_> {
             attachments: Vec::new(),
             digest: None,
             status: None,
+            request: None,
+            shortened: false,
         }
     }
 }
