@@ -1,10 +1,12 @@
 //! What the tools of one workspace share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
 use super::attachments::Attaching;
+use super::desk::Ops;
 use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
@@ -46,6 +48,8 @@ pub struct Context {
     pub identity: RuntimeIdentity,
     /// How rows of the activity log are read.
     pub read_row: ReadRow,
+    /// For the tools that may name another workspace, whose platform may also be another.
+    pub desk: Arc<Ops>,
 }
 
 impl Context {

@@ -18,6 +18,7 @@ mod presence;
 mod protocol;
 mod push;
 mod readme;
+mod runtime;
 mod serve;
 mod start_up;
 mod status;
