@@ -2,9 +2,12 @@
 
 pub mod audit;
 mod bench;
+pub mod clients;
 #[cfg(feature = "local-platform")]
 pub mod demo;
 pub mod init;
+pub mod install;
+mod launch;
 pub mod logging;
 pub mod manage;
 pub mod options;

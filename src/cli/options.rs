@@ -38,6 +38,10 @@ pub enum Command {
     Run,
     /// Ask for platform, workspace and token once, check them, and keep them in 0600 files.
     Init(InitArgs),
+    /// Tell an MCP client to start this program: writes the client's own configuration, without the token.
+    Install(super::install::InstallArgs),
+    /// Take this program out of an MCP client's configuration again.
+    Uninstall(super::install::UninstallArgs),
     /// Show what was changed on a platform through this computer's tools: when, by which tool, what, and how it ended.
     Audit(super::audit::AuditArgs),
     /// List all tools, with the sets they belong to.
