@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Options, Outcome};
-use molecule_mcp::cli::{audit, doctor, healthcheck, init, logging, run, serve, signals, status, tools};
+use molecule_mcp::cli::{audit, doctor, healthcheck, init, install, logging, run, serve, signals, status, tools};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -46,6 +46,8 @@ async fn perform(options: Options) -> Outcome {
         Command::Status(args) => status::perform(args, stop, |name| std::env::var_os(name)).await,
         Command::Doctor(args) => doctor::perform(args, |name| std::env::var_os(name)).await,
         Command::Healthcheck(args) => healthcheck::perform(args, |name| std::env::var_os(name)),
+        Command::Install(args) => install::install(args, |name| std::env::var_os(name)),
+        Command::Uninstall(args) => install::uninstall(args, |name| std::env::var_os(name)),
         Command::Audit(args) => audit::perform(args, |name| std::env::var_os(name)),
         Command::Tools(args) => Outcome::fine(tools::perform(args)),
         #[cfg(feature = "local-platform")]

@@ -2,11 +2,14 @@
 
 pub mod audit;
 mod bench;
+pub mod clients;
 #[cfg(feature = "local-platform")]
 pub mod demo;
 pub mod doctor;
 pub mod healthcheck;
 pub mod init;
+pub mod install;
+mod launch;
 pub mod logging;
 pub mod manage;
 pub mod options;

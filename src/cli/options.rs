@@ -56,6 +56,10 @@ pub enum Command {
     /// Alive means that its work goes on, whether or not the platform answers: restarting it would not help. Why not is said
     /// on standard error.
     Healthcheck(super::healthcheck::HealthcheckArgs),
+    /// Tell an MCP client to start this program: writes the client's own configuration, without the token.
+    Install(super::install::InstallArgs),
+    /// Take this program out of an MCP client's configuration again.
+    Uninstall(super::install::UninstallArgs),
     /// Show what was changed on a platform through this computer's tools: when, by which tool, what, and how it ended.
     Audit(super::audit::AuditArgs),
     /// List all tools, with the sets they belong to.
