@@ -20,6 +20,7 @@ pub mod dirs;
 pub mod file;
 pub mod files;
 mod host;
+mod listen;
 pub mod looking;
 pub mod management;
 mod problem;
@@ -28,7 +29,8 @@ pub mod shown;
 pub mod token;
 mod workspaces;
 
-pub(crate) use check::{Checked, Existing, check, loopback};
+pub(crate) use check::{Checked, Existing, check};
+pub(crate) use listen::loopback;
 
 /// The variable that holds the workspace token.
 pub(crate) const TOKEN: &str = "MOLECULE_WORKSPACE_TOKEN";

@@ -13,6 +13,7 @@ use super::status;
 use findings::{Finding, Findings};
 
 mod bundle;
+mod clients;
 mod computer;
 mod configuration;
 mod daemon;
@@ -46,6 +47,7 @@ pub async fn perform(args: DoctorArgs, var: impl Fn(&str) -> Option<OsString>) -
         platform::check(&mut findings, config, &var).await;
     }
     daemon::check(&mut findings, &overview);
+    clients::check(&mut findings, &var);
     let code = if findings.has_failed() {
         exit::CHECK_FAILED
     } else {

@@ -47,7 +47,7 @@ pub enum Command {
     ///
     /// It asks the state folder, neither the platform nor a daemon. Exit code 0: every workspace receives; 1: one does not.
     Status(super::status::StatusArgs),
-    /// Check program, configuration, state folder, platform, token and daemon, and say what to do next.
+    /// Check program, configuration, state folder, platform, token, daemon and MCP clients, and say what to do next.
     ///
     /// Nothing is changed: it neither registers nor sends heartbeats. Exit code 1 when a check failed.
     Doctor(super::doctor::DoctorArgs),

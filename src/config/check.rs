@@ -1,7 +1,6 @@
 //! Puts a configuration together from environment, file and defaults, without changing anything on disk.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
 use super::files;
 use super::host::Host;
+use super::listen;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::shown::Shown;
@@ -119,7 +119,7 @@ pub(crate) fn check(
     let access = Access::read(reader, plain, identity.platform.as_ref());
     let shown = Shown::read(reader);
     let host = Host::detect(reader);
-    let http = http(reader);
+    let http = listen::http(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let runtime = runtime_identity(reader);
     let problems = std::mem::take(&mut reader.problems);
@@ -402,29 +402,6 @@ fn delegation_timeout(reader: &mut Reader<'_>) -> Duration {
             DEFAULT
         }
     }
-}
-
-/// What a loopback listener is told: `127.0.0.1:9090`, `[::1]:9090`, or `localhost:9090`.
-pub(crate) fn loopback(text: &str) -> Result<SocketAddr, &'static str> {
-    let address = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.to_owned(),
-    };
-    match address.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => Ok(address),
-        Ok(_) => Err(
-            "must be an address of this computer alone (127.0.0.1 or [::1]): what listens there asks nobody who he is",
-        ),
-        Err(_) => Err("must be an address and a port, as 127.0.0.1:9090"),
-    }
-}
-
-fn http(reader: &mut Reader<'_>) -> Option<SocketAddr> {
-    const NAME: &str = "MOLECULE_HTTP";
-    let text = reader.variable(NAME)?;
-    loopback(&text)
-        .map_err(|rule| reader.problem(Problem::wrong(NAME, rule, "mend it, or leave it out")))
-        .ok()
 }
 
 pub(super) fn protocol(reader: &mut Reader<'_>) -> McpProtocol {
