@@ -2,13 +2,20 @@
 
 use molecule_mcp::local_platform::Options;
 use serde_json::Value;
+use tokio::process::Command;
 
 use super::start_up::run_to_end;
 use super::support::{Workspace, World, bare_command, until};
 
+/// In a home of its own: it looks at the clients that are set up there.
+fn at_home(mut command: Command, workspace: &Workspace) -> Command {
+    command.env("HOME", &workspace.folder).current_dir(&workspace.folder);
+    command
+}
+
 /// Runs it with a token of its own, so that the platform's log tells what it asked.
 async fn doctor(world: &World, workspace: &Workspace, token: &str, more: &[(&str, &str)]) -> (i32, Value) {
-    let mut command = world.command(workspace);
+    let mut command = at_home(world.command(workspace), workspace);
     command
         .args(["doctor", "--json"])
         .env("MOLECULE_WORKSPACE_TOKEN", token);
@@ -131,7 +138,7 @@ async fn a_tenant_that_wants_its_organization_named_is_recognised() {
 async fn a_missing_configuration_is_told_setting_by_setting_and_the_report_holds_no_credential() {
     let world = World::new().await;
     let workspace = world.workspace("alpha").await;
-    let mut command = bare_command();
+    let mut command = at_home(bare_command(), &workspace);
     command.arg("doctor").env("CONFIGS_DIR", &workspace.folder);
     let (code, lines, _) = run_to_end(command).await;
     assert_eq!(code, 1);
@@ -144,7 +151,7 @@ async fn a_missing_configuration_is_told_setting_by_setting_and_the_report_holds
     assert_eq!(lines.last().unwrap(), "3 failures, 2 warnings.", "{lines:#?}");
 
     let path = workspace.folder.join("report.json");
-    let mut command = world.command(&workspace);
+    let mut command = at_home(world.command(&workspace), &workspace);
     command.arg("doctor").arg("--bundle").arg(&path);
     let (code, lines, complaints) = run_to_end(command).await;
     assert_eq!(code, 0, "{lines:?} {complaints}");
