@@ -14,6 +14,7 @@ mod inbox;
 mod leases;
 mod management;
 mod network;
+mod operating;
 mod presence;
 mod protocol;
 mod push;
