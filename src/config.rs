@@ -3,6 +3,7 @@
 //! Nothing past this module reads the environment. All problems are reported at once, by name, without their values.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub mod dirs;
 pub mod file;
 pub mod files;
 mod host;
+mod listen;
+pub mod looking;
 pub mod management;
 mod problem;
 mod reader;
@@ -31,6 +34,7 @@ pub mod token;
 mod workspaces;
 
 pub(crate) use check::{Checked, Existing, check};
+pub(crate) use listen::loopback;
 
 /// The variable that holds the workspace token.
 pub(crate) const TOKEN: &str = "MOLECULE_WORKSPACE_TOKEN";
@@ -86,6 +90,8 @@ pub struct Config {
     pub senders: Senders,
     /// `MOLECULE_ON_MESSAGE`: what to run when messages arrive.
     pub on_message: Option<OnMessage>,
+    /// `MOLECULE_HTTP`: where `serve` answers health questions, a loopback address; `None`: nowhere.
+    pub http: Option<SocketAddr>,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.

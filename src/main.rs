@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Options, Outcome};
-use molecule_mcp::cli::{audit, init, logging, run, signals, tools};
+use molecule_mcp::cli::{audit, doctor, healthcheck, init, install, logging, run, serve, signals, status, tools};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -35,6 +35,7 @@ async fn perform(options: Options) -> Outcome {
     signals::survive_file_size_limit();
     match options.command.unwrap_or(Command::Run) {
         Command::Run => run::perform(stop).await,
+        Command::Serve(args) => serve::perform(args, stop).await,
         Command::Init(args) => {
             signals::exit_when_stopped(stop);
             match init::perform(args, |name| std::env::var_os(name)).await {
@@ -42,6 +43,11 @@ async fn perform(options: Options) -> Outcome {
                 Err(failure) => Outcome::failed(failure.code, failure.text),
             }
         }
+        Command::Status(args) => status::perform(args, stop, |name| std::env::var_os(name)).await,
+        Command::Doctor(args) => doctor::perform(args, |name| std::env::var_os(name)).await,
+        Command::Healthcheck(args) => healthcheck::perform(args, |name| std::env::var_os(name)),
+        Command::Install(args) => install::install(args, |name| std::env::var_os(name)),
+        Command::Uninstall(args) => install::uninstall(args, |name| std::env::var_os(name)),
         Command::Audit(args) => audit::perform(args, |name| std::env::var_os(name)),
         Command::Tools(args) => Outcome::fine(tools::perform(args)),
         #[cfg(feature = "local-platform")]

@@ -82,6 +82,7 @@ impl Heartbeat {
         let mut standing = Standing::Fine;
         let mut last_load = (0, None);
         let mut management = Presence::default();
+        let turn = self.health.turns().begin("heartbeat");
         let mut pace = Pace::begin(Clock::system(), self.api.client().fresh_starts());
         loop {
             let mut failed = false;
@@ -114,6 +115,7 @@ impl Heartbeat {
                 true => self.timing.of(AGAIN),
                 false => interval(self.api.client().rate_limit(), self.timing),
             };
+            turn.again_after(every);
             pace.turn(every).await;
         }
     }

@@ -2,14 +2,21 @@
 
 pub mod audit;
 mod bench;
+pub mod clients;
 #[cfg(feature = "local-platform")]
 pub mod demo;
+pub mod doctor;
+pub mod healthcheck;
 pub mod init;
+pub mod install;
+mod launch;
 pub mod logging;
 pub mod manage;
 pub mod options;
 #[cfg(feature = "local-platform")]
 pub mod platform;
 pub mod run;
+pub mod serve;
 pub mod signals;
+pub mod status;
 pub mod tools;

@@ -30,7 +30,7 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::message::Message;
-use crate::state::record::HealthFile;
+use crate::state::record::{HealthFile, Holder};
 use crate::state::spool::Spool;
 use crate::tools::agent::Opening;
 use crate::tools::attachments::Attaching;
@@ -95,13 +95,7 @@ fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem>> {
 /// Starts the tasks of the process and waits for them. MCP comes first: opening the journal reads it whole, and a client
 /// that has just started the process does not wait for that.
 async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: CancellationToken) -> Ended {
-    let settings = Settings {
-        base: config.platform.clone(),
-        org_id: config.org_id.clone(),
-        org_slug: None,
-        ca_file: config.ca_file.clone(),
-    };
-    let api = WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone());
+    let api = connect(&config);
     let health = HealthBoard::default();
     let (ready, context) = oneshot::channel::<Context>();
     let context = context.map(Result::ok).boxed().shared();
@@ -141,8 +135,19 @@ async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: Can
     tasks.run(GRACE).await
 }
 
+/// The platform as the workspace of this configuration sees it.
+pub(super) fn connect(config: &Config) -> WorkspaceApi {
+    let settings = Settings {
+        base: config.platform.clone(),
+        org_id: config.org_id.clone(),
+        org_slug: None,
+        ca_file: config.ca_file.clone(),
+    };
+    WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone())
+}
+
 /// Opens the journal, hands the tools what they work with, and does the rest of what a workspace does.
-async fn live(
+pub(super) async fn live(
     config: Config,
     api: WorkspaceApi,
     health: HealthBoard,
@@ -155,7 +160,9 @@ async fn live(
         Some(Err(error)) => return unusable(&config, &health, &error),
         None => return Ended::Fine,
     };
-    let record = HealthFile::new(&config.state_dir, &config.platform.to_string(), &config.workspace);
+    let tool_sets = config.shown.words(config.access.api_key.is_some());
+    let holder = Holder::this_process(config.token.describe(), tool_sets);
+    let record = HealthFile::new(&config.state_dir, &config.platform.to_string(), &config.workspace).signed(holder);
     let stream = Stream::new();
     let (holder, is_holder) = watch::channel(false);
 

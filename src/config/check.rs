@@ -10,6 +10,7 @@ use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
 use super::files;
 use super::host::Host;
+use super::listen;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::roles::Roles;
@@ -123,6 +124,7 @@ pub(crate) fn check(
     let roles = Roles::read(reader, folder.as_ref().map(StateDir::path));
     let senders = Senders::read(reader);
     let on_message = OnMessage::read(reader);
+    let http = listen::http(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let runtime = runtime_identity(reader);
     let problems = std::mem::take(&mut reader.problems);
@@ -159,6 +161,7 @@ pub(crate) fn check(
         roles,
         senders,
         on_message,
+        http,
         verbose,
         timing: Timing { speed },
         warnings: std::mem::take(&mut reader.warnings),

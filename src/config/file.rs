@@ -36,6 +36,27 @@ pub struct Settings {
     pub agent_skills: Option<Vec<String>>,
 }
 
+impl Settings {
+    /// The keys that are there.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&'static str> {
+        let keys = [
+            ("platform_url", self.platform_url.is_some()),
+            ("workspace_id", self.workspace_id.is_some()),
+            ("org_id", self.org_id.is_some()),
+            ("ca_file", self.ca_file.is_some()),
+            ("allow_insecure", self.allow_insecure.is_some()),
+            ("agent_name", self.agent_name.is_some()),
+            ("agent_description", self.agent_description.is_some()),
+            ("agent_skills", self.agent_skills.is_some()),
+        ];
+        keys.into_iter()
+            .filter(|(_, is_there)| *is_there)
+            .map(|(key, _)| key)
+            .collect()
+    }
+}
+
 const KEYS: &str = "platform_url, workspace_id, org_id, ca_file, agent_name, agent_description (text), \
                     allow_insecure (true or false) and agent_skills (a list of texts)";
 

@@ -32,6 +32,7 @@ mod file_room;
 mod file_row;
 mod files;
 mod filing;
+pub mod glimpse;
 mod history;
 mod inbox;
 mod leases;

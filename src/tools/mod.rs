@@ -26,7 +26,7 @@ mod groups;
 mod message;
 mod outgoing;
 mod paging;
-mod redaction;
+pub(crate) mod redaction;
 mod supported;
 #[cfg(test)]
 mod testing;

@@ -162,7 +162,9 @@ impl Poller {
     }
 
     async fn work(&mut self, mut signals: Signals, stop: &CancellationToken) {
+        let turn = self.health.turns().begin("inbox");
         while !stop.is_cancelled() {
+            turn.again_after(Duration::ZERO);
             self.take_signals(&mut signals);
             let wait = match self.removed_for() {
                 Some(wait) => wait,
@@ -174,6 +176,7 @@ impl Poller {
                     },
                 },
             };
+            turn.again_after(wait);
             self.idle(wait, &mut signals, stop).await;
         }
     }
