@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Options, Outcome};
-use molecule_mcp::cli::{audit, init, install, logging, run, signals, tools};
+use molecule_mcp::cli::{audit, init, install, logging, run, service, signals, tools};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -44,6 +44,7 @@ async fn perform(options: Options) -> Outcome {
         }
         Command::Install(args) => install::install(args, |name| std::env::var_os(name)),
         Command::Uninstall(args) => install::uninstall(args, |name| std::env::var_os(name)),
+        Command::Service(args) => service::perform(args, |name| std::env::var_os(name), stop).await,
         Command::Audit(args) => audit::perform(args, |name| std::env::var_os(name)),
         Command::Tools(args) => Outcome::fine(tools::perform(args)),
         #[cfg(feature = "local-platform")]

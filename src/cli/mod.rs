@@ -14,5 +14,6 @@ pub mod options;
 #[cfg(feature = "local-platform")]
 pub mod platform;
 pub mod run;
+pub mod service;
 pub mod signals;
 pub mod tools;

@@ -42,6 +42,8 @@ pub enum Command {
     Install(super::install::InstallArgs),
     /// Take this program out of an MCP client's configuration again.
     Uninstall(super::install::UninstallArgs),
+    /// Keep the daemon running without an MCP client, under systemd or launchd.
+    Service(super::service::ServiceArgs),
     /// Show what was changed on a platform through this computer's tools: when, by which tool, what, and how it ended.
     Audit(super::audit::AuditArgs),
     /// List all tools, with the sets they belong to.
