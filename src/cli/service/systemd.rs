@@ -20,6 +20,8 @@ pub(super) struct Systemd {
     unit: String,
     /// Where units are.
     units: PathBuf,
+    /// Where a package of the distribution puts them.
+    packaged: PathBuf,
     reach: Reach,
 }
 
@@ -35,6 +37,7 @@ impl Systemd {
         Self {
             unit: unit(name),
             units: folder.join("systemd/user"),
+            packaged: PathBuf::from("/usr/lib/systemd/user"),
             reach: Reach::User,
         }
     }
@@ -48,6 +51,7 @@ impl Systemd {
         let unit = unit(name);
         Self {
             units: etc.join("systemd/system"),
+            packaged: PathBuf::from("/usr/lib/systemd/system"),
             reach: Reach::Computer(etc.join(&unit)),
             unit,
         }
@@ -72,6 +76,13 @@ impl Systemd {
 
     fn on_unit(&self, verb: &str) -> Step {
         Step::Run(self.systemctl([verb, &format!("{}.service", self.unit)]))
+    }
+
+    /// Unless a package has put the very same there: a copy would outlive the package's next version.
+    fn write_unit(&self, text: &str) -> Option<Step> {
+        let packaged = self.packaged.join(self.file().file_name()?);
+        let there = std::fs::read_to_string(packaged).is_ok_and(|there| there == text);
+        (!there).then(|| Step::Write(self.file(), text.to_owned()))
     }
 
     /// A second workspace must not take the first one's place unasked.
@@ -107,7 +118,7 @@ impl Manager for Systemd {
                 for (name, value) in &launch.env {
                     let _ = writeln!(drop_in, "Environment={}", quoted(&format!("{name}={value}"), true));
                 }
-                steps.push(Step::Write(self.file(), OF_USER.to_owned()));
+                steps.extend(self.write_unit(OF_USER));
             }
             Reach::Computer(folder) => {
                 if let Some(hidden) = HIDDEN.into_iter().find(|hidden| launch.program.starts_with(hidden)) {
@@ -124,7 +135,7 @@ impl Manager for Systemd {
                     .ok_or("there is no token yet: run `molecule-mcp init` first")?;
                 steps.push(Step::Keep(folder.join("token"), token));
                 steps.push(Step::Write(folder.join("environment"), environment(launch)?));
-                steps.push(Step::Write(self.file(), OF_COMPUTER.to_owned()));
+                steps.extend(self.write_unit(OF_COMPUTER));
             }
         }
         steps.push(Step::Write(self.drop_in(), drop_in));

@@ -193,6 +193,25 @@ fn another_workspaces_unit_is_not_replaced_unasked() {
 }
 
 #[test]
+fn a_unit_that_a_package_has_put_in_place_is_not_copied() {
+    let etc = tempfile::tempdir().unwrap();
+    let (_home, launch) = launch();
+    let mut manager = Systemd::of_user(etc.path(), None);
+    manager.packaged = etc.path().join("packaged");
+    std::fs::create_dir(&manager.packaged).unwrap();
+    let wrote = |manager: &Systemd| {
+        written(manager, &launch)
+            .iter()
+            .any(|(path, _)| *path == manager.file())
+    };
+    assert!(wrote(&manager));
+    std::fs::write(manager.packaged.join("molecule-mcp.service"), "an older one").unwrap();
+    assert!(wrote(&manager));
+    std::fs::write(manager.packaged.join("molecule-mcp.service"), OF_USER).unwrap();
+    assert!(!wrote(&manager));
+}
+
+#[test]
 fn a_program_that_the_unit_of_the_computer_cannot_see_is_refused() {
     let etc = tempfile::tempdir().unwrap();
     let (_home, mut launch) = launch();
