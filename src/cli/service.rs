@@ -139,11 +139,8 @@ fn manager(args: &ServiceArgs, var: &dyn Fn(&str) -> Option<OsString>) -> Result
             .map_or_else(|| home.join(".config"), PathBuf::from);
         return Ok(Box::new(Systemd::of_user(&folder, name)));
     }
-    let changes = !matches!(
-        args.action,
-        Action::Status | Action::Logs { .. } | Action::Install { print: true }
-    );
-    if changes && uid() != 0 {
+    let looks = shows || matches!(args.action, Action::Status | Action::Logs { .. });
+    if !looks && uid() != 0 {
         return Err("--system changes the computer's services and needs root: put sudo before it".to_owned());
     }
     Ok(Box::new(Systemd::of_computer(name)))
