@@ -9,6 +9,7 @@ mod management;
 mod memories;
 mod registry;
 mod requests;
+mod runtime;
 mod uploads;
 
 use std::time::{Duration, Instant};

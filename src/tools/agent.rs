@@ -90,7 +90,7 @@ mod tests {
             ),
             (
                 "commit_memory",
-                &["content", "scope", "source_workspace_id"],
+                &["content", "scope", "source_workspace_id", "workspace_id"],
                 &["content"],
             ),
             (
@@ -152,7 +152,19 @@ mod tests {
                 &["action", "message", "request_id", "workspace_id"],
                 &["request_id", "action"],
             ),
-            ("search_memory", &["kinds", "limit", "namespaces", "query"], &[]),
+            (
+                "search_memory",
+                &[
+                    "kinds",
+                    "limit",
+                    "namespaces",
+                    "offset",
+                    "query",
+                    "scope",
+                    "workspace_id",
+                ],
+                &[],
+            ),
             (
                 "send_message_to_user",
                 &["attachments", "message", "workspace_id"],

@@ -1,11 +1,13 @@
 //! What the tools of one workspace share.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
 use super::attachments::Attaching;
+use super::desk::Ops;
 use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
@@ -47,6 +49,8 @@ pub struct Context {
     pub identity: RuntimeIdentity,
     /// How rows of the activity log are read.
     pub read_row: ReadRow,
+    /// For the tools that may name another workspace, whose platform may also be another.
+    pub desk: Arc<Ops>,
 }
 
 impl Context {
@@ -146,7 +150,8 @@ fn silence(refused: Option<&io::Error>) -> Trouble {
 
 fn deafness(health: &Health) -> Vec<Trouble> {
     if health.can_receive() {
-        return health.disk_trouble.iter().cloned().collect();
+        let partly = [&health.disk_trouble, &health.beside_trouble];
+        return partly.into_iter().flatten().cloned().collect();
     }
     let mut troubles: Vec<_> = health.troubles().cloned().collect();
     if troubles.is_empty() {
@@ -210,6 +215,10 @@ mod tests {
             disk_trouble: trouble("D"),
             ..holder.clone()
         };
+        let unasked = Health {
+            beside_trouble: trouble("Q"),
+            ..slow.clone()
+        };
         let unkept = Health {
             journal_trouble: trouble("J"),
             ..slow.clone()
@@ -219,6 +228,7 @@ mod tests {
             (&holder, &none[..]),
             (&beatless, &none[..]),
             (&slow, &["D"][..]),
+            (&unasked, &["D", "Q"][..]),
             (&unkept, &["J", "D"][..]),
             (&unreadable, &["R", "B"][..]),
             (&removed, &["WORKSPACE_REMOVED"][..]),

@@ -4,6 +4,12 @@ use super::desk::{Control, Management, Ops, Shared};
 use crate::config::shown::Sets;
 use crate::mcp::toolset::Registry;
 
+mod agents;
+mod files;
+mod memory;
+mod plugins;
+mod schedules;
+
 mod provision;
 mod secrets;
 mod teams;
@@ -30,6 +36,12 @@ pub(super) fn all() -> Groups {
         management: Registry::of(Sets::MANAGEMENT),
         control: Registry::of(Sets::MANAGEMENT | Sets::CONTROL),
     };
+    agents::register(&mut tools);
+    files::register(&mut tools);
+    memory::register(&mut tools);
+    plugins::register(&mut tools);
+    schedules::register(&mut tools);
+
     provision::register(&mut tools);
     secrets::register(&mut tools);
     teams::register(&mut tools);

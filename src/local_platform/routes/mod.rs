@@ -2,21 +2,26 @@
 
 pub(crate) mod a2a;
 pub(crate) mod activity;
+pub(crate) mod agents;
 pub(crate) mod approvals;
 pub(crate) mod broadcast;
 pub(crate) mod connect;
 pub(crate) mod create;
 pub(crate) mod delegation;
+pub(crate) mod files;
 pub(crate) mod heartbeat;
+pub(crate) mod key_value;
 pub(crate) mod lifecycle;
 pub(crate) mod local;
 pub(crate) mod memories;
 pub(crate) mod notify;
 pub(crate) mod org;
 pub(crate) mod peer_info;
+pub(crate) mod plugins;
 pub(crate) mod push;
 pub(crate) mod registry;
 pub(crate) mod requests;
+pub(crate) mod schedules;
 pub(crate) mod secrets;
 pub(crate) mod table;
 pub(crate) mod tokens;

@@ -43,19 +43,17 @@ const MANAGEMENT: &str = "
     mint_workspace_token get_org_plugin_allowlist set_org_plugin_allowlist export_bundle import_bundle
     list_org_events list_pending_approvals list_orgs get_org";
 
+/// What later generations of the workspace server added, and still works.
+const LATER: &str = "check_plugin_updates apply_plugin_update";
+
 /// Not written yet. A name that is registered must be taken out of here, and this must be empty in the end. The comments keep
 /// the lines apart for those who work side by side.
 const MISSING: &str = concat!(
     // agents
-    "chat_with_agent assign_agent replace_agent remove_agent move_agent get_model ",
     // files
-    "list_files read_file write_file delete_file replace_all_files get_config update_config ",
     // memory
-    "commit_memory search_memory delete_memory session_search get_shared_context memory_set memory_get memory_list memory_delete_kv ",
     // plugins
-    "list_plugin_registry list_installed_plugins install_plugin uninstall_plugin list_plugin_sources list_available_plugins check_plugin_compatibility get_org_plugin_allowlist set_org_plugin_allowlist ",
     // schedules
-    "list_schedules create_schedule update_schedule delete_schedule run_schedule get_schedule_history ",
     // activity
     "async_delegate check_delegations record_delegation update_delegation_status report_activity list_activity notify_user list_traces ",
     // approvals
@@ -98,6 +96,7 @@ fn the_catalogue_is_the_contracts() {
         (ops.len(), management.len(), ops.union(&management).count()),
         (88, 31, 107)
     );
+    let ops = &ops | &names(LATER);
     for (wanted, set) in [(ops, Sets::OPS), (management, Sets::MANAGEMENT)] {
         let faces = Catalogue::new().faces();
         let registered: BTreeSet<_> = faces
@@ -129,7 +128,7 @@ fn credentials_modes_and_words_choose_the_tools() {
     let expected: BTreeSet<_> = names(MANAGEMENT).difference(&names(MISSING)).copied().collect();
     assert_eq!(managing, expected);
     let own = listed(&shown(Mode::Own, Sets::NONE, &[], false), true);
-    assert!(own.iter().all(|name| OWN.contains(name)));
+    assert_eq!(own, BTreeSet::from(OWN));
 
     let named = listed(&shown(Mode::Workspace, Sets::AGENT, &["set_secret"], false), false);
     assert!(named.contains("set_secret") && named.contains("inbox_pop") && !named.contains("delete_secret"));

@@ -8,6 +8,7 @@ use crate::platform::order::{Gate, Order};
 use crate::platform::org::OrgApi;
 use crate::platform::tenant::{KeyApi, PublicApi};
 use crate::platform::workspace::WorkspaceApi;
+use crate::types::WorkspaceId;
 
 /// The ways in that a set of tools has, weakest first.
 #[derive(Debug)]
@@ -88,6 +89,11 @@ impl Doors {
             lack: Lack::ControlToken,
             ..Self::NONE
         }
+    }
+
+    /// The workspace whose own token is among the ways.
+    pub(super) fn home(&self) -> Option<&WorkspaceId> {
+        self.own.as_ref().map(WorkspaceApi::workspace)
     }
 
     /// The way for a request.

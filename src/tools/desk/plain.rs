@@ -25,6 +25,8 @@ pub(in crate::tools) trait Plain<C>: DeserializeOwned + JsonSchema + Send + 'sta
     const EFFECT: Effect;
     /// What the platform answers.
     const ANSWER: Answer = Answer::Object;
+    /// Whether `workspace_id` may be left out, and the own workspace is meant then.
+    const AT_HOME: bool = false;
 
     /// The request.
     ///
@@ -116,6 +118,7 @@ impl<C: AsRef<Desk> + Send + Sync + 'static> RegisterPlain<C> for Registry<C> {
             tool: T::NAME,
             effect: T::EFFECT,
             answer: T::ANSWER,
+            at_home: T::AT_HOME,
             plan: |given| given.decode::<T>()?.plan(),
         };
         self.add_raw(T::NAME, T::EFFECT, describe::<C, T>, move |desk, given, call| {
@@ -127,8 +130,16 @@ impl<C: AsRef<Desk> + Send + Sync + 'static> RegisterPlain<C> for Registry<C> {
 
 fn describe<C, T: Plain<C>>() -> Description {
     let (further, results) = T::ANSWER.schemas();
-    Description::with::<T>(further, results)
+    let described = Description::with::<T>(further, results);
+    if T::AT_HOME {
+        described.optional(WORKSPACE)
+    } else {
+        described
+    }
 }
+
+/// The argument that [`Plain::AT_HOME`] is about.
+const WORKSPACE: &str = "workspace_id";
 
 /// All that differs between plain tools when they run, as values, so that running them is compiled once.
 #[derive(Clone, Copy)]
@@ -136,6 +147,7 @@ struct Steps {
     tool: &'static str,
     effect: Effect,
     answer: Answer,
+    at_home: bool,
     plan: fn(Given) -> Result<Plan, ToolError>,
 }
 
@@ -146,9 +158,12 @@ impl Steps {
         mut given: Given,
         call: Call,
     ) -> Result<Value, ToolError> {
+        let errand = (*desk).as_ref().errand(self.tool, &call);
+        if self.at_home && !given.has(WORKSPACE) {
+            given.put(WORKSPACE, json!(errand.home()?));
+        }
         let wanted = self.answer.wanted(&mut given)?;
         let plan = (self.plan)(given)?;
-        let errand = (*desk).as_ref().errand(self.tool, &call);
         if self.effect.destroys() {
             // Without a credential there is nothing to ask about.
             errand.has_door(&plan.order)?;
@@ -192,6 +207,8 @@ impl Answer {
             (Self::Object, Value::Null) => return Ok(json!({ "raw": "", "status": status })),
             (Self::Object, _) => "an object",
             (Self::List(key), Value::Array(items)) => return Ok(Value::Object(wanted.page(key, items))),
+            // An empty list, as programs in Go write it.
+            (Self::List(key), Value::Null) => return Ok(Value::Object(wanted.page(key, Vec::new()))),
             (Self::List(_), _) => "an array",
             (Self::ListWithin(key), Value::Object(mut fields)) => match fields.remove(key) {
                 Some(Value::Array(items)) => return Ok(Value::Object(wanted.page(key, items))),
