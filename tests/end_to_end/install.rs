@@ -98,16 +98,17 @@ async fn the_service_is_put_in_place_and_taken_away_and_its_files_hold_no_token(
         .unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
+    let token = workspace.token.as_str();
     let service = |arguments: &'static [&'static str]| {
         let mut command = person(&world, &workspace, home.path());
         command
             .arg("service")
             .args(arguments)
             .env("XDG_RUNTIME_DIR", home.path());
-        async {
+        async move {
             let (code, lines, complaints) = run_to_end(command).await;
             assert_eq!(code, 0, "{arguments:?}: {lines:?} {complaints}");
-            assert!(!format!("{lines:?}{complaints}").contains(&workspace.token));
+            assert!(!format!("{lines:?}{complaints}").contains(token));
         }
     };
     service(&["install", "--print"]).await;

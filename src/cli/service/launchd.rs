@@ -106,7 +106,10 @@ impl Manager for Launchd {
     }
 
     fn notes(&self) -> String {
-        format!("{} runs. Its log: molecule-mcp service logs\n", self.label)
+        format!(
+            "{} was started. Whether messages arrive: molecule-mcp status. Its log: molecule-mcp service logs\n",
+            self.label
+        )
     }
 }
 

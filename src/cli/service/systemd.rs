@@ -208,7 +208,10 @@ impl Manager for Systemd {
             Reach::User => "",
             Reach::Computer(_) => " --system",
         };
-        format!("{} runs. Its log: molecule-mcp service logs{flags}\n", self.unit)
+        let unit = &self.unit;
+        format!(
+            "{unit} was started. Whether messages arrive: molecule-mcp status. Its log: molecule-mcp service logs{flags}\n"
+        )
     }
 }
 
