@@ -11,6 +11,7 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::tools::agent::Opening;
 use crate::tools::catalogue::Workbench;
 use crate::tools::desk::{Common, Control, Management, Ops, Shared};
+use crate::types::Secret;
 
 /// The desk of the set `ops` in a workspace's daemon.
 pub(super) fn ops(config: &Config, own: &WorkspaceApi) -> Ops {
@@ -87,6 +88,7 @@ fn control(access: &Access, ca_file: Option<std::path::PathBuf>, common: Common)
         org_slug: None,
         ca_file,
     });
-    let token = access.control_token.clone();
-    Control::new(token.map(|token| ControlApi::new(client, token)), common)
+    let api = |token: &Secret| ControlApi::new(client.clone(), token.clone());
+    let (control, promotion) = (&access.control_token, &access.promotion_token);
+    Control::new(control.as_ref().map(api), promotion.as_ref().map(api), common)
 }

@@ -12,6 +12,8 @@ mod requests;
 mod runtime;
 mod uploads;
 
+mod operating;
+
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder};

@@ -134,7 +134,7 @@ mod tests {
             ("inbox_peek", &["activity_id", "limit", "offset", "state"], &[]),
             ("inbox_pop", &["activity_id"], &["activity_id"]),
             ("list_inbox", &["offset", "status", "workspace_id"], &[]),
-            ("list_peers", &["offset", "source_workspace_id"], &[]),
+            ("list_peers", &["offset", "source_workspace_id", "workspace_id"], &[]),
             ("list_readable_namespaces", &[], &[]),
             ("list_writable_namespaces", &[], &[]),
             (

@@ -71,6 +71,11 @@ impl Context {
         }
     }
 
+    /// The workspace that an argument of a tool in two sets names, if it is another than ours.
+    pub(super) fn other<'a>(&self, given: Option<&'a WorkspaceId>) -> Option<&'a WorkspaceId> {
+        given.filter(|given| **given != self.own)
+    }
+
     /// The error of a call that ends with the session.
     pub(super) fn ended(&self) -> ToolError {
         farewell(&self.health)

@@ -16,6 +16,15 @@ mod teams;
 mod tokens;
 mod workspaces;
 
+mod activity;
+mod approvals;
+mod channels;
+mod control_plane;
+mod discovery;
+mod management;
+mod remote;
+mod templates;
+
 /// The registries that a group's tools go into: each for the credentials that may carry a tool.
 pub(super) struct Groups {
     /// In `ops` alone: the own workspace's token or `MOLECULE_API_KEY`.
@@ -47,6 +56,15 @@ pub(super) fn all() -> Groups {
     teams::register(&mut tools);
     tokens::register(&mut tools);
     workspaces::register(&mut tools);
+
+    activity::register(&mut tools);
+    approvals::register(&mut tools);
+    channels::register(&mut tools);
+    control_plane::register(&mut tools);
+    discovery::register(&mut tools);
+    management::register(&mut tools);
+    remote::register(&mut tools);
+    templates::register(&mut tools);
     tools
 }
 

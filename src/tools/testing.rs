@@ -17,7 +17,7 @@ use crate::config::files::AttachRoots;
 use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::call::Call;
 use crate::platform::tenant::{KeyApi, PublicApi};
-use crate::platform::testing::{Responder, SELF};
+use crate::platform::testing::{Responder, SELF, Seen};
 use crate::state::audit::{Audit, Record};
 use crate::state::health::HealthBoard;
 use crate::state::journal::Journal;
@@ -138,12 +138,13 @@ impl World {
     /// The tokens that the platform was shown.
     pub(super) fn bearers(&self) -> Vec<String> {
         let seen = self.platform.seen();
-        let bearer =
-            |seen: &crate::platform::testing::Seen| seen.header("authorization").unwrap_or_default().to_owned();
-        let shown = seen.iter().map(bearer);
-        shown
-            .map(|shown| shown.trim_start_matches("Bearer ").to_owned())
-            .collect()
+        let bearer = |seen: &Seen| {
+            seen.header("authorization")
+                .unwrap_or_default()
+                .trim_start_matches("Bearer ")
+                .to_owned()
+        };
+        seen.iter().map(bearer).collect()
     }
 
     /// The changes that were recorded.

@@ -14,6 +14,7 @@ mod install;
 mod leases;
 mod management;
 mod network;
+mod operating;
 mod presence;
 mod protocol;
 mod push;

@@ -228,7 +228,11 @@ async fn an_agent_plans_its_own_work_with_nothing_but_its_token() {
     assert_eq!(failure(&server, "delete_schedule", one).await["error"], "HTTP 404");
     server.close().await.unwrap();
     let agent = world.daemon(&alpha).await;
-    assert_eq!(next_message(&agent).await["text"], "water the plants");
+    let message = next_message(&agent).await;
+    assert_eq!(
+        (&message["text"], &message["kind"]),
+        (&json!("water the plants"), &json!("canvas_user"))
+    );
 }
 
 #[tokio::test]

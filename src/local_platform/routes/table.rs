@@ -6,8 +6,9 @@ use axum::http::Method;
 use serde_json::json;
 
 use super::{
-    a2a, activity, agents, approvals, broadcast, connect, create, delegation, files, heartbeat, key_value, lifecycle,
-    local, memories, notify, org, plugins, registry, requests, schedules, secrets, tokens, uploads, workspaces,
+    a2a, activity, agents, approvals, broadcast, budget, building, channels, connect, create, delegation, files,
+    heartbeat, key_value, lifecycle, local, memories, notify, org, plugins, registry, requests, schedules, secrets,
+    structure, tokens, uploads, workspaces,
 };
 use crate::local_platform::auth::Auth;
 use crate::local_platform::call::{Answer, Call, Outcome};
@@ -167,6 +168,28 @@ static ROUTES: &[Route] = table! {
     C "cancel_any_request" POST "/requests/:other/cancel" Admin Now(requests::cancel);
     B "rotate" POST "/workspaces/:id/external/rotate" Workspace Now(connect::rotate);
     B "connection" GET "/workspaces/:id/external/connection" Workspace Now(connect::show);
+    A "pending_approvals" GET "/approvals/pending" Admin Now(approvals::pending);
+    A "record_delegation" POST "/workspaces/:id/delegations/record" Workspace Now(delegation::record);
+    A "traces" GET "/workspaces/:id/traces" Workspace Now(traces);
+    A "channel_adapters" GET "/channels/adapters" Open Now(channels::adapters);
+    A "discover_chats" POST "/channels/discover" Admin Now(channels::discover);
+    A "channels" GET "/workspaces/:id/channels" Workspace Now(channels::list);
+    A "create_channel" POST "/workspaces/:id/channels" Workspace Now(channels::create);
+    A "update_channel" PATCH "/workspaces/:id/channels/:other" Workspace Now(channels::update);
+    A "delete_channel" DELETE "/workspaces/:id/channels/:other" Workspace Now(channels::delete);
+    A "send_to_channel" POST "/workspaces/:id/channels/:other/send" Workspace Now(channels::send);
+    A "test_channel" POST "/workspaces/:id/channels/:other/test" Workspace Now(channels::test);
+    A "structure_events" GET "/events" Admin Now(structure::events);
+    A "events_of_workspace" GET "/events/:id" Admin Now(structure::events);
+    A "viewport" GET "/canvas/viewport" Open Now(structure::viewport);
+    A "save_viewport" PUT "/canvas/viewport" Open Now(structure::save_viewport);
+    A "import_template" POST "/templates/import" Admin Now(building::import_template);
+    A "org_templates" GET "/org/templates" Admin Now(building::org_templates);
+    A "import_org" POST "/org/import" Admin Now(building::import_org);
+    A "export_bundle" GET "/bundles/export/:id" Admin Now(building::export_bundle);
+    A "import_bundle" POST "/bundles/import" Admin Now(building::import_bundle);
+    A "budget" GET "/workspaces/:id/budget" Workspace Now(budget::show);
+    A "set_budget" PATCH "/workspaces/:id/budget" Admin Now(budget::set);
 };
 
 /// The test-facing routes; see the documentation of the module above.
@@ -224,6 +247,11 @@ impl Route {
 
 fn health(_: &Call) -> Outcome {
     Ok(Answer::ok(&json!({ "status": "ok" })))
+}
+
+/// There is no tracing service.
+fn traces(_: &Call) -> Outcome {
+    Ok(Answer::ok(&json!([])))
 }
 
 fn events(call: &Call) -> Outcome {

@@ -10,8 +10,8 @@ use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::a2a;
-use crate::platform::order::Order;
 use crate::platform::order::Verb::{Delete, Get, Patch, Post};
+use crate::platform::order::{Gate, Order};
 use crate::platform::wire::A2aAnswer;
 use crate::tools::desk::plain::{Plain, Plan, RegisterPlain};
 use crate::tools::desk::{Errand, Ops};
@@ -145,7 +145,15 @@ pub(super) async fn say(errand: &Errand<'_>, to: &WorkspaceId, text: &str) -> Re
     let id = Uuid::new_v4().to_string();
     let message = json!({ "role": "user", "messageId": id, "parts": [{ "kind": "text", "text": text }] });
     let body = json!({ "jsonrpc": "2.0", "id": id, "method": "message/send", "params": { "message": message } });
-    let order = Order::workspace(Post, to, ["a2a".into()]).body(body).patient();
+    let mut order = Order::workspace(Post, to, ["a2a".into()])
+        .body(body)
+        .patient()
+        .for_admin();
+    // Platforms up to May 2026 take a message without a credential for the person's. With the own token it would be one of
+    // the workspace to itself, which its agent passes over.
+    if errand.has_door(&order).is_err() {
+        order.gate = Gate::Open;
+    }
     let reply = errand.send(&order).await.map_err(explained)?;
     Said::of(reply.body)
 }
@@ -416,6 +424,11 @@ mod tests {
             assert_eq!(seen.result["error"], code);
             assert!(seen.result["hint"].as_str().unwrap().contains(part), "{}", seen.result);
         }
+        let anyone = Bench::new(vec![Reply::json(200, r#"{"status":"queued"}"#)], Keys::None).await;
+        let said = anyone
+            .call("chat_with_agent", json!({ "workspace_id": WS, "message": "hi" }))
+            .await;
+        assert_eq!((&said["state"], anyone.lines().len()), (&json!("queued"), 1));
         let bench = Bench::new(vec![Reply::raw("")], Keys::All).await;
         let lost = bench
             .call("chat_with_agent", json!({ "workspace_id": WS, "message": "hi" }))

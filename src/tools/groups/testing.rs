@@ -30,7 +30,7 @@ pub(in crate::tools) struct Exchange {
     pub(in crate::tools) line: String,
     /// The JSON body, if there was one.
     pub(in crate::tools) body: Option<Value>,
-    /// `api-key`, `org-key`, `control-token`, or nothing.
+    /// `api-key`, `org-key`, `control-token`, `promotion-token`, or nothing.
     pub(in crate::tools) bearer: String,
     /// The whole request.
     pub(in crate::tools) seen: Seen,
@@ -85,12 +85,13 @@ impl Bench {
         let own = is_home.then(|| platform.api());
         let org = key("org-key").map(|key| OrgApi::new(client.clone(), key));
         let control = key("control-token").map(|key| ControlApi::new(client.clone(), key));
+        let promotion = key("promotion-token").map(|key| ControlApi::new(client.clone(), key));
         let bench = Workbench {
             agent: None,
             ops: Ops::new(public.clone(), own, api_key.clone(), common.clone()),
             shared: Shared::new(public, None, api_key, org.clone(), common.clone()),
             management: Management::new(org, common.clone()),
-            control: Control::new(control, common),
+            control: Control::new(control, promotion, common),
         };
         let shown = Shown {
             mode: Mode::Workspace,
