@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Options, Outcome};
-use molecule_mcp::cli::{audit, doctor, healthcheck, init, install, logging, run, serve, signals, status, tools};
+use molecule_mcp::cli::{
+    audit, completions, doctor, healthcheck, init, install, logging, man, run, serve, service, signals, status, tools,
+};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -48,7 +50,10 @@ async fn perform(options: Options) -> Outcome {
         Command::Healthcheck(args) => healthcheck::perform(args, |name| std::env::var_os(name)),
         Command::Install(args) => install::install(args, |name| std::env::var_os(name)),
         Command::Uninstall(args) => install::uninstall(args, |name| std::env::var_os(name)),
+        Command::Service(args) => service::perform(args, |name| std::env::var_os(name), stop).await,
         Command::Audit(args) => audit::perform(args, |name| std::env::var_os(name)),
+        Command::Completions(args) => Outcome::fine(completions::perform(&args)),
+        Command::Man(args) => man::perform(&args),
         Command::Tools(args) => Outcome::fine(tools::perform(args)),
         #[cfg(feature = "local-platform")]
         Command::Platform(args) => molecule_mcp::cli::platform::perform(args, stop).await,

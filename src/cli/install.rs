@@ -138,7 +138,7 @@ fn uninstalled(
         document.remove(&seen.name);
     }
     let backup = if document.is_empty() {
-        clients::remove(&file, &before)
+        clients::remove(&file, &before).map(|()| None)
     } else {
         clients::replace(&file, &before, &document.text())
     };

@@ -118,19 +118,20 @@ fn find(running: Option<PathBuf>, path: Option<&OsString>) -> PathBuf {
 
 #[cfg(test)]
 #[cfg(unix)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::HashMap;
     use std::fs;
 
     use super::*;
 
-    struct Home {
+    /// A user's home folder and environment.
+    pub(crate) struct Home {
         root: tempfile::TempDir,
-        env: HashMap<&'static str, OsString>,
+        pub(crate) env: HashMap<&'static str, OsString>,
     }
 
     impl Home {
-        fn new() -> Self {
+        pub(crate) fn new() -> Self {
             let root = tempfile::tempdir().unwrap();
             let env = HashMap::from([
                 ("PLATFORM_URL", "http://127.0.0.1:9".into()),
@@ -138,7 +139,7 @@ mod tests {
             ]);
             Self { root, env }
         }
-        fn launch(&self) -> Result<Launch, String> {
+        pub(crate) fn launch(&self) -> Result<Launch, String> {
             let places = Places {
                 home: Some(self.root.path().to_owned()),
                 managed: self.root.path().join("none"),
@@ -147,7 +148,7 @@ mod tests {
             };
             Launch::of(&|name| self.env.get(name).cloned(), &places)
         }
-        fn keep_token(&self) {
+        pub(crate) fn keep_token(&self) {
             fs::create_dir(self.root.path().join(".molecule-workspace")).unwrap();
             fs::write(self.root.path().join(".molecule-workspace/.auth_token"), "tok-kept").unwrap();
         }

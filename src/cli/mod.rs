@@ -3,6 +3,7 @@
 pub mod audit;
 mod bench;
 pub mod clients;
+pub mod completions;
 #[cfg(feature = "local-platform")]
 pub mod demo;
 pub mod doctor;
@@ -11,12 +12,14 @@ pub mod init;
 pub mod install;
 mod launch;
 pub mod logging;
+pub mod man;
 pub mod manage;
 pub mod options;
 #[cfg(feature = "local-platform")]
 pub mod platform;
 pub mod run;
 pub mod serve;
+pub mod service;
 pub mod signals;
 pub mod status;
 pub mod tools;

@@ -60,8 +60,15 @@ pub enum Command {
     Install(super::install::InstallArgs),
     /// Take this program out of an MCP client's configuration again.
     Uninstall(super::install::UninstallArgs),
+    /// Keep the daemon running without an MCP client, under systemd or launchd.
+    Service(super::service::ServiceArgs),
     /// Show what was changed on a platform through this computer's tools: when, by which tool, what, and how it ended.
     Audit(super::audit::AuditArgs),
+    /// Print what a shell completes after `molecule-mcp`.
+    Completions(super::completions::CompletionsArgs),
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man(super::man::ManArgs),
     /// List all tools, with the sets they belong to.
     Tools(super::tools::ToolsArgs),
     /// Run a small platform on this computer, for trying things out.

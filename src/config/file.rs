@@ -142,6 +142,33 @@ impl Settings {
         text
     }
 
+    /// The variables of the environment that say the same.
+    pub(crate) fn as_variables(&self) -> Vec<(&'static str, String)> {
+        let texts = [
+            ("PLATFORM_URL", &self.platform_url),
+            ("WORKSPACE_ID", &self.workspace_id),
+            ("MOLECULE_ORG_ID", &self.org_id),
+            ("MOLECULE_CA_FILE", &self.ca_file),
+            ("MOLECULE_AGENT_NAME", &self.agent_name),
+            ("MOLECULE_AGENT_DESCRIPTION", &self.agent_description),
+        ];
+        let others = [
+            (
+                "MOLECULE_ALLOW_INSECURE",
+                self.allow_insecure.map(|allow| u8::from(allow).to_string()),
+            ),
+            (
+                "MOLECULE_AGENT_SKILLS",
+                self.agent_skills.as_ref().map(|skills| skills.join(",")),
+            ),
+        ];
+        let texts = texts.into_iter().map(|(name, value)| (name, value.clone()));
+        texts
+            .chain(others)
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
+
     /// The keys that both settings give, with different values.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {

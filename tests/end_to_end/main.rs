@@ -11,6 +11,7 @@ mod faults;
 mod files;
 mod history;
 mod inbox;
+mod install;
 mod leases;
 mod management;
 mod network;

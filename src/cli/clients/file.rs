@@ -15,7 +15,7 @@ pub enum Trouble {
     Refused {
         /// Which one.
         path: PathBuf,
-        /// `read` or `written`.
+        /// `read`, `written` or `removed`.
         doing: &'static str,
         /// What the system says.
         error: io::Error,
@@ -70,18 +70,20 @@ pub fn replace(path: &Path, before: &str, text: &str) -> Result<Option<PathBuf>,
     Ok(backup)
 }
 
-/// Removes a file in which nothing is left, with a copy of what was in it.
+/// Removes a file in which only `before` is left, and that was ours.
 ///
 /// # Errors
 /// As for [`replace`].
-pub fn remove(path: &Path, before: &str) -> Result<Option<PathBuf>, Trouble> {
-    let backup = replace(path, before, "")?;
-    fs::remove_file(resolved(path)).map_err(|error| Trouble::Refused {
-        path: path.to_owned(),
+pub fn remove(path: &Path, before: &str) -> Result<(), Trouble> {
+    let path = resolved(path);
+    if read(&path)? != before {
+        return Err(Trouble::Changed(path));
+    }
+    fs::remove_file(&path).map_err(|error| Trouble::Refused {
+        path,
         doing: "removed",
         error,
-    })?;
-    Ok(backup)
+    })
 }
 
 /// Writes a file whole, with the permissions of `model` if that exists.
@@ -141,7 +143,7 @@ mod tests {
             "no draft stays"
         );
         remove(&path, "two").unwrap();
-        assert!(!path.exists() && read(&backup).unwrap() == "two");
+        assert!(!path.exists() && backup.exists());
     }
 
     #[test]
