@@ -49,7 +49,7 @@ impl Reader {
             recovered: true,
             ..Batch::default()
         });
-        step.listed = turn != Turn::Next;
+        step.listed = matches!(turn, Turn::Done | Turn::Stuck);
         run.first_page = false;
         self.staged = Some(Staged {
             finished: step.listed.then_some((run.errand, run.began)),

@@ -1,5 +1,7 @@
 //! Single decisions of the reader, one at a time.
 
+use std::collections::HashSet;
+
 use serde_json::value::RawValue;
 
 use super::*;
@@ -308,7 +310,14 @@ fn a_row_that_cannot_be_fetched_stops_nothing_and_the_cursor_passes_it() {
         }
         let missing: Vec<u32> = (2..40).filter(|n| !seen.contains(&id(*n))).collect();
         assert_eq!(missing, [20], "{start}");
-        assert_eq!(told, [Note::Unfetchable(Timestamp(NOW - 710 * SECOND))], "{start}");
+        assert_eq!(
+            told,
+            [Note::Unfetchable {
+                at: Timestamp(NOW - 710 * SECOND),
+                until: Timestamp(NOW - 700 * SECOND)
+            }],
+            "{start}"
+        );
         assert!(desk.now < Duration::from_secs(60), "{start}: {:?}", desk.now);
     }
 }
@@ -322,6 +331,9 @@ fn the_newest_row_that_cannot_be_fetched_is_looked_at_now_and_then_only() {
         while desk.now < Duration::from_secs(until) {
             requests += 1;
             let plan = desk.ask();
+            if std::env::var("LAB").is_ok() {
+                println!("{:?} {plan:?}", desk.now);
+            }
             match answer(rows, 5, &plan) {
                 None => desk.fail(Failure::TooLarge, Duration::from_secs(2)),
                 Some(rows) => seen.extend(ids(&desk.give(page(rows)))),
