@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::types::{BaseUrl, WorkspaceId};
 pub use dirs::Places;
+pub use host::Host;
 pub use problem::{Fault, Problem, explain};
 use token::TokenSource;
 
@@ -15,6 +16,8 @@ mod ca;
 mod check;
 pub mod dirs;
 pub mod file;
+pub mod files;
+mod host;
 mod problem;
 mod reader;
 pub mod token;
@@ -45,6 +48,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// `MOLECULE_AGENT_*`.
     pub card: Card,
+    /// What the agent's host says about its runtime; echoed by `get_runtime_identity` and used for nothing.
+    pub identity: RuntimeIdentity,
     /// Off with `MOLECULE_MCP_DISABLE_HEARTBEAT`: neither register nor beats.
     pub heartbeat: Switch,
     /// Off with `MOLECULE_MCP_DISABLE_INBOX`: no polling; inbox tools say so.
@@ -58,8 +63,12 @@ pub struct Config {
     pub delegation_timeout: Duration,
     /// `MOLECULE_LEASE_SECS`, 10 to 86400: how long a message belongs to the session it was shown to.
     pub lease: Duration,
+    /// Files that go out and come in.
+    pub files: files::Files,
     /// `MOLECULE_MCP_PROTOCOL`: `auto` (the default) and `legacy`, or `modern`.
     pub protocol: McpProtocol,
+    /// The client that started this process, as far as its variables tell: where messages are pushed to.
+    pub host: Option<Host>,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.
@@ -94,6 +103,23 @@ impl Card {
         }
         card
     }
+}
+
+/// What variables say about the model and runtime behind the agent. Empty: nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeIdentity {
+    /// `MODEL`.
+    pub model: String,
+    /// `MODEL_PROVIDER`.
+    pub model_provider: String,
+    /// `MOLECULE_MODEL`.
+    pub molecule_model: String,
+    /// `ANTHROPIC_BASE_URL`, without a user name and password.
+    pub anthropic_base_url: String,
+    /// `TIER`.
+    pub tier: String,
+    /// `ADAPTER_MODULE`.
+    pub runtime: String,
 }
 
 /// On or off.

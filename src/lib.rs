@@ -9,11 +9,14 @@
 //!
 //! ```text
 //! environment, file, arguments -> config -> platform client
-//!   duty holder: register -> heartbeat -> health record
-//!                event stream (a hint) -+
-//!                timer -----------------+-> inbox reader -> journal (commit) -> cursor file -> server acknowledgement
+//!   presence: register -> heartbeat -> health record
+//!   reading:  event stream (a hint) -+
+//!             timer -----------------+-> inbox reader -> journal (commit) -> cursor file -> server acknowledgement
+//!             journal -> platform -> folder of files -> journal -> acknowledgement of a file
+//!   (each of the two duties in one process of the state folder, usually the same)
 //!   every process: journal -> wake -> waiting tools
 //!                  outbox duty: journal -> platform -> journal (delegations and replies, their outcomes)
+//!                  an attached file: opened, judged, copied into the spool -> uploaded -> named by the message
 //! stdin -> mcp -> toolset -> tool -> platform or journal -> answer -> stdout
 //! stop (signal, end of input, a duty that failed) -> one token -> everyone ends
 //! ```

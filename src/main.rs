@@ -32,6 +32,7 @@ fn main() -> ExitCode {
 async fn perform(options: Options) -> Outcome {
     let stop = CancellationToken::new();
     signals::stop_on_signals(&stop);
+    signals::survive_file_size_limit();
     match options.command.unwrap_or(Command::Run) {
         Command::Run => run::perform(stop).await,
         Command::Init(args) => {
@@ -42,13 +43,7 @@ async fn perform(options: Options) -> Outcome {
             }
         }
         #[cfg(feature = "local-platform")]
-        Command::Platform(args) => match molecule_mcp::cli::platform::perform(args, stop).await {
-            Ok(report) => Outcome::fine(report),
-            Err(complaint) => Outcome::failed(
-                molecule_mcp::cli::options::exit::CONFIGURATION,
-                format!("molecule-mcp platform: {complaint}\n"),
-            ),
-        },
+        Command::Platform(args) => molecule_mcp::cli::platform::perform(args, stop).await,
         #[cfg(feature = "local-platform")]
         Command::Demo(args) => molecule_mcp::cli::demo::perform(args, stop).await,
     }

@@ -4,11 +4,17 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+mod label;
+mod partner;
+
+pub use label::label;
+pub use partner::Partner;
 
 /// Why a value from outside was refused. The text names the rule and never echoes the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +132,29 @@ impl ActivityId {
     }
 }
 
+/// Names a request on the platform: always a UUID, kept in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RequestId(String);
+
+impl RequestId {
+    const RULE: &'static str = "must be the UUID of a request, as list_inbox and check_requests show it";
+
+    /// Parses the UUID of a request.
+    ///
+    /// # Errors
+    /// When the value is not a hyphenated UUID.
+    pub fn parse(value: &str) -> Result<Self, Refused> {
+        as_uuid(value.trim()).map(Self).ok_or(Refused(Self::RULE))
+    }
+
+    /// The id as text, safe as one path segment.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The lower-case hyphenated form of `value` if it is a hyphenated UUID.
 fn as_uuid(value: &str) -> Option<String> {
     let well_formed = value.len() == 36
@@ -171,6 +200,7 @@ macro_rules! textual_id {
 textual_id!(WorkspaceId, "Id of a workspace.");
 textual_id!(PeerId, "UUID of a workspace.");
 textual_id!(ActivityId, "Id of a message.");
+textual_id!(RequestId, "UUID of a request.");
 
 /// A credential. There is no `Display` and no `Serialize`, `Debug` does not show it, and its memory is wiped on drop.
 #[derive(Clone)]
@@ -330,12 +360,6 @@ impl Timestamp {
         DateTime::parse_from_rfc2822(text)
             .ok()
             .map(|time| Self(time.timestamp_micros()))
-    }
-
-    /// Now, by the wall clock.
-    #[must_use]
-    pub fn now() -> Self {
-        Self(Utc::now().timestamp_micros())
     }
 
     /// RFC 3339 in UTC with six digits, as the platform accepts it in `before_ts`.

@@ -2,15 +2,15 @@
 //!
 //! It has a task and connections of its own, and waits for nothing else in the process: not the journal, not the disk.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{debug, error, info, warn};
 
-use super::management_presence;
+use super::management_presence::Presence;
 use super::register::keep_inbound_secret;
 use super::standing::{Advice, BeatOutcome, Standing};
 use super::stream::Stream;
@@ -19,15 +19,22 @@ use crate::platform::client::RateLimit;
 use crate::platform::error::CallError;
 use crate::platform::wire::Beat;
 use crate::platform::workspace::WorkspaceApi;
-use crate::state::clock::BootInstant;
+use crate::state::clock::{BootInstant, Clock};
+use crate::state::crash_point;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
+use crate::state::lock::DutyLock;
 use crate::types::{Secret, Timestamp, WorkspaceId};
 
 /// From the start of one beat to the start of the next.
 pub const INTERVAL: Duration = Duration::from_secs(20);
 /// The longest interval under a tight rate limit; the platform calls a workspace gone after 90 s (level B).
 const LONGEST: Duration = Duration::from_secs(60);
+/// From the start of a beat that was not accepted to the start of the next: as long as one may take, so that the first one
+/// after the way's return comes within 10 s.
+const AGAIN: Duration = Duration::from_secs(8);
+/// After a sleep a beat goes out at once, unless one was begun this recently.
+const JUST_NOW: Duration = Duration::from_secs(5);
 /// How long a beat waits for the journal's count of leased messages.
 const PATIENCE_WITH_JOURNAL: Duration = Duration::from_millis(200);
 
@@ -47,8 +54,8 @@ pub struct Heartbeat {
     pub api: WorkspaceApi,
     /// Asked for the number of leased messages.
     pub journal: Journal,
-    /// Where the inbound secret is kept.
-    pub state_dir: PathBuf,
+    /// In its folder the inbound secret is kept.
+    pub lock: Arc<DutyLock>,
     /// Where to say how it goes.
     pub health: HealthBoard,
     /// Told of every good beat, because its echo proves the stream alive.
@@ -65,7 +72,7 @@ impl Heartbeat {
     /// Beats until `stop`. While the workspace is known to be removed it only waits.
     pub async fn run(self, stop: CancellationToken) {
         let (secrets, to_keep) = watch::channel(None);
-        let keeper = tokio::spawn(keep_secrets(self.state_dir.clone(), to_keep));
+        let keeper = tokio::spawn(keep_secrets(Arc::clone(&self.lock), to_keep));
         let _ = stop.run_until_cancelled(self.beat_forever(secrets)).await;
         // The sender is gone, so the keeper ends by itself; a disk that hangs must not hold up the exit.
         keeper.abort();
@@ -74,16 +81,17 @@ impl Heartbeat {
     async fn beat_forever(&self, secrets: watch::Sender<Option<Secret>>) {
         let mut standing = Standing::Fine;
         let mut last_load = (0, None);
-        let mut management = false;
-        let mut pace = Pace::begin();
+        let mut management = Presence::default();
+        let mut pace = Pace::begin(Clock::system(), self.api.client().fresh_starts());
         loop {
+            let mut failed = false;
             if !self.health.now().removed {
                 if let Ok(load) = timeout(PATIENCE_WITH_JOURNAL, load(&self.journal)).await {
                     last_load = load;
                 }
-                management = management_presence::current(management).await;
-                let beat = self.beat(&last_load, management);
+                let beat = self.beat(&last_load, management.now().await);
                 let result = self.api.heartbeat(&beat).await;
+                crash_point::pass("beat", "sent");
                 standing = self.judge(standing, &result);
                 match &result {
                     Ok(reply) => {
@@ -93,10 +101,20 @@ impl Heartbeat {
                             secrets.send_replace(Some(secret.clone()));
                         }
                     }
-                    Err(error) => self.tell(error),
+                    Err(error) => {
+                        self.tell(error);
+                        failed = !matches!(error, CallError::Throttled { .. });
+                        if error.status().is_none() {
+                            self.stream.doubt(&self.health);
+                        }
+                    }
                 }
             }
-            pace.turn(interval(self.api.client().rate_limit(), self.timing)).await;
+            let every = match failed {
+                true => self.timing.of(AGAIN),
+                false => interval(self.api.client().rate_limit(), self.timing),
+            };
+            pace.turn(every).await;
         }
     }
 
@@ -123,6 +141,10 @@ impl Heartbeat {
             }
         });
         if outcome == BeatOutcome::Accepted {
+            let told = self.health.now().beat_trouble;
+            if told.is_some_and(|told| told.code != "AUTH_ERROR") {
+                info!("heartbeats are accepted again");
+            }
             self.health.update(|health| {
                 health.beaten = Some(Timestamp::now());
                 health.beat_trouble = None;
@@ -139,14 +161,17 @@ impl Heartbeat {
     }
 
     fn tell(&self, error: &CallError) {
-        if !matches!(error, CallError::Refused { .. }) {
-            warn!("heartbeat failed: {error}");
+        let refused = matches!(error, CallError::Refused { .. });
+        let told = self.health.now().beat_trouble;
+        if !refused && told.is_none_or(|told| told.code != error.code()) {
+            warn!("heartbeat failed: {error}; beats go on");
+        } else {
+            debug!(%error, "heartbeat failed");
         }
-        let remedy = match error {
-            CallError::Refused { .. } => {
-                "make a new token in the canvas, Tokens tab, update the MCP configuration, restart"
-            }
-            _ => "none needed: beats go on; check PLATFORM_URL and the network if it lasts",
+        let remedy = if refused {
+            "make a new token in the canvas, Tokens tab, update the MCP configuration, restart"
+        } else {
+            "none needed: beats go on; check PLATFORM_URL and the network if it lasts"
         };
         self.health.update(|health| {
             health.beat_trouble = Some(Trouble {
@@ -158,21 +183,45 @@ impl Heartbeat {
     }
 }
 
-/// Beats begin one interval after the last one began, or at once after one that took longer; missed ones are not made up
-/// for.
+/// Beats begin one interval after the last one began, or at once after one that took longer, or after a sleep of the
+/// computer, which no timer counts. Missed ones are not made up for.
 struct Pace {
     begun: Instant,
+    /// The same moment by a clock that counts sleep.
+    begun_since_boot: Duration,
+    clock: Clock,
+    fresh_starts: watch::Receiver<u64>,
 }
 
 impl Pace {
-    fn begin() -> Self {
-        Self { begun: Instant::now() }
+    fn begin(clock: Clock, fresh_starts: watch::Receiver<u64>) -> Self {
+        Self {
+            begun: Instant::now(),
+            begun_since_boot: clock.boot().since,
+            clock,
+            fresh_starts,
+        }
     }
 
     /// Waits until the next beat is due.
     async fn turn(&mut self, interval: Duration) {
-        sleep_until(self.begun + interval).await;
+        tokio::select! {
+            () = sleep_until(self.begun + interval) => {}
+            () = self.woken() => {}
+        }
+        self.fresh_starts.mark_unchanged();
         self.begun = Instant::now();
+        self.begun_since_boot = self.clock.boot().since;
+    }
+
+    /// A fresh start that finds the last beat old. One that came while a beat was under way counts, too.
+    async fn woken(&mut self) {
+        while self.fresh_starts.changed().await.is_ok() {
+            if self.clock.boot().since.saturating_sub(self.begun_since_boot) >= JUST_NOW {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 }
 
@@ -191,13 +240,13 @@ async fn load(journal: &Journal) -> (u32, Option<String>) {
 }
 
 /// Writes each secret that arrives; a disk that hangs holds up only this task.
-async fn keep_secrets(state_dir: PathBuf, mut secrets: watch::Receiver<Option<Secret>>) {
+async fn keep_secrets(lock: Arc<DutyLock>, mut secrets: watch::Receiver<Option<Secret>>) {
     while secrets.changed().await.is_ok() {
         let Some(secret) = secrets.borrow_and_update().clone() else {
             continue;
         };
-        let folder = state_dir.clone();
-        let _ = tokio::task::spawn_blocking(move || keep_inbound_secret(&folder, &secret)).await;
+        let lock = Arc::clone(&lock);
+        let _ = tokio::task::spawn_blocking(move || keep_inbound_secret(&lock, &secret)).await;
     }
 }
 
@@ -223,6 +272,7 @@ fn revoked(workspace: &WorkspaceId, streak: u32, status: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::clock::ManualTime;
 
     #[test]
     fn the_interval_grows_only_when_the_limiter_is_empty_and_never_past_60_s() {
@@ -246,7 +296,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn beats_begin_20_s_apart_whatever_they_take_and_are_never_made_up_for() {
         let begun = Instant::now();
-        let mut pace = Pace::begin();
+        let fresh_starts = watch::Sender::new(0);
+        let mut pace = Pace::begin(Clock::system(), fresh_starts.subscribe());
         let mut starts = Vec::new();
         for secs in [0, 5, 19, 45, 1, 1, 0] {
             starts.push(begun.elapsed().as_secs());
@@ -254,6 +305,40 @@ mod tests {
             pace.turn(INTERVAL).await;
         }
         assert_eq!(starts, [0, 20, 40, 60, 105, 125, 145]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_sleep_one_beat_goes_out_at_once_and_the_next_in_its_time() {
+        let time = ManualTime::starting_at(Timestamp(0));
+        let fresh_starts = watch::Sender::new(0);
+        let mut pace = Pace::begin(time.clock(), fresh_starts.subscribe());
+        let begun = Instant::now();
+        let pass = async |secs| {
+            tokio::time::sleep(Duration::from_secs(secs)).await;
+            time.advance(Duration::from_secs(secs));
+        };
+        let sleep = || {
+            time.advance(Duration::from_secs(8 * 3600));
+            fresh_starts.send_modify(|count| *count += 1);
+        };
+        pass(3).await;
+        tokio::join!(pace.turn(INTERVAL), async { sleep() });
+        assert_eq!(begun.elapsed().as_secs(), 3, "at once");
+        // One that comes while the beat is under way is a beat to be made again, but not by itself a second one.
+        fresh_starts.send_modify(|count| *count += 1);
+        pass(1).await;
+        pace.turn(INTERVAL).await;
+        assert_eq!(begun.elapsed().as_secs(), 23, "in its time");
+        pass(6).await;
+        sleep();
+        pace.turn(INTERVAL).await;
+        assert_eq!(begun.elapsed().as_secs(), 29, "noticed while the beat was under way");
+    }
+
+    /// From the way's return to the next beat: at most one beat that hangs, or a pause as long.
+    #[test]
+    fn a_beat_that_failed_is_made_again_within_10_s() {
+        assert!(AGAIN < INTERVAL && AGAIN + Duration::from_secs(2) <= Duration::from_secs(10));
     }
 
     #[test]

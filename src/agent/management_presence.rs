@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 /// Where the management server is baked into a platform agent's image.
@@ -23,10 +23,26 @@ const LARGEST: u64 = 1024 * 1024;
 /// A file system that answers later than this does not delay a beat.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// The report of this moment; `last` when the file system does not answer in time.
-pub async fn current(last: bool) -> bool {
-    let look = spawn_blocking(|| detect(Path::new(BAKED_SERVER), Path::new(PLUGIN_SETTINGS)));
-    timeout(PATIENCE, look).await.ok().and_then(Result::ok).unwrap_or(last)
+/// Looks again and again, and remembers what was seen last.
+#[derive(Debug, Default)]
+pub struct Presence {
+    seen: bool,
+    /// One that the file system has not answered yet. There is never a second one: each would hold a thread, and a file
+    /// system that hangs for hours would take all there are.
+    looking: Option<JoinHandle<bool>>,
+}
+
+impl Presence {
+    /// The report of this moment; what was seen last when the file system does not answer in time.
+    pub async fn now(&mut self) -> bool {
+        let look = || spawn_blocking(|| detect(Path::new(BAKED_SERVER), Path::new(PLUGIN_SETTINGS)));
+        let looking = self.looking.get_or_insert_with(look);
+        if let Ok(seen) = timeout(PATIENCE, looking).await {
+            self.seen = seen.unwrap_or(self.seen);
+            self.looking = None;
+        }
+        self.seen
+    }
 }
 
 /// Whether the server is baked in, or named in the plugin settings. False on every degenerate input.

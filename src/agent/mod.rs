@@ -1,5 +1,6 @@
 //! The background duties: one file per duty, each a loop that the supervisor starts and stops.
 
+pub mod away;
 pub mod duty;
 pub mod envelope;
 pub mod heartbeat;
@@ -11,3 +12,4 @@ pub mod removal;
 pub mod standing;
 pub mod stream;
 pub mod supervisor;
+pub mod uploads;

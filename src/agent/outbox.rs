@@ -11,18 +11,21 @@ use crate::agent::stream::Stream;
 use crate::config::Timing;
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::journal::Journal;
+use crate::state::spool::Spool;
 
 mod body;
 mod carrier;
 mod decide;
 mod entries;
 mod finding;
+mod gate;
 mod hints;
 mod ports;
 mod schedule;
 mod sending;
 #[cfg(test)]
 mod stand_in;
+mod uploading;
 mod watching;
 
 use hints::Hints;
@@ -35,6 +38,8 @@ pub struct Outbox {
     pub api: WorkspaceApi,
     /// Where the work is written down.
     pub journal: Journal,
+    /// Where the files are that go with it.
+    pub spool: Spool,
     /// Whether this process holds the duty.
     pub holder: watch::Receiver<bool>,
     /// Hints of outcomes; without it the list is read more often.
@@ -54,6 +59,7 @@ impl Outbox {
         let sending = Sending {
             platform: self.api.clone(),
             book: self.journal.clone(),
+            spool: self.spool,
             holder: self.holder.clone(),
             timing: self.timing,
         };

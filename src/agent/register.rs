@@ -1,14 +1,15 @@
 //! Registering: says that this workspace is served here, and collects what the platform hands out for it.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::heartbeat::Pulse;
-use super::management_presence;
+use super::management_presence::Presence;
 use crate::config::{Card, Timing};
 use crate::platform::error::CallError;
 use crate::platform::retry::Backoff;
@@ -16,8 +17,10 @@ use crate::platform::wire::{Existence, RegisterBody, Registered};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::clock::BootInstant;
 use crate::state::health::{HealthBoard, Trouble};
+use crate::state::journal::Journal;
+use crate::state::lock::DutyLock;
 use crate::state::secret;
-use crate::types::{Timestamp, WorkspaceId};
+use crate::types::{Secret, Timestamp, WorkspaceId};
 
 /// After a refusal that only a person can mend: asked again this often.
 const PATIENT: Duration = Duration::from_secs(300);
@@ -29,10 +32,12 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 pub struct Registrar {
     /// The platform, as this workspace.
     pub api: WorkspaceApi,
-    /// What to say about the agent.
+    /// What to say about the agent, unless it has said something itself since.
     pub card: Card,
-    /// Where the inbound secret and a bootstrapped token are kept.
-    pub state_dir: PathBuf,
+    /// Where what it said is kept.
+    pub journal: Journal,
+    /// In its folder the inbound secret is kept.
+    pub lock: Arc<DutyLock>,
     /// Whether to register without a token and keep the one returned.
     pub bootstrap: bool,
     /// Where to say how it went.
@@ -46,7 +51,7 @@ pub struct Registrar {
 pub struct FirstRegister {
     /// Whether a refusal ends the process: only while a person is still looking at its start.
     pub refusal_is_fatal: bool,
-    /// Set after the first attempt, whatever came of it: beats and reads wait for it, so that they never reach a
+    /// Set after the first attempt, unless it ends the process: beats and reads wait for it, so that they never reach a
     /// workspace that registering would have shown to be unknown.
     pub attempted: watch::Sender<bool>,
 }
@@ -79,10 +84,10 @@ impl Registrar {
             }
             Ok(Existence::Known(_)) | Err(_) => {}
         }
-        let body = self.body(management_presence::current(false).await);
+        let body = self.body(Presence::default().now().await, self.card().await);
         match self.api.register(&body).await {
             Ok(registered) => {
-                self.keep(registered);
+                self.keep(registered).await;
                 self.health.update(|health| {
                     health.registered = Some(Timestamp::now());
                     health.register_trouble = None;
@@ -127,11 +132,23 @@ impl Registrar {
         self.health.update(|health| health.register_trouble = Some(trouble));
     }
 
-    fn body(&self, mcp_server_present: bool) -> RegisterBody {
+    /// The card that was last set by the agent, with the settings that changed since, else the one that the settings give.
+    async fn card(&self) -> Value {
+        match self.journal.last_card().await {
+            Ok(Some(last)) => last.under(&self.card),
+            Ok(None) => self.card.to_json(),
+            Err(error) => {
+                warn!(%error, "the agent card that was last set cannot be read; registering with the configured one");
+                self.card.to_json()
+            }
+        }
+    }
+
+    fn body(&self, mcp_server_present: bool, agent_card: Value) -> RegisterBody {
         RegisterBody {
             id: self.api.workspace().to_string(),
             url: String::new(),
-            agent_card: self.card.to_json(),
+            agent_card,
             delivery_mode: "poll",
             mcp_server_present,
         }
@@ -139,24 +156,35 @@ impl Registrar {
 
     /// Keeps the inbound secret always, and a returned token only while bootstrapping: level C issues a second token
     /// beside a perfectly good configured one.
-    fn keep(&self, registered: Registered) {
-        if let Some(secret) = registered.inbound_secret {
-            keep_inbound_secret(&self.state_dir, &secret);
-        }
-        if let Some(token) = registered.auth_token
-            && self.bootstrap
-            && self.api.token().current().is_none()
-        {
-            match self.api.token().store(token) {
-                Ok(()) => info!("stored the workspace token that the platform issued"),
-                Err(error) => warn!("the issued workspace token works for this run but could not be stored: {error}"),
+    async fn keep(&self, registered: Registered) {
+        let (lock, token) = (Arc::clone(&self.lock), self.api.token().clone());
+        let issued = registered
+            .auth_token
+            .filter(|_| self.bootstrap && token.current().is_none());
+        let is_needed = issued.is_some();
+        let kept = tokio::task::spawn_blocking(move || {
+            if let Some(secret) = registered.inbound_secret {
+                keep_inbound_secret(&lock, &secret);
             }
+            match issued.map(|issued| token.store(issued)) {
+                None => {}
+                Some(Ok(())) => info!("stored the workspace token that the platform issued"),
+                Some(Err(error)) => {
+                    warn!("the issued workspace token works for this run but could not be stored: {error}");
+                }
+            }
+        });
+        // What follows needs a token that was issued; nothing else waits for the disk, the first beat least of all.
+        if is_needed {
+            let _ = kept.await;
         }
     }
 }
 
 /// Writes the inbound secret; a failure is a warning, because the next beat brings it again and liveness matters more.
-pub fn keep_inbound_secret(state_dir: &Path, inbound: &crate::types::Secret) {
+/// Nothing is written into a folder that is being removed, or into one that replaced ours.
+pub fn keep_inbound_secret(lock: &DutyLock, inbound: &Secret) {
+    let Some(state_dir) = lock.folder() else { return };
     if let Err(error) = secret::write_if_different(state_dir, secret::INBOUND_SECRET, inbound) {
         warn!(
             "could not write {} ({error}); the next beat tries again",
@@ -213,13 +241,15 @@ async fn until_registered(registrar: &Registrar, first: Option<FirstRegister>) -
     let mut backoff = Backoff::new(timing.of(Duration::from_secs(1)), timing.of(Duration::from_secs(60)));
     let mut fatal = first.as_ref().is_some_and(|first| first.refusal_is_fatal);
     loop {
-        let attempt = registrar.attempt().await;
+        let attempt = match registrar.attempt().await {
+            Attempt::Refused(text) if fatal => return Err(RefusedAtStart(text)),
+            attempt => attempt,
+        };
         if let Some(first) = &first {
             first.attempted.send_replace(true);
         }
         let pause = match attempt {
             Attempt::Registered => return Ok(()),
-            Attempt::Refused(text) if fatal => return Err(RefusedAtStart(text)),
             Attempt::Refused(text) => {
                 warn!("{text}");
                 timing.of(PATIENT)

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -12,7 +13,7 @@ use super::register::removed;
 use crate::config::Timing;
 use crate::platform::wire::Existence;
 use crate::platform::workspace::WorkspaceApi;
-use crate::state::health::{Health, HealthBoard, Trouble};
+use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
 
 /// How often a removed workspace is asked for again.
@@ -22,19 +23,33 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The loud message returns every so many beat intervals, like that of a revoked token.
 const LOUD_EVERY: u32 = 20;
 
-/// Watches the health record for refusals and asks the platform whether the workspace still exists.
-pub async fn watch(api: WorkspaceApi, journal: Journal, health: HealthBoard, timing: Timing, stop: CancellationToken) {
+/// Watches for refusals, here or at the process that reads instead of this one (`elsewhere`), and asks the platform whether
+/// the workspace still exists.
+pub async fn watch(
+    api: WorkspaceApi,
+    journal: Journal,
+    health: HealthBoard,
+    elsewhere: watch::Receiver<bool>,
+    timing: Timing,
+    stop: CancellationToken,
+) {
     let _ = stop
-        .run_until_cancelled(watch_forever(api, journal, health, timing))
+        .run_until_cancelled(watch_forever(api, journal, health, elsewhere, timing))
         .await;
 }
 
-async fn watch_forever(api: WorkspaceApi, journal: Journal, health: HealthBoard, timing: Timing) {
+async fn watch_forever(
+    api: WorkspaceApi,
+    journal: Journal,
+    health: HealthBoard,
+    mut elsewhere: watch::Receiver<bool>,
+    timing: Timing,
+) {
     let mut record = health.watch();
     loop {
-        let suspicious = |health: &Health| health.removed || is_refused(health);
-        if record.wait_for(suspicious).await.is_err() {
-            return;
+        tokio::select! {
+            _ = record.wait_for(|health| health.removed || health.is_refused()) => {}
+            Ok(_) = elsewhere.wait_for(|refused| *refused) => {}
         }
         match api.existence().await {
             Ok(Existence::Removed(_)) => {
@@ -56,11 +71,6 @@ async fn watch_forever(api: WorkspaceApi, journal: Journal, health: HealthBoard,
             Err(_) => sleep(timing.of(LOOK_AGAIN)).await,
         }
     }
-}
-
-fn is_refused(health: &Health) -> bool {
-    let refused = |trouble: &Option<Trouble>| trouble.as_ref().is_some_and(|trouble| trouble.code == "AUTH_ERROR");
-    refused(&health.read_trouble) || refused(&health.beat_trouble)
 }
 
 /// Says it everywhere at once: health record, log and inbox.

@@ -97,6 +97,8 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use BeatOutcome::{Accepted, Refused, Silent};
 
@@ -151,6 +153,39 @@ mod tests {
                 (4, Advice::Warn { nth: 1 })
             ]
         );
+    }
+
+    proptest! {
+        /// The same in other words: how often it was refused since the last acceptance decides everything.
+        #[test]
+        fn what_is_said_depends_on_the_refusals_since_the_last_acceptance_alone(
+            beats in prop::collection::vec(prop_oneof![4 => Just(Refused), 1 => Just(Accepted), 2 => Just(Silent)], 0..200)
+        ) {
+            let mut refusals = 0;
+            let mut standing = Standing::Fine;
+            for beat in beats {
+                let (next, advice) = standing.after(beat);
+                let expected = match beat {
+                    Silent => Advice::Carry,
+                    Accepted => match std::mem::take(&mut refusals) {
+                        0 => Advice::Carry,
+                        streak => Advice::Recovered { streak },
+                    },
+                    Refused => {
+                        refusals += 1;
+                        match refusals {
+                            nth @ (1 | 2) => Advice::Warn { nth },
+                            streak if streak % 20 == 3 => Advice::Loud { streak },
+                            _ => Advice::Carry,
+                        }
+                    }
+                };
+                prop_assert_eq!(advice, expected);
+                prop_assert_eq!(next.streak(), refusals);
+                prop_assert_eq!(next == Standing::Fine, refusals == 0);
+                standing = next;
+            }
+        }
     }
 
     #[test]

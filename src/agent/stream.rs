@@ -3,22 +3,25 @@
 //! There are no keep-alives, but the platform reports every beat of this workspace on the stream. So the stream is live once
 //! any event came since it was opened, and dead when two good beats went by in silence.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::config::Timing;
 use crate::platform::error::CallError;
 use crate::platform::events::{Event, EventStream};
 use crate::platform::retry::Backoff;
 use crate::platform::workspace::WorkspaceApi;
-use crate::state::health::{HealthBoard, Trouble};
+use crate::state::health::HealthBoard;
 use crate::types::WorkspaceId;
+use beats::{Beats, reported_uptime, tell_of_rival};
+
+mod beats;
 
 /// A slow subscriber may fall this many events behind before it loses some.
 const EVENTS: usize = 256;
@@ -28,9 +31,6 @@ const SILENT_BEATS: u32 = 2;
 const BEAT_GRACE: Duration = Duration::from_secs(3);
 /// A platform without a stream is asked again this often.
 const ABSENT_RETRY: Duration = Duration::from_secs(600);
-/// Foreign beats are told of while two came within this time.
-const RIVAL_MEMORY: Duration = Duration::from_secs(300);
-const RIVAL: &str = "RIVAL_DAEMON";
 
 /// What the stream tells the rest of the program. Clones share it.
 #[derive(Clone, Debug)]
@@ -86,6 +86,23 @@ impl Stream {
     pub fn note_beat(&self, uptime_seconds: u64) {
         self.beats().sent(uptime_seconds, Instant::now());
         self.0.beat.notify_one();
+    }
+
+    /// To be called when another process of the folder may beat from now on: its beats are no stranger's.
+    pub fn beats_end(&self) {
+        self.beats().end();
+    }
+
+    /// To be called after each good beat that another process of the folder made: it, too, comes back on the stream.
+    pub fn note_beat_elsewhere(&self) {
+        self.beats().silent += 1;
+        self.0.beat.notify_one();
+    }
+
+    /// To be called when the platform could not be reached: the connection of the stream may have died with the way, so it
+    /// counts as alive again only after an event.
+    pub fn doubt(&self, health: &HealthBoard) {
+        self.set_live(false, health);
     }
 
     fn beats(&self) -> MutexGuard<'_, Beats> {
@@ -150,6 +167,7 @@ pub async fn run(api: WorkspaceApi, stream: Stream, health: HealthBoard, timing:
 async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, timing: Timing) {
     let mut backoff = Backoff::new(timing.of(Duration::from_secs(1)), timing.of(Duration::from_secs(60)));
     let mut opened_before = false;
+    let mut fresh_starts = api.client().fresh_starts();
     loop {
         let pause = match api.events().await {
             Ok(events) => {
@@ -159,7 +177,10 @@ async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, ti
                 }
                 opened_before = true;
                 stream.beats().silent = 0;
-                let ended = follow(events, api.workspace(), stream, health, timing).await;
+                let ended = tokio::select! {
+                    ended = follow(events, api.workspace(), stream, health, timing) => ended,
+                    Ok(()) = fresh_starts.changed() => End::Outdated,
+                };
                 if *stream.0.live.borrow() {
                     backoff.reset();
                 }
@@ -168,6 +189,7 @@ async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, ti
                     End::Closed => debug!("event stream closed by the platform"),
                     End::Silent => info!("event stream is silent although beats arrive; opening it again"),
                     End::Broken(error) => debug!(%error, "event stream broke"),
+                    End::Outdated => continue,
                 }
                 backoff.next_delay()
             }
@@ -180,7 +202,10 @@ async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, ti
                 backoff.after(&error)
             }
         };
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            Ok(()) = fresh_starts.changed() => {}
+        }
     }
 }
 
@@ -188,6 +213,8 @@ enum End {
     Closed,
     Silent,
     Broken(CallError),
+    /// From before a sleep of the computer.
+    Outdated,
 }
 
 async fn follow(
@@ -208,75 +235,6 @@ async fn follow(
             () = stream.0.beat.notified(), if !doubted => {}
             () = tokio::time::sleep(timing.of(BEAT_GRACE)), if doubted => return End::Silent,
         }
-    }
-}
-
-/// The uptime in a report of a beat of this workspace.
-fn reported_uptime(event: &Event, own: &WorkspaceId) -> Option<u64> {
-    if event.kind != "WORKSPACE_HEARTBEAT" {
-        return None;
-    }
-    let of = event.payload["workspace_id"].as_str();
-    if of.is_some_and(|of| !of.eq_ignore_ascii_case(own.as_str())) {
-        return None;
-    }
-    let uptime = &event.payload["uptime_seconds"];
-    uptime
-        .as_u64()
-        .or_else(|| uptime.as_f64().map(|seconds| seconds as u64))
-}
-
-fn tell_of_rival(rival: bool, told: &mut Option<Trouble>) {
-    let ours = told.as_ref().is_some_and(|trouble| trouble.code == RIVAL);
-    if rival && told.is_none() {
-        warn!("another daemon sends heartbeats for this workspace");
-        *told = Some(Trouble {
-            code: RIVAL.to_owned(),
-            what: "another daemon sends heartbeats for the same workspace".to_owned(),
-            remedy:
-                "stop the other daemon, or give both the same state folder on one computer, so that they share the duty"
-                    .to_owned(),
-        });
-    } else if !rival && ours {
-        info!("the other daemon's heartbeats have ended");
-        *told = None;
-    }
-}
-
-/// Own beats, and the reported ones that cannot be ours.
-#[derive(Debug, Default)]
-struct Beats {
-    /// Good beats since the last event.
-    silent: u32,
-    recent: VecDeque<u64>,
-    last: Option<(u64, Instant)>,
-    strangers: VecDeque<Instant>,
-}
-
-impl Beats {
-    fn sent(&mut self, uptime: u64, now: Instant) {
-        self.silent += 1;
-        self.recent.push_back(uptime);
-        if self.recent.len() > 8 {
-            self.recent.pop_front();
-        }
-        self.last = Some((uptime, now));
-    }
-
-    /// Takes a reported beat; says whether another daemon beats. The report of an own beat may overtake the beat's answer, so
-    /// an uptime that ours could have by now is taken for ours. Before the first own beat nothing can be said.
-    fn heard(&mut self, uptime: u64, now: Instant) -> bool {
-        self.strangers.retain(|then| now.duration_since(*then) < RIVAL_MEMORY);
-        if let Some((last, when)) = self.last {
-            let expected = last + now.duration_since(when).as_secs();
-            if !self.recent.contains(&uptime) && uptime.abs_diff(expected) > 2 {
-                self.strangers.push_back(now);
-                if self.strangers.len() > 16 {
-                    self.strangers.pop_front();
-                }
-            }
-        }
-        self.strangers.len() >= 2
     }
 }
 
@@ -324,6 +282,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn beats_of_another_process_of_the_folder_prove_the_stream_alive_and_are_no_rivals() {
+        let (stream, health) = (Stream::new(), HealthBoard::default());
+        let beat = |uptime: u64| event("WORKSPACE_HEARTBEAT", json!({ "uptime_seconds": uptime }));
+        stream.note_beat(1000);
+        stream.beats_end();
+        for uptime in [20, 40, 60] {
+            stream.note_beat_elsewhere();
+            assert_eq!(stream.beats().silent, if uptime == 20 { 2 } else { 1 });
+            stream.hear(beat(uptime), &own(), &health);
+        }
+        assert_eq!(health.now().rival, None);
+        stream.note_beat(1060);
+        for uptime in [80, 100] {
+            stream.hear(beat(uptime), &own(), &health);
+        }
+        assert!(health.now().rival.is_some());
+    }
+
     #[tokio::test]
     async fn any_event_makes_the_stream_live_and_reaches_every_subscriber() {
         let (stream, health) = (Stream::new(), HealthBoard::default());
@@ -337,80 +314,5 @@ mod tests {
         assert!(*stream.live().borrow() && health.now().stream_live);
         assert_eq!(one.recv().await.unwrap().kind, "AGENT_MESSAGE");
         assert_eq!(two.recv().await.unwrap().kind, "AGENT_MESSAGE");
-    }
-
-    #[test]
-    fn beats_of_our_own_are_never_a_rival_whenever_they_are_reported() {
-        let mut beats = Beats::default();
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(!beats.heard(7, at(0)), "nothing is known yet");
-        for beat in 1..30 {
-            let uptime = beat * 20;
-            if beat % 2 == 0 {
-                assert!(!beats.heard(uptime, at(uptime)));
-                beats.sent(uptime, at(uptime + 1));
-            } else if beat % 3 == 0 {
-                assert!(!beats.heard(uptime, at(uptime)), "a beat whose answer was lost");
-            } else {
-                beats.sent(uptime, at(uptime));
-                assert!(!beats.heard(uptime, at(uptime + 5)));
-            }
-        }
-    }
-
-    #[test]
-    fn a_second_foreign_beat_is_a_rival_until_five_minutes_of_quiet() {
-        let mut beats = Beats::default();
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        beats.sent(1000, at(0));
-        assert!(!beats.heard(500, at(5)));
-        assert!(beats.heard(520, at(25)));
-        beats.sent(1040, at(40));
-        assert!(beats.heard(1040, at(41)));
-        assert!(!beats.heard(1340, at(340)));
-    }
-
-    #[test]
-    fn a_rival_is_told_of_once_and_withdrawn_and_other_reports_are_left_alone() {
-        let mut told = None;
-        tell_of_rival(true, &mut told);
-        assert_eq!(told.as_ref().map(|trouble| trouble.code.as_str()), Some(RIVAL));
-        tell_of_rival(false, &mut told);
-        assert_eq!(told, None);
-        let other = Trouble {
-            code: "OTHER_POLLER".to_owned(),
-            what: String::new(),
-            remedy: String::new(),
-        };
-        told = Some(other.clone());
-        tell_of_rival(false, &mut told);
-        assert_eq!(told, Some(other));
-    }
-
-    #[test]
-    fn uptimes_are_read_from_reports_about_this_workspace_only() {
-        for (payload, expected) in [
-            (json!({"uptime_seconds": 40}), Some(40)),
-            (
-                json!({"uptime_seconds": 40.0, "workspace_id": own().as_str().to_uppercase()}),
-                Some(40),
-            ),
-            (json!({"uptime_seconds": 40, "workspace_id": "other"}), None),
-            (json!({"uptime_seconds": "40"}), None),
-            (json!({}), None),
-            (json!(null), None),
-        ] {
-            assert_eq!(
-                reported_uptime(&event("WORKSPACE_HEARTBEAT", payload.clone()), &own()),
-                expected,
-                "{payload}"
-            );
-        }
-        assert_eq!(
-            reported_uptime(&event("OTHER", json!({"uptime_seconds": 1})), &own()),
-            None
-        );
     }
 }

@@ -16,6 +16,8 @@ pub enum Ended {
     Fine,
     /// The platform refused the workspace at the start; exit 3.
     Refused(String),
+    /// What it needs on this computer cannot be used; exit 2.
+    Unusable(String),
     /// It panicked or gave up; exit 70. A daemon whose heartbeat died silently is worse than one that died.
     Failed(String),
 }

@@ -1,30 +1,39 @@
 //! `molecule-mcp run`: where configuration, background duties and tools meet.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use futures_util::FutureExt as _;
+use serde_json::value::RawValue;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::logging;
 use super::options::{Outcome, exit};
+use crate::agent::away;
 use crate::agent::duty::Duties;
+use crate::agent::envelope::{Row, read_row};
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
 use crate::agent::supervisor::{Ended, Supervisor};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Switch};
 use crate::mcp::instructions;
-use crate::mcp::server::{self, End};
+use crate::mcp::server::{self, End, InboxNews, Offer};
 use crate::mcp::transport;
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
-use crate::state::health::HealthBoard;
+use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
+use crate::state::message::Message;
 use crate::state::record::HealthFile;
+use crate::state::spool::Spool;
 use crate::tools;
+use crate::tools::attachments::Attaching;
 use crate::tools::context::Context;
+use crate::types::{Timestamp, WorkspaceId};
 
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
 const GRACE: Duration = Duration::from_millis(1400);
@@ -33,6 +42,8 @@ const GRACE: Duration = Duration::from_millis(1400);
 const LOOK_AT_TOKEN: Duration = Duration::from_secs(20);
 /// How often the journal is looked at when nothing wakes this process.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a message is kept back for its files.
+const WAIT_FOR_FILES: Duration = Duration::from_secs(10);
 
 /// Joins the workspace and serves MCP until the client goes away or `stop` is cancelled.
 pub async fn perform(stop: CancellationToken) -> Outcome {
@@ -48,31 +59,70 @@ pub async fn perform(stop: CancellationToken) -> Outcome {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let settings = JournalSettings {
-        look_every: config.timing.of(LOOK_EVERY),
-        ..JournalSettings::with_lease(config.timing.of(config.lease))
-    };
-    let origin = config.platform.to_string();
-    let journal = match Journal::open_with(&config.state_dir, &origin, &config.workspace, settings).await {
-        Ok(journal) => journal,
-        Err(error) => return Outcome::failed(exit::CONFIGURATION, unusable(&config, &error)),
-    };
-    match serve(config, journal, started, stop).await {
+    let complaint = |text| format!("molecule-mcp: {text}\n");
+    match serve(config, started, stop).await {
         Ended::Fine => Outcome::fine(""),
-        Ended::Refused(text) => Outcome::failed(exit::REFUSED, format!("molecule-mcp: {text}\n")),
-        Ended::Failed(text) => Outcome::failed(exit::INTERNAL, format!("molecule-mcp: {text}\n")),
+        Ended::Unusable(text) => Outcome::failed(exit::CONFIGURATION, complaint(text)),
+        Ended::Refused(text) => Outcome::failed(exit::REFUSED, complaint(text)),
+        Ended::Failed(text) => Outcome::failed(exit::INTERNAL, complaint(text)),
     }
 }
 
-/// Starts the tasks of the process and waits for them.
-async fn serve(config: Config, journal: Journal, started: Instant, stop: CancellationToken) -> Ended {
+/// Starts the tasks of the process and waits for them. MCP comes first: opening the journal reads it whole, and a client
+/// that has just started the process does not wait for that.
+async fn serve(config: Config, started: Instant, stop: CancellationToken) -> Ended {
+    let health = HealthBoard::default();
+    let (ready, context) = oneshot::channel();
+    let context = context.map(Result::ok).shared();
+    let toolset = match tools::agent::toolset(context.clone(), health.clone()) {
+        Ok(toolset) => toolset,
+        Err(duplicate) => return Ended::Failed(duplicate.to_string()),
+    };
+    let offer = Offer {
+        toolset,
+        instructions: instructions::text(config.poll_hint_secs, config.inbox),
+        protocol: config.protocol,
+        inbox: (config.inbox == Switch::On).then(|| InboxNews {
+            journal: context.map(|context: Option<Context>| Some(context?.journal)).boxed(),
+            host: config.host,
+            timing: config.timing,
+        }),
+    };
+    let mut tasks = Supervisor::new(stop.clone());
+    let token = stop.clone();
+    tasks.spawn("mcp", async move {
+        let (input, output) = transport::stdio();
+        match server::serve(offer, input, output, token).await {
+            End::Closed | End::Stopped => Ended::Fine,
+            End::Broken => {
+                warn!("the client closed standard output; ending");
+                Ended::Fine
+            }
+        }
+    });
+    tasks.spawn("workspace", live(config, health, ready, started, stop));
+    tasks.run(GRACE).await
+}
+
+/// Opens the journal, hands the tools what they work with, and does the rest of what a workspace does.
+async fn live(
+    config: Config,
+    health: HealthBoard,
+    ready: oneshot::Sender<Context>,
+    started: Instant,
+    stop: CancellationToken,
+) -> Ended {
+    let journal = match stop.run_until_cancelled(open(&config)).await {
+        Some(Ok(journal)) => journal,
+        Some(Err(error)) => return unusable(&config, &health, &error),
+        None => return Ended::Fine,
+    };
     let settings = Settings {
         base: config.platform.clone(),
         org_id: config.org_id.clone(),
         ca_file: config.ca_file.clone(),
     };
     let api = WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone());
-    let health = HealthBoard::default();
     let record = HealthFile::new(&config.state_dir, &config.platform.to_string(), &config.workspace);
     let stream = Stream::new();
     let (holder, is_holder) = watch::channel(false);
@@ -85,29 +135,23 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
         own: config.workspace.clone(),
         inbox: config.inbox,
         delegation_timeout: config.delegation_timeout,
+        attaching: Attaching {
+            roots: config.files.roots.clone(),
+            never: never_attached(&config),
+            spool: Spool::new(&config.state_dir),
+        },
         timing: config.timing,
+        card: config.card.clone(),
+        identity: config.identity.clone(),
+        read_row: message_of_row,
     };
+    // A client that has gone already wants none.
+    let _ = ready.send(context);
     let mut tasks = Supervisor::new(stop.clone());
-    let toolset = match tools::agent::toolset(context) {
-        Ok(toolset) => toolset,
-        Err(duplicate) => return Ended::Failed(duplicate.to_string()),
-    };
-    let instructions = instructions::text(config.poll_hint_secs, config.inbox);
-    let protocol = config.protocol;
-    let token = stop.clone();
-    tasks.spawn("mcp", async move {
-        let (input, output) = transport::stdio();
-        match server::serve(toolset, instructions, protocol, input, output, token).await {
-            End::Closed | End::Stopped => Ended::Fine,
-            End::Broken => {
-                warn!("the client closed standard output; ending");
-                Ended::Fine
-            }
-        }
-    });
     let outbox = Outbox {
         api: api.clone(),
         journal: journal.clone(),
+        spool: Spool::new(&config.state_dir),
         holder: is_holder,
         stream: Some(stream.clone()),
         timing: config.timing,
@@ -115,6 +159,11 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
     let token = stop.clone();
     tasks.spawn("outbox", async move {
         outbox.run(token).await;
+        Ended::Fine
+    });
+    let away = away::watch(api.client().clone(), config.timing, stop.clone());
+    tasks.spawn("away", async move {
+        away.await;
         Ended::Fine
     });
     let keep_fresh = config.token.clone().keep_fresh(config.timing.of(LOOK_AT_TOKEN));
@@ -134,14 +183,46 @@ async fn serve(config: Config, journal: Journal, started: Instant, stop: Cancell
         holder,
         started,
     };
-    tasks.spawn("duties", duties.run(stop.clone()));
+    tasks.spawn("duties", duties.run(stop));
     tasks.run(GRACE).await
 }
 
-fn unusable(config: &Config, error: &JournalError) -> String {
-    format!(
-        "molecule-mcp: {error}\n  folder: {}\n  Nothing was started or sent. Use a CONFIGS_DIR on a local file system that \
-         this user may write.\n",
-        config.state_dir.display()
-    )
+/// What holds credentials.
+fn never_attached(config: &Config) -> Vec<PathBuf> {
+    let mut never = config.token.files();
+    never.push(config.state_dir.clone());
+    never
+}
+
+/// What a row says when it is a message; one without a readable time is as old as can be.
+fn message_of_row(raw: &RawValue, own: &WorkspaceId) -> Option<Message> {
+    match read_row(raw, own, Timestamp(0)) {
+        Row::Message { message, .. } => Some(*message),
+        Row::Skip(_) | Row::Garbage => None,
+    }
+}
+
+async fn open(config: &Config) -> Result<Journal, JournalError> {
+    let settings = JournalSettings {
+        look_every: config.timing.of(LOOK_EVERY),
+        wait_for_files: config.timing.of(WAIT_FOR_FILES),
+        ..JournalSettings::with_lease(config.timing.of(config.lease))
+    };
+    let origin = config.platform.to_string();
+    Journal::open_with(&config.state_dir, &origin, &config.workspace, settings).await
+}
+
+/// The end of a process whose journal cannot be used. Calls that wait for it are told the same as the person.
+fn unusable(config: &Config, health: &HealthBoard, error: &JournalError) -> Ended {
+    let (what, remedy) = (error.to_string(), error.remedy());
+    let folder = config.state_dir.display();
+    let text = format!("{what}\n  folder: {folder}\n  Remedy: {remedy}.\n  Nothing was started or sent.");
+    health.update(|health| {
+        health.journal_trouble = Some(Trouble {
+            code: "STATE_DIR_UNUSABLE".to_owned(),
+            what,
+            remedy: remedy.to_owned(),
+        });
+    });
+    Ended::Unusable(text)
 }

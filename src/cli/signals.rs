@@ -23,6 +23,19 @@ pub fn exit_when_stopped(stop: CancellationToken) {
     });
 }
 
+/// Has a write beyond the allowed size of files (`ulimit -f`) fail like one on a full disk, instead of ending the process.
+pub fn survive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let beyond = rustix::process::Signal::XFSZ.as_raw();
+        // Once caught it stays so, whether or not anybody listens.
+        if let Err(error) = signal(SignalKind::from_raw(beyond)) {
+            tracing::debug!(%error, "the signal of the file size limit cannot be caught");
+        }
+    }
+}
+
 #[cfg(unix)]
 async fn wait_for_signal() -> i32 {
     use tokio::signal::unix::{SignalKind, signal};

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
+use super::files;
+use super::host::Host;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::token::TokenSource;
 use super::token::resolve::Given;
-use super::{Card, Config, McpProtocol, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces};
+use super::{Card, Config, McpProtocol, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces};
 use crate::types::{BaseUrl, PlainHttp, WorkspaceId};
 
 const PLATFORM_URL: &str = "PLATFORM_URL";
@@ -44,6 +46,9 @@ impl Checked {
     pub(crate) fn make(self) -> Result<Config, Problem> {
         let Self { mut config, folder } = self;
         config.warnings.extend(folder.make()?);
+        if config.files.is_named {
+            dirs::make_folder(&config.files.uploads, files::UPLOAD_DIR)?;
+        }
         Ok(config)
     }
 }
@@ -105,8 +110,10 @@ pub(crate) fn check(
     let verbose = reader.variable("MOLECULE_MCP_VERBOSE").is_some();
     let poll_hint_secs = poll_hint(reader);
     let delegation_timeout = delegation_timeout(reader);
+    let files = files::read(reader, places, folder.as_ref());
     let lease = reader.whole("MOLECULE_LEASE_SECS", 10..=86_400, 600);
     let protocol = protocol(reader);
+    let host = Host::detect(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let problems = std::mem::take(&mut reader.problems);
     let (Some(folder), Some(platform), Some(workspace), Some(token), []) = (
@@ -126,13 +133,16 @@ pub(crate) fn check(
         org_id,
         ca_file,
         card,
+        identity: runtime_identity(reader),
         heartbeat,
         inbox,
         bootstrap,
         poll_hint_secs,
         delegation_timeout,
         lease: Duration::from_secs(lease.into()),
+        files,
         protocol,
+        host,
         verbose,
         timing: Timing { speed },
         warnings: std::mem::take(&mut reader.warnings),
@@ -321,6 +331,28 @@ fn card(reader: &mut Reader<'_>, filed: &Settings, workspace: Option<&WorkspaceI
             .map(|skill| skill.trim().to_owned())
             .filter(|skill| !skill.is_empty())
             .collect(),
+    }
+}
+
+fn runtime_identity(reader: &Reader<'_>) -> RuntimeIdentity {
+    RuntimeIdentity {
+        model: reader.echoed("MODEL"),
+        model_provider: reader.echoed("MODEL_PROVIDER"),
+        molecule_model: reader.echoed("MOLECULE_MODEL"),
+        anthropic_base_url: without_credentials(reader.echoed("ANTHROPIC_BASE_URL")),
+        tier: reader.echoed("TIER"),
+        runtime: reader.echoed("ADAPTER_MODULE"),
+    }
+}
+
+/// An address that may be shown to anyone.
+fn without_credentials(address: String) -> String {
+    match url::Url::parse(&address) {
+        Ok(mut url) if !url.username().is_empty() || url.password().is_some() => {
+            let stripped = url.set_username("").and_then(|()| url.set_password(None));
+            stripped.map_or_else(|()| String::new(), |()| url.to_string())
+        }
+        _ => address,
     }
 }
 

@@ -24,6 +24,10 @@ pub struct Places {
     pub home: Option<PathBuf>,
     /// `/configs`.
     pub managed: PathBuf,
+    /// `/workspace`.
+    pub workspace: PathBuf,
+    /// The working directory, when it can be told.
+    pub current: Option<PathBuf>,
 }
 
 impl Places {
@@ -33,6 +37,8 @@ impl Places {
         Self {
             home: dirs::home_dir(),
             managed: PathBuf::from(MANAGED),
+            workspace: PathBuf::from(super::files::WORKSPACE),
+            current: std::env::current_dir().ok(),
         }
     }
 
@@ -142,6 +148,16 @@ impl StateDir {
     }
 }
 
+/// Whether a folder that a setting names can be written to, or made.
+pub(super) fn usable_folder(path: &Path, setting: &str) -> Result<(), Problem> {
+    find(path).map(drop).map_err(|obstacle| unusable(setting, &obstacle))
+}
+
+/// Makes such a folder.
+pub(super) fn make_folder(path: &Path, setting: &str) -> Result<(), Problem> {
+    create(path).map_err(|error| unusable(setting, &Obstacle::from(error)))
+}
+
 fn unusable(setting: &str, obstacle: &Obstacle) -> Problem {
     let what = match obstacle {
         Obstacle::NotAFolder => "is not a folder, or a part of its path is not".to_owned(),
@@ -151,7 +167,7 @@ fn unusable(setting: &str, obstacle: &Obstacle) -> Problem {
         Obstacle::Full => "is on a disk that is full".to_owned(),
         Obstacle::Other(kind) => format!("cannot be made or written ({kind})"),
     };
-    let remedy = if setting == CONFIGS_DIR {
+    let remedy = if matches!(setting, CONFIGS_DIR | super::files::UPLOAD_DIR) {
         "name a folder that this program may make and write to"
     } else {
         "mend it, or set CONFIGS_DIR to a folder that this program may make and write to"
@@ -180,6 +196,8 @@ mod tests {
             let places = Places {
                 home: Some(root.path().join("home")),
                 managed: root.path().join("configs"),
+                workspace: root.path().join("workspace"),
+                current: None,
             };
             Self { root, places }
         }
@@ -259,6 +277,17 @@ mod tests {
             let warnings = computer.choose(Some(&named)).unwrap().make().unwrap();
             assert_eq!(mode(&named), wide);
             assert_eq!(!warnings.is_empty(), warned, "{wide:o}");
+        }
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_warned_about() {
+        let computer = Computer::new();
+        let us = probe(computer.root.path()).unwrap();
+        assert_eq!(guard(computer.root.path(), CONFIGS_DIR, us, false), None);
+        for tighten in [false, true] {
+            let warning = guard(computer.root.path(), CONFIGS_DIR, us + 1, tighten).unwrap();
+            assert!(warning.contains(&format!("runs as user {}", us + 1)), "{warning}");
         }
     }
 

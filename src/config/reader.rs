@@ -60,6 +60,12 @@ impl<'a> Reader<'a> {
         (!text.is_empty()).then(|| text.to_owned())
     }
 
+    /// The value of a variable that is only repeated to others; whatever it is, it is no problem.
+    pub(super) fn echoed(&self, name: &str) -> String {
+        let value = (self.var)(name).unwrap_or_default();
+        value.to_string_lossy().trim().to_owned()
+    }
+
     /// Whether a variable has a value that is not blank, of whatever kind.
     pub(super) fn is_set(&self, name: &str) -> bool {
         (self.var)(name).is_some_and(|value| value.to_str().is_none_or(|text| !text.trim().is_empty()))

@@ -122,6 +122,13 @@ impl TokenSource {
         }))
     }
 
+    /// The files that hold the token, or may one day.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let paths = self.0.places.iter().filter_map(Place::path);
+        paths.map(Path::to_owned).collect()
+    }
+
     /// The token to send now; `None` only while bootstrapping.
     #[must_use]
     pub fn current(&self) -> Option<Secret> {

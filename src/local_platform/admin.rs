@@ -20,18 +20,53 @@ pub struct Created {
     pub platform_url: String,
 }
 
+/// Why no workspace was made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotCreated {
+    /// Nothing listens there, or it does not answer in time.
+    #[error("the platform at {url} cannot be reached: {why}")]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// What happened.
+        why: &'static str,
+    },
+    /// 401 or 403.
+    #[error("the platform at {url} refused the admin token with {status}: {reason}")]
+    Refused {
+        /// The platform.
+        url: String,
+        /// The status.
+        status: u16,
+        /// The platform's own words.
+        reason: String,
+    },
+    /// Anything else that it answered.
+    #[error("the platform at {url} {what}")]
+    Answered {
+        /// The platform.
+        url: String,
+        /// What it answered, as the rest of a sentence.
+        what: String,
+    },
+}
+
 /// Makes an external poll-mode workspace called `name` on the platform at `url`, below `parent` if given.
 ///
 /// # Errors
-/// A sentence for the operator: the platform cannot be reached, or what it answered.
+/// See [`NotCreated`].
 pub async fn create_workspace(
     url: &str,
     admin_token: &str,
     name: &str,
     parent: Option<&str>,
-) -> Result<Created, String> {
+) -> Result<Created, NotCreated> {
     let url = url.trim_end_matches('/');
-    let client = http_client().map_err(|error| error.to_string())?;
+    let answered = |what: String| NotCreated::Answered {
+        url: url.to_owned(),
+        what,
+    };
+    let client = http_client().map_err(|error| answered(format!("cannot be asked: {error}")))?;
     let body =
         json!({ "name": name, "runtime": "external", "external": true, "delivery_mode": "poll", "parent_id": parent });
     let request = client
@@ -39,19 +74,32 @@ pub async fn create_workspace(
         .bearer_auth(admin_token)
         .timeout(ANSWER_WITHIN)
         .json(&body);
-    let response = request.send().await.map_err(|error| {
-        let why = if error.is_timeout() {
-            "it did not answer in time"
-        } else {
-            "is it running?"
-        };
-        format!("could not reach the platform at {url}: {why}")
-    })?;
-    let status = response.status();
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(error) if error.is_builder() => return Err(answered("is no address: check --url".to_owned())),
+        Err(error) => {
+            return Err(NotCreated::Unreachable {
+                url: url.to_owned(),
+                why: if error.is_timeout() {
+                    "it does not answer in time"
+                } else {
+                    "is it running, and is --url right?"
+                },
+            });
+        }
+    };
+    let status = response.status().as_u16();
     let answer: Value = response.json().await.unwrap_or_default();
-    if !status.is_success() {
-        let error = answer["error"].as_str().unwrap_or("no reason given");
-        return Err(format!("the platform at {url} answered {}: {error}", status.as_u16()));
+    if !(200..300).contains(&status) {
+        let reason = answer["error"].as_str().unwrap_or("no reason given").to_owned();
+        return Err(match status {
+            401 | 403 => NotCreated::Refused {
+                url: url.to_owned(),
+                status,
+                reason,
+            },
+            _ => answered(format!("answered {status}: {reason}")),
+        });
     }
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let connection = &answer["connection"];
@@ -61,13 +109,13 @@ pub async fn create_workspace(
         text(&connection["platform_url"]),
     ) {
         (Some(id), Some(token), Some(platform_url)) => {
-            let token = Secret::parse(&token).map_err(|refused| format!("the platform's token {refused}"))?;
+            let token = Secret::parse(&token).map_err(|refused| answered(format!("gave a token that {refused}")))?;
             Ok(Created {
                 id,
                 token,
                 platform_url,
             })
         }
-        _ => Err(format!("the platform at {url} gave no token for the new workspace")),
+        _ => Err(answered("gave no token for the new workspace".to_owned())),
     }
 }

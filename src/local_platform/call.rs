@@ -89,6 +89,8 @@ pub(crate) enum Payload {
     Text(String),
     /// Serialised JSON.
     Json(Vec<u8>),
+    /// Anything else, of the type that the headers tell.
+    Bytes(Vec<u8>),
     /// A body that is written while it is sent.
     Stream(Body),
 }
@@ -153,6 +155,7 @@ impl Answer {
             Payload::Empty => (None, Body::empty()),
             Payload::Text(text) => (Some("text/plain"), Body::from(text)),
             Payload::Json(text) => (Some("application/json; charset=utf-8"), Body::from(text)),
+            Payload::Bytes(bytes) => (None, Body::from(bytes)),
             Payload::Stream(body) => (None, body),
         };
         let mut response = Response::new(body);

@@ -10,7 +10,8 @@ pub(crate) type Micros = i64;
 /// Microseconds in a second.
 pub(crate) const SECOND: Micros = 1_000_000;
 
-/// The wall clock.
+/// The wall clock. The platform is another computer: it does not share the jumps of a daemon's clocks.
+#[expect(clippy::disallowed_methods, reason = "the platform's one place")]
 pub(crate) fn now() -> Micros {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)

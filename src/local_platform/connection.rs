@@ -1,22 +1,28 @@
-//! Connections that can be cut from inside: for faults that close without an answer, and for a stop that waits for
-//! nobody.
+//! Connections that can be spoiled from inside: cut, for faults that close without an answer and for a stop that waits for
+//! nobody; slowed down to a byte at a time; or swallowed whole.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::hole::{Hole, Trace};
 
 /// The listening socket. Cancelling `stop` cuts every connection it accepted.
 pub(crate) struct CuttableListener {
     pub(crate) tcp: TcpListener,
     pub(crate) stop: CancellationToken,
+    pub(crate) hole: Arc<Hole>,
 }
 
 impl Listener for CuttableListener {
@@ -29,9 +35,18 @@ impl Listener for CuttableListener {
                 Ok((tcp, address)) => {
                     // Without it small events wait for the acknowledgement of the one before.
                     let _ = tcp.set_nodelay(true);
-                    let cut = self.stop.child_token();
-                    let waiting = Box::pin(cut.clone().cancelled_owned());
-                    return (CuttableStream { tcp, cut, waiting }, address);
+                    let token = self.stop.child_token();
+                    let stream = CuttableStream {
+                        tcp,
+                        waiting: Box::pin(token.clone().cancelled_owned()),
+                        cut: Cut {
+                            token,
+                            drip_ms: Arc::default(),
+                        },
+                        resting: None,
+                        trace: self.hole.trace(),
+                    };
+                    return (stream, address);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the embedded platform could not accept a connection");
@@ -49,34 +64,54 @@ impl Listener for CuttableListener {
 /// One accepted connection.
 pub(crate) struct CuttableStream {
     tcp: TcpStream,
-    cut: CancellationToken,
+    cut: Cut,
     waiting: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Between two bytes.
+    resting: Option<Pin<Box<Sleep>>>,
+    trace: Trace,
 }
 
 impl CuttableStream {
-    fn refuse_when_cut(&self) -> io::Result<()> {
-        if self.cut.is_cancelled() {
-            Err(io::ErrorKind::ConnectionAborted.into())
+    /// Whether bytes pass. Polled, not only looked at, so that an idle connection wakes up when it is cut.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.waiting.as_mut().poll(cx).is_ready() {
+            Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+        } else if self.trace.is_swallowed() {
+            Poll::Pending
         } else {
-            Ok(())
+            Poll::Ready(Ok(()))
         }
+    }
+
+    /// How much of `buf` may be written now.
+    fn poll_allowance(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.poll_open(cx))?;
+        if let Some(rest) = &mut self.resting {
+            ready!(rest.as_mut().poll(cx));
+            self.resting = None;
+        }
+        Poll::Ready(Ok(if self.cut.drips() { 1 } else { usize::MAX }))
+    }
+
+    fn rest(&mut self) {
+        let pause = self.cut.drip_ms.load(Ordering::Relaxed);
+        self.resting = (pause > 0).then(|| Box::pin(tokio::time::sleep(Duration::from_millis(pause))));
     }
 }
 
 impl AsyncRead for CuttableStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // Polled, not only looked at, so that an idle connection wakes up when it is cut.
-        if self.waiting.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        ready!(self.poll_open(cx))?;
         Pin::new(&mut self.tcp).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for CuttableStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.refuse_when_cut()?;
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        let most = ready!(self.poll_allowance(cx))?.min(buf.len());
+        let written = ready!(Pin::new(&mut self.tcp).poll_write(cx, &buf[..most]))?;
+        self.rest();
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -90,9 +125,13 @@ impl AsyncWrite for CuttableStream {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.refuse_when_cut()?;
+        if self.cut.drips() {
+            let first = bufs.iter().find(|buf| !buf.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |buf| buf));
+        }
+        ready!(self.poll_open(cx))?;
         Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
     }
 
@@ -103,22 +142,35 @@ impl AsyncWrite for CuttableStream {
 
 /// The handle a request has on the connection it came over.
 #[derive(Clone, Debug)]
-pub(crate) struct Cut(CancellationToken);
+pub(crate) struct Cut {
+    token: CancellationToken,
+    drip_ms: Arc<AtomicU64>,
+}
 
 impl Cut {
     /// Closes the connection; nothing more is read or written.
     pub(crate) fn now(&self) {
-        self.0.cancel();
+        self.token.cancel();
     }
 
     /// Whether it is closed already.
     pub(crate) fn happened(&self) -> bool {
-        self.0.is_cancelled()
+        self.token.is_cancelled()
+    }
+
+    /// From now on the connection rests after each byte that it sends.
+    pub(crate) fn drip(&self, rest: Duration) {
+        let rest = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.drip_ms.store(rest, Ordering::Relaxed);
+    }
+
+    fn drips(&self) -> bool {
+        self.drip_ms.load(Ordering::Relaxed) > 0
     }
 }
 
 impl Connected<IncomingStream<'_, CuttableListener>> for Cut {
     fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
-        Self(stream.io().cut.clone())
+        stream.io().cut.clone()
     }
 }

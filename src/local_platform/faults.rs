@@ -25,8 +25,10 @@ pub(crate) struct Fault {
     workspace: Option<String>,
     times: Option<u32>,
     pub(crate) drop: bool,
+    pub(crate) silent: bool,
     after: bool,
     delay_ms: u64,
+    drip_ms: Option<u64>,
     status: Option<u16>,
     body: Option<Value>,
     headers: BTreeMap<String, String>,
@@ -78,9 +80,14 @@ impl Fault {
         Duration::from_millis(self.delay_ms)
     }
 
+    /// How long to rest after each byte of the answer.
+    pub(crate) fn drip(&self) -> Option<Duration> {
+        self.drip_ms.map(Duration::from_millis)
+    }
+
     /// Whether the handler runs at all.
     pub(crate) fn lets_work_happen(&self) -> bool {
-        self.after || !(self.drop || self.status.is_some() || self.raw_body.is_some())
+        self.after || !(self.drop || self.silent || self.status.is_some() || self.raw_body.is_some())
     }
 
     /// The answer to send, given the real one if there is one.
@@ -155,7 +162,7 @@ fn oversized(mut answer: Answer, bytes: usize) -> Answer {
 
 fn take_body(answer: &mut Answer) -> Vec<u8> {
     match std::mem::replace(&mut answer.payload, Payload::Empty) {
-        Payload::Json(text) => text,
+        Payload::Json(bytes) | Payload::Bytes(bytes) => bytes,
         Payload::Text(text) => text.into_bytes(),
         Payload::Empty | Payload::Stream(_) => Vec::new(),
     }

@@ -9,10 +9,12 @@
 //! asked for, and these requests count towards no limit and appear in no log.
 //!
 //! * `POST /_local/faults` adds a rule. `route` is a route name of the table in `routes/table.rs` (`register`,
-//!   `heartbeat`, `activity`, `a2a`, `delegate`, `notify`, `events`, ...) or `*`; `workspace` narrows it to one id;
-//!   `times` ends it after so many requests; the newest rule wins. What it does: `status` with optional `body` (a
+//!   `heartbeat`, `activity`, `a2a`, `delegate`, `notify`, `chat_upload`, `pending_content`, `events`, ...) or `*`;
+//!   `workspace` narrows it to one id; `times` ends it after so many requests; the newest rule wins. What it does: `status` with optional `body` (a
 //!   JSON string is sent as plain text) and `headers`; `raw_body` (text sent verbatim as JSON, status 200 unless
-//!   given); `drop: true` (the connection closes without an answer); `truncate: n` (the head promises the whole
+//!   given); `drop: true` (the connection closes without an answer); `silent: true` (no answer ever comes, and nothing
+//!   else over this connection); `drip_ms: n` (this and every later answer over the connection leaves byte by byte, n ms
+//!   apart, its head too); `truncate: n` (the head promises the whole
 //!   answer, n bytes follow, then the connection breaks); `oversize_bytes: n` (the real answer padded with blanks to
 //!   n bytes). `delay_ms` goes with any of them or stands alone. `after: true` does the request's work first, for
 //!   outcomes the client cannot know. Answers `{"rules": n}`.
@@ -37,6 +39,7 @@ mod connection;
 mod credentials;
 mod events;
 mod faults;
+mod hole;
 mod liveness;
 mod origin;
 mod pipeline;
@@ -50,5 +53,5 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use admin::{Created, create_workspace};
+pub use admin::{Created, NotCreated, create_workspace};
 pub use server::{Level, LocalPlatform, Options};

@@ -18,7 +18,7 @@ use super::site::Site;
 use super::{auth, clock, credentials, origin, rate_limit};
 
 /// No route reads more; the real platform has no general limit.
-const LARGEST_BODY: usize = 64 * 1024 * 1024;
+const LARGEST_BODY: usize = 128 * 1024 * 1024;
 
 /// Answers one request.
 pub(crate) async fn serve(
@@ -91,8 +91,14 @@ async fn routed(site: &Arc<Site>, parts: &Parts, body: Bytes, cut: &Cut, pending
         if works { Some(handled(found, call).await) } else { None }
     });
     let answer = work.await.unwrap_or_else(|_| Some(Answer::empty(500)));
+    if fault.silent {
+        std::future::pending::<()>().await;
+    }
     if fault.drop {
         cut.now();
+    }
+    if let Some(rest) = fault.drip() {
+        cut.drip(rest);
     }
     fault.apply(answer)
 }

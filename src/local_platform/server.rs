@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::{Cut, CuttableListener};
 use super::events::Hub;
 use super::faults::Faults;
+use super::hole::Hole;
 use super::rate_limit::RateLimiter;
 use super::request_log::RequestLog;
 use super::site::{Site, Testing};
@@ -72,6 +73,7 @@ impl Default for Options {
 pub struct LocalPlatform {
     address: SocketAddr,
     admin_token: String,
+    hole: Arc<Hole>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -117,9 +119,11 @@ impl LocalPlatform {
         site.spawn(liveness::watch(site.clone()));
         let router = Router::new().fallback(pipeline::serve).with_state(site);
         let service = router.into_make_service_with_connect_info::<Cut>();
+        let hole = Arc::new(Hole::default());
         let listener = CuttableListener {
             tcp,
             stop: stop.clone(),
+            hole: hole.clone(),
         };
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {
@@ -132,6 +136,7 @@ impl LocalPlatform {
         Ok(Self {
             address,
             admin_token,
+            hole,
             stop,
             tasks,
         })
@@ -147,6 +152,17 @@ impl LocalPlatform {
     #[must_use]
     pub fn admin_token(&self) -> &str {
         &self.admin_token
+    }
+
+    /// From now on nothing passes over any connection, old or new, although they come up and stay: as behind a router that
+    /// drops everything.
+    pub fn swallow(&self) {
+        self.hole.open();
+    }
+
+    /// Ends [`Self::swallow`] for new connections; what was connected before stays dead.
+    pub fn answer_again(&self) {
+        self.hole.close();
     }
 
     /// Closes the port and every connection, as a crash of the platform would look from outside, and waits until

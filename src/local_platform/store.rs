@@ -13,6 +13,7 @@ pub(crate) mod activity;
 pub(crate) mod delegations;
 pub(crate) mod queue;
 pub(crate) mod tokens;
+pub(crate) mod uploads;
 pub(crate) mod workspaces;
 
 /// The one store.
@@ -39,6 +40,9 @@ CREATE INDEX IF NOT EXISTS activity_by_delegation ON activity (workspace_id, del
     WHERE delegation_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS activity_by_key ON activity (workspace_id, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
+CREATE TABLE IF NOT EXISTS uploads (
+    id TEXT PRIMARY KEY, workspace_id TEXT NOT NULL, name TEXT NOT NULL, mime_type TEXT NOT NULL, content BLOB NOT NULL,
+    acked_at INTEGER, expires_at INTEGER NOT NULL);
 ";
 
 impl Store {

@@ -5,7 +5,10 @@ mod conversation;
 mod delegation;
 mod faults;
 mod level_c;
+mod memories;
 mod registry;
+mod requests;
+mod uploads;
 
 use std::time::{Duration, Instant};
 

@@ -89,10 +89,11 @@ impl ToolError {
         match self {
             Self::Argument { .. } => "INVALID_ARGUMENT",
             Self::Call(error) => error.code(),
-            Self::Journal(JournalError::Disk(_)) => "STATE_UNAVAILABLE",
+            Self::Journal(JournalError::Disk { .. }) => "STATE_UNAVAILABLE",
             Self::Journal(JournalError::Busy(_)) => "STATE_BUSY",
             Self::Journal(JournalError::Newer { .. }) => "STATE_NEWER",
             Self::Journal(JournalError::Damaged(_)) => "STATE_DAMAGED",
+            Self::Journal(JournalError::DamagedRow(_)) => "MESSAGE_DAMAGED",
             Self::Ended => "CANCELLED",
             Self::Internal => "INTERNAL",
             Self::Failed(failure) => &failure.code,
@@ -105,15 +106,7 @@ impl ToolError {
         match self {
             Self::Argument { .. } => "see the tool's input schema, change the argument, call again".into(),
             Self::Call(error) => hint_for_call(error),
-            Self::Journal(JournalError::Disk(_)) => {
-                "nothing was changed; check free space and permissions of the state folder (CONFIGS_DIR), then try again"
-                    .into()
-            }
-            Self::Journal(JournalError::Busy(_)) => "nothing was changed; try again".into(),
-            Self::Journal(JournalError::Newer { .. }) => "update molecule-mcp, or use another CONFIGS_DIR".into(),
-            Self::Journal(JournalError::Damaged(_)) => {
-                "close every other molecule-mcp of this state folder and start again; the damaged file is kept".into()
-            }
+            Self::Journal(error) => format!("nothing was changed; {}", error.remedy()).into(),
             Self::Ended => "call again if the result is still wanted".into(),
             Self::Internal => "see the log on stderr; other calls are not affected".into(),
             Self::Failed(failure) => failure.hint.as_str().into(),
@@ -190,6 +183,7 @@ pub fn cut(text: &str, bytes: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::obstacle::Obstacle;
     use std::time::Duration;
 
     fn text_of(result: &CallToolResult) -> String {
@@ -277,10 +271,18 @@ mod tests {
                 "PLATFORM_ERROR",
             ),
             (CallError::NotSent(detail()).into(), "INVALID_REQUEST"),
-            (JournalError::Disk(detail()).into(), "STATE_UNAVAILABLE"),
+            (
+                JournalError::Disk {
+                    obstacle: Obstacle::Full,
+                    what: detail(),
+                }
+                .into(),
+                "STATE_UNAVAILABLE",
+            ),
             (JournalError::Busy(detail()).into(), "STATE_BUSY"),
             (JournalError::Newer { found: 2, known: 1 }.into(), "STATE_NEWER"),
             (JournalError::Damaged(detail()).into(), "STATE_DAMAGED"),
+            (JournalError::DamagedRow(detail()).into(), "MESSAGE_DAMAGED"),
             (ToolError::Ended, "CANCELLED"),
             (ToolError::Internal, "INTERNAL"),
         ];

@@ -1,11 +1,15 @@
 //! The only place that knows the MCP library.
 //!
 //! Bytes come in through [`transport`], requests are dispatched by [`server`], tools are found, decoded and run by
-//! [`toolset`], and [`answer`] gives every outcome its shape. No tool and no workspace is known here.
+//! [`toolset`], and [`answer`] gives every outcome its shape. No tool is known here but the
+//! one behind the resources, and of a workspace only its journal, whose news are pushed.
 
 pub mod answer;
 pub mod call;
+mod channel;
 pub mod instructions;
+mod push;
+mod resources;
 pub mod server;
 pub mod toolset;
 pub mod transport;

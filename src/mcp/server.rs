@@ -5,19 +5,27 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode, ErrorData, Implementation,
-    ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, SubscriptionFilter,
+    CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode, ErrorData,
+    ExperimentalCapabilities, Implementation, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+    ServerConfig, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
 };
-use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::service::{NotificationContext, Peer, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler, ServiceExt};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::call::Call;
+use super::push::Push;
+use super::resources::{self, Subscriptions};
 use super::toolset::Toolset;
 use super::transport::{self, Ends};
-use crate::config::McpProtocol;
+use crate::config::{Host, McpProtocol, Timing};
+use crate::state::journal::Journal;
 
 /// How long calls with a commit or an answer in flight may take to finish when the session ends. Clients kill a server
 /// about 2 s after they closed its input.
@@ -34,29 +42,49 @@ pub enum End {
     Broken,
 }
 
+/// What a client is served.
+pub struct Offer {
+    /// The tools.
+    pub toolset: Toolset,
+    /// What its model is told at the start.
+    pub instructions: String,
+    /// The revisions of MCP it may choose from.
+    pub protocol: McpProtocol,
+    /// Where messages arrive whose news it is told; `None`: there is no inbox.
+    pub inbox: Option<InboxNews>,
+}
+
+/// An inbox whose changes a client is told of: pushed where the client takes that, and as resource updates.
+pub struct InboxNews {
+    /// The journal, once it is open. `None`: it never will be.
+    pub journal: BoxFuture<'static, Option<Journal>>,
+    /// What the environment says of the client.
+    pub host: Option<Host>,
+    /// All intervals.
+    pub timing: Timing,
+}
+
 /// Serves MCP until the client is gone or `stop` is cancelled, and at most one second longer. Needs no network.
 ///
 /// When the end comes every wait ends at once, and what is being written or committed is finished.
-pub async fn serve<R, W>(
-    toolset: Toolset,
-    instructions: String,
-    protocol: McpProtocol,
-    input: R,
-    output: W,
-    stop: CancellationToken,
-) -> End
+pub async fn serve<R, W>(offer: Offer, input: R, output: W, stop: CancellationToken) -> End
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin,
 {
     let ends = Ends::of(&stop);
-    let supported = revisions(protocol);
+    let supported = revisions(offer.protocol);
     let (guard, writer) = transport::pair(input, output, supported.clone(), ends.clone());
+    let (ready, is_ready) = watch::channel(None);
+    let subscriptions = Arc::new(Subscriptions::default());
     let server = Server {
-        toolset: Arc::new(toolset),
-        instructions,
+        toolset: Arc::new(offer.toolset),
+        instructions: offer.instructions,
         supported,
         closing: ends.closing.clone(),
+        has_inbox: offer.inbox.is_some(),
+        subscriptions: Arc::clone(&subscriptions),
+        ready,
     };
     let session = async move {
         match server.serve(guard).await {
@@ -65,9 +93,15 @@ where
             Err(_) => tracing::debug!("the session ended before it was open"),
         }
     };
-    let mut both = pin!(async { tokio::join!(session, writer.run()) });
+    let talk = async { tokio::join!(session, writer.run()) };
+    let mut both = pin!(async {
+        tokio::select! {
+            _ = talk => {}
+            () = tell_news(offer.inbox, &subscriptions, is_ready, &ends.closing) => {}
+        }
+    });
     tokio::select! {
-        _ = &mut both => {}
+        () = &mut both => {}
         () = ends.closing.cancelled() => {
             if tokio::time::timeout(GRACE, &mut both).await.is_err() {
                 tracing::warn!("the session ended with calls unfinished");
@@ -83,6 +117,31 @@ where
     }
 }
 
+/// Tells the client what is new in the inbox. Never ends by itself.
+async fn tell_news(
+    inbox: Option<InboxNews>,
+    subscriptions: &Subscriptions,
+    ready: watch::Receiver<Option<Peer<RoleServer>>>,
+    closing: &CancellationToken,
+) {
+    let work = async {
+        let Some(inbox) = inbox else { return };
+        let Some(journal) = inbox.journal.await else { return };
+        let push = Push {
+            journal: &journal,
+            host: inbox.host,
+            timing: inbox.timing,
+        };
+        tokio::join!(
+            push.run(ready.clone()),
+            subscriptions.follow(&journal, inbox.timing),
+            subscriptions.tell(ready),
+        );
+    };
+    closing.run_until_cancelled(work).await;
+    std::future::pending::<()>().await;
+}
+
 fn revisions(protocol: McpProtocol) -> Cow<'static, [ProtocolVersion]> {
     Cow::Borrowed(match protocol {
         McpProtocol::Legacy => ProtocolVersion::known_up_to(&ProtocolVersion::V_2025_11_25),
@@ -95,11 +154,44 @@ struct Server {
     instructions: String,
     supported: Cow<'static, [ProtocolVersion]>,
     closing: CancellationToken,
+    has_inbox: bool,
+    subscriptions: Arc<Subscriptions>,
+    /// The client, once it can be told something.
+    ready: watch::Sender<Option<Peer<RoleServer>>>,
+}
+
+impl Server {
+    fn note_ready(&self, peer: &Peer<RoleServer>) {
+        self.ready.send_if_modified(|known| {
+            let first = known.is_none();
+            known.get_or_insert_with(|| peer.clone());
+            first
+        });
+    }
+
+    fn call_for(&self, context: RequestContext<RoleServer>) -> Call {
+        let progress = context.meta.get_progress_token().map(|token| (context.peer, token));
+        Call::new(context.ct, self.closing.clone(), progress)
+    }
+
+    fn capabilities(&self) -> ServerCapabilities {
+        let tools = ServerCapabilities::builder().enable_tools();
+        if !self.has_inbox {
+            return tools.build();
+        }
+        // Claude Code listens to a server's channel only when it is declared.
+        let channel = ExperimentalCapabilities::from([("claude/channel".to_owned(), serde_json::Map::new())]);
+        tools
+            .enable_resources()
+            .enable_resources_subscribe()
+            .enable_experimental_with(channel)
+            .build()
+    }
 }
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        ServerConfig::new(self.capabilities())
             .with_server_info(Implementation::new("molecule", env!("CARGO_PKG_VERSION")))
             .with_instructions(&self.instructions)
     }
@@ -111,8 +203,10 @@ impl ServerHandler for Server {
     async fn list_tools(
         &self,
         request: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        // Not every client sends `notifications/initialized`.
+        self.note_ready(&context.peer);
         if request.is_some_and(|request| request.cursor.is_some()) {
             return Err(ErrorData::invalid_params(
                 "unknown cursor: there is only one page",
@@ -129,8 +223,8 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let progress = context.meta.get_progress_token().map(|token| (context.peer, token));
-        let call = Call::new(context.ct, self.closing.clone(), progress);
+        self.note_ready(&context.peer);
+        let call = self.call_for(context);
         match self
             .toolset
             .call(&request.name, request.arguments.unwrap_or_default(), call)
@@ -144,6 +238,59 @@ impl ServerHandler for Server {
         }
     }
 
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        self.note_ready(&context.peer);
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let all = if self.has_inbox { resources::list() } else { Vec::new() };
+        Ok(ListResourcesResult::with_all_items(all))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let all = if self.has_inbox {
+            resources::templates()
+        } else {
+            Vec::new()
+        };
+        Ok(ListResourceTemplatesResult::with_all_items(all))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let read = resources::read(&self.toolset, &request.uri, self.call_for(context));
+        Ok(read.await?.into())
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.note_ready(&context.peer);
+        self.subscriptions.add(&request.uri)
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscriptions.remove(&request.uri);
+        Ok(())
+    }
+
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         Some(requested.clone())
     }
@@ -151,7 +298,7 @@ impl ServerHandler for Server {
     /// Ends with the session, so that an open subscription does not hold up the exit.
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         tokio::select! {
-            () = context.cancelled() => {}
+            () = self.subscriptions.serve(&context) => {}
             () = self.closing.cancelled() => {}
         }
         Ok(())
@@ -163,9 +310,14 @@ impl ServerHandler for Server {
         request: CustomRequest,
         _: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        const KNOWN: [&str; 7] = [
+        const KNOWN: [&str; 12] = [
             "initialize",
             "ping",
+            "resources/list",
+            "resources/read",
+            "resources/subscribe",
+            "resources/templates/list",
+            "resources/unsubscribe",
             "server/discover",
             "subscriptions/listen",
             "tools/call",

@@ -95,8 +95,7 @@ impl Effect {
 #[error("two tools are named {0}")]
 pub struct Duplicate(pub &'static str);
 
-type Run<C> =
-    Box<dyn Fn(Arc<C>, Map<String, Value>, Call) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync>;
+type Run<C> = Arc<dyn Fn(Arc<C>, Map<String, Value>, Call) -> Running + Send + Sync>;
 
 /// Tools being put together, before they are given what they share.
 pub struct Registry<C> {
@@ -120,7 +119,7 @@ impl<C: Send + Sync + 'static> Registry<C> {
         let definition = rmcp::model::Tool::new(T::NAME, schema.description, schema.object.clone())
             .with_raw_output_schema(Arc::new(schema::output::<T::Output>()))
             .with_annotations(T::EFFECT.annotations());
-        let run: Run<C> = Box::new(move |context, given, call| {
+        let run: Run<C> = Arc::new(move |context, given, call| {
             let decoded = arguments::decode::<T>(given, &schema.object);
             Box::pin(async move {
                 let output = decoded?.call(&context, &call).await?;
@@ -146,13 +145,25 @@ impl<C: Send + Sync + 'static> Registry<C> {
     /// # Errors
     /// When two tools have the same name.
     pub fn finish(self, context: C) -> Result<Toolset, Duplicate> {
+        self.finish_with(std::future::ready(Some(context)))
+    }
+
+    /// The finished set, whose calls wait for what they work with. `None`: it never comes, and they are told the farewell.
+    ///
+    /// # Errors
+    /// When two tools have the same name.
+    pub fn finish_with(self, context: impl Future<Output = Option<C>> + Send + 'static) -> Result<Toolset, Duplicate> {
         if let Some(duplicate) = self.duplicate {
             return Err(duplicate);
         }
-        let context = Arc::new(context);
+        let context = context.map(|context| context.map(Arc::new)).boxed().shared();
         let entries = self.tools.into_iter().map(|(name, (definition, run))| {
             let context = context.clone();
-            let run: Bound = Box::new(move |given, call| run(context.clone(), given, call));
+            let run: Bound = Box::new(move |given, call| {
+                let run = run.clone();
+                let begun = move |context: Option<_>| context.map(|it| run(it, given, call));
+                context.clone().map(begun).boxed()
+            });
             (name, Entry { definition, run })
         });
         Ok(Toolset {
@@ -162,7 +173,10 @@ impl<C: Send + Sync + 'static> Registry<C> {
     }
 }
 
-type Bound = Box<dyn Fn(Map<String, Value>, Call) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync>;
+type Running = BoxFuture<'static, Result<Value, ToolError>>;
+
+/// Begins a call once there is what it works with.
+type Bound = Box<dyn Fn(Map<String, Value>, Call) -> BoxFuture<'static, Option<Running>> + Send + Sync>;
 
 struct Entry {
     definition: rmcp::model::Tool,
@@ -197,7 +211,19 @@ impl Toolset {
     pub async fn call(&self, name: &str, arguments: Map<String, Value>, call: Call) -> Option<CallToolResult> {
         let entry = self.entries.get(name)?;
         let ending = call.clone();
-        let run = AssertUnwindSafe(async { (entry.run)(arguments, call).await }).catch_unwind();
+        let run = AssertUnwindSafe(async {
+            let begun = tokio::select! {
+                // What can begin does: a call that came before the end is answered with its result.
+                biased;
+                begun = (entry.run)(arguments, call) => begun,
+                () = ending.ended() => None,
+            };
+            match begun {
+                Some(running) => running.await,
+                None => Err((self.farewell)()),
+            }
+        })
+        .catch_unwind();
         let overtaken = async {
             ending.ended().await;
             tokio::time::sleep(LAST_CALL).await;
@@ -270,6 +296,36 @@ mod tests {
         let result = call("add", serde_json::json!({ "amount": 100 })).await.unwrap();
         assert_eq!(result.is_error, Some(true));
         assert_eq!(result.structured_content.unwrap()["error"], "INTERNAL");
+    }
+
+    #[tokio::test]
+    async fn calls_wait_for_what_they_work_with_and_end_without_it() {
+        let (sender, coming) = tokio::sync::oneshot::channel();
+        let mut registry = Registry::default();
+        registry.add::<Add>();
+        let toolset = registry.finish_with(coming.map(Result::ok)).ok().unwrap();
+        let toolset = toolset.with_farewell(|| ToolError::failed("GONE", "it never came", "none"));
+        let stop = CancellationToken::new();
+        let call = || {
+            let arguments = serde_json::json!({ "amount": 2 }).as_object().cloned();
+            toolset.call("add", arguments.unwrap(), Call::without_client(stop.clone()))
+        };
+        let told = |result: Option<CallToolResult>| result.unwrap().structured_content.unwrap();
+        assert_eq!(toolset.definitions().count(), 1);
+        assert!(call().now_or_never().is_none(), "there is nothing to work with yet");
+        stop.cancel();
+        assert_eq!(told(call().await)["error"], "GONE");
+        sender.send(40).unwrap();
+        let stop = CancellationToken::new();
+        let arguments = serde_json::json!({ "amount": 2 }).as_object().cloned().unwrap();
+        let result = toolset.call("add", arguments, Call::without_client(stop)).await;
+        assert_eq!(told(result)["sum"], 42);
+
+        let mut registry = Registry::<u32>::default();
+        registry.add::<Add>();
+        let lonely = registry.finish_with(std::future::ready(None)).ok().unwrap();
+        let result = lonely.call("add", Map::new(), Call::without_client(CancellationToken::new()));
+        assert_eq!(told(result.await)["error"], "CANCELLED");
     }
 
     #[test]

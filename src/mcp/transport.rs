@@ -1,6 +1,6 @@
 //! The stdio transport: newline-delimited JSON-RPC with the guarantees that the library leaves to its user.
 //!
-//! * A client that does not read its answers is not read from either, so memory stays bounded.
+//! * A client that does not read its answers is not listened to either, so memory stays bounded.
 //! * Every line gets what it deserves: a request an answer, nonsense an error, and a line of any length is survived.
 //! * Nothing a client sends before the session is open can end it.
 //! * A reader or writer that is gone ends the session, and the end is known by its cause.
@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
+use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -18,6 +19,7 @@ use rmcp::transport::Transport;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use lines::{Line, Lines};
@@ -29,6 +31,8 @@ pub const LINE_LIMIT: usize = 8 * 1024 * 1024;
 
 /// Reading pauses while this many outgoing lines have not reached the client.
 const UNFINISHED_LIMIT: usize = 64;
+/// How long a client that has closed its side may take nothing of them before it counts as gone.
+const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
 const PARSE_ERROR: i32 = -32700;
 const INVALID_REQUEST: i32 = -32600;
@@ -153,11 +157,16 @@ impl<R: AsyncRead + Send + Unpin> Transport<RoleServer> for Guard<R> {
     /// Cancel-safe: a line is either still in the buffer or already dealt with.
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         loop {
-            let mut unfinished = self.unfinished.subscribe();
             tokio::select! {
                 biased;
                 () = self.ends.closing.cancelled() => return None,
-                room = unfinished.wait_for(|count| *count < UNFINISHED_LIMIT) => { room.ok()?; }
+                () = room(self.unfinished.subscribe()) => {}
+                () = hung_up(&mut self.lines, self.unfinished.subscribe()) => {
+                    tracing::warn!("the client closed its side and does not read; ending the session");
+                    self.ends.eof.cancel();
+                    self.ends.closing.cancel();
+                    return None;
+                }
             }
             let line = tokio::select! {
                 biased;
@@ -192,6 +201,19 @@ impl<R: AsyncRead + Send + Unpin> Transport<RoleServer> for Guard<R> {
         self.outgoing = None;
         Ok(())
     }
+}
+
+/// Waits until so little is unfinished that more may be asked for.
+async fn room(mut unfinished: watch::Receiver<usize>) {
+    // The sender lives as long as the transport that waits.
+    let _ = unfinished.wait_for(|count| *count < UNFINISHED_LIMIT).await;
+}
+
+/// Waits until the client has closed its side, and then until it has taken nothing for a while.
+async fn hung_up<R: AsyncRead + Unpin>(lines: &mut Lines<R>, mut unfinished: watch::Receiver<usize>) {
+    lines.end().await;
+    unfinished.mark_unchanged();
+    while timeout(LAST_PATIENCE, unfinished.changed()).await.is_ok() {}
 }
 
 impl<R> Guard<R> {
@@ -239,9 +261,9 @@ impl<W: AsyncWrite + Send + Unpin> Writer<W> {
     pub async fn run(mut self) {
         let mut batch = Vec::new();
         while self.queue.recv_many(&mut batch, UNFINISHED_LIMIT).await > 0 {
-            let outcome = write(&mut self.output, &batch).await;
-            self.unfinished
-                .send_modify(|count| *count = count.saturating_sub(batch.len()));
+            let mut left = batch.len();
+            let outcome = self.write(&batch, &mut left).await;
+            self.unfinished.send_modify(|count| *count = count.saturating_sub(left));
             for sent in batch.drain(..) {
                 if let Some(written) = sent.written {
                     let outcome = match &outcome {
@@ -259,13 +281,16 @@ impl<W: AsyncWrite + Send + Unpin> Writer<W> {
             }
         }
     }
-}
 
-async fn write<W: AsyncWrite + Unpin>(output: &mut W, batch: &[Outgoing]) -> io::Result<()> {
-    for outgoing in batch {
-        output.write_all(&outgoing.line).await?;
+    /// Counts down what is left with each line that the client takes.
+    async fn write(&mut self, batch: &[Outgoing], left: &mut usize) -> io::Result<()> {
+        for outgoing in batch {
+            self.output.write_all(&outgoing.line).await?;
+            *left -= 1;
+            self.unfinished.send_modify(|count| *count = count.saturating_sub(1));
+        }
+        self.output.flush().await
     }
-    output.flush().await
 }
 
 fn gone() -> io::Error {

@@ -2,19 +2,25 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::error::{CallError, MAX_DETAIL, clip};
+use super::files::FilePart;
 use super::{address, verdict};
 use crate::types::{BaseUrl, Secret, Timestamp};
+use connections::Pool;
 
 mod connections;
+#[cfg(debug_assertions)]
+mod names;
 mod sending;
 
 /// Largest request body that a platform of level B takes whole; a larger one is refused before anything is sent.
@@ -31,15 +37,20 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
 }
 
-/// How long a kind of call may take in all (connecting is bounded to 10 s besides).
+/// How long a kind of call may take in all (connecting is bounded to 7.5 s besides).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// 10 s: register, beats, polls, look-ups.
+    /// 8 s: beats. Short, so that the return of a way that was dead is noticed soon.
+    Beat,
+    /// 10 s: register, look-ups.
     Quick,
-    /// 30 s: a big activity page, an `/a2a` message to a peer (a push peer silent for 30 s is `delivered_unconfirmed`).
+    /// 30 s: an `/a2a` message to a peer (a push peer silent for 30 s is `delivered_unconfirmed`).
     Long,
-    /// 5 min: a single row of the activity log, which may be 15 MiB on a slow line.
-    Patient,
+    /// 30 s, if it is under way within 8 s and goes on: a page of the activity log.
+    Page,
+    /// 5 min, if it is under way within 8 s and goes on: a single row of the activity log, which may be 15 MiB on a slow
+    /// line, or a file.
+    Row,
 }
 
 /// One request, before it is sent.
@@ -53,6 +64,8 @@ pub struct Request<'a> {
     pub query: Vec<(&'static str, String)>,
     /// JSON body of at most [`MAX_BODY`] bytes. U+0000 in its strings is sent as U+FFFD.
     pub body: Option<Value>,
+    /// Sent as a form with this file instead of a JSON body.
+    pub file: Option<FilePart<'a>>,
     /// Sent as `Authorization: Bearer`, marked sensitive.
     pub bearer: Option<Secret>,
     /// Sent as `X-Workspace-ID`.
@@ -88,7 +101,7 @@ pub struct RateLimit {
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
-    connections: Arc<OnceCell<reqwest::Client>>,
+    pool: Arc<Pool>,
 }
 
 /// What clients made from one another have in common.
@@ -96,32 +109,48 @@ struct Shared {
     settings: Settings,
     deadlines: Deadlines,
     limiter: Mutex<RateLimit>,
+    /// The platform's clock as last seen, and when.
+    date: Mutex<Option<(Timestamp, Instant)>>,
+    /// Pools made before the latest generation are not used any more.
+    generation: AtomicU64,
+    fresh_starts: watch::Sender<u64>,
 }
 
 /// How long each part of a call may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadlines {
     pub(super) connect: Duration,
+    pub(super) silence: Duration,
     pub(super) quick: Duration,
     pub(super) long: Duration,
-    pub(super) patient: Duration,
+    pub(super) row: Duration,
 }
 
 impl Deadlines {
-    /// The total is a little longer than the connect deadline, so that a connection that never came up is told as
-    /// such and not as a request whose outcome is unknown.
+    /// Everything is a little longer than the connect deadline, so that a connection that never came up is told as such
+    /// and not as a request whose outcome is unknown. That deadline lets the system ask for a connection four times.
     const REAL: Self = Self {
-        connect: Duration::from_secs(10),
-        quick: Duration::from_millis(10_250),
+        connect: Duration::from_millis(7500),
+        silence: Duration::from_secs(8),
+        quick: Duration::from_secs(10),
         long: Duration::from_secs(30),
-        patient: Duration::from_secs(300),
+        row: Duration::from_secs(300),
     };
 
     fn of(self, class: Class) -> Duration {
         match class {
+            Class::Beat => self.silence,
             Class::Quick => self.quick,
-            Class::Long => self.long,
-            Class::Patient => self.patient,
+            Class::Long | Class::Page => self.long,
+            Class::Row => self.row,
+        }
+    }
+
+    /// How long an answer may bring next to nothing before its connection is taken for dead.
+    fn silence_of(self, class: Class) -> Duration {
+        match class {
+            Class::Page | Class::Row => self.silence,
+            Class::Beat | Class::Quick | Class::Long => self.of(class),
         }
     }
 }
@@ -139,8 +168,11 @@ impl Client {
                 settings,
                 deadlines,
                 limiter: Mutex::default(),
+                date: Mutex::default(),
+                generation: AtomicU64::new(0),
+                fresh_starts: watch::Sender::new(0),
             }),
-            connections: Arc::default(),
+            pool: Arc::default(),
         }
     }
 
@@ -149,7 +181,7 @@ impl Client {
     pub fn separate(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            connections: Arc::default(),
+            pool: Arc::default(),
         }
     }
 
@@ -165,7 +197,37 @@ impl Client {
     /// count them in another bucket than the workspace's own.
     #[must_use]
     pub fn rate_limit(&self) -> RateLimit {
-        *self.shared.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.shared.limiter)
+    }
+
+    /// The time by the platform's clock, from its last answer. `None` before the first one, and again after a sleep.
+    ///
+    /// Rows are stamped by that clock, so what is compared with them is measured by it: ours may be wrong, and jump.
+    #[must_use]
+    pub fn platform_time(&self) -> Option<Timestamp> {
+        let (date, seen) = (*lock(&self.shared.date))?;
+        let since = i64::try_from(seen.elapsed().as_micros()).ok()?;
+        Some(date.plus_micros(since))
+    }
+
+    /// To be called when the computer slept or this process stood still: whatever was connected before is not trusted any
+    /// more, and [`Self::fresh_starts`] tells the loops that rest.
+    pub fn start_over(&self) {
+        *lock(&self.shared.date) = None;
+        self.renew();
+        self.shared.fresh_starts.send_modify(|count| *count += 1);
+    }
+
+    /// Changes when [`Self::start_over`] was called.
+    #[must_use]
+    pub fn fresh_starts(&self) -> watch::Receiver<u64> {
+        self.shared.fresh_starts.subscribe()
+    }
+
+    /// Lets go of idle connections: the next request of this client, and of those made from one another with it, opens a
+    /// new one, and has the platform's name looked up again.
+    fn renew(&self) {
+        self.shared.generation.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sends one request once and reads the whole answer.
@@ -174,25 +236,35 @@ impl Client {
     /// See [`CallError`]; nothing is retried here.
     pub async fn send(&self, request: Request<'_>) -> Result<Answer, CallError> {
         let limit = request.limit;
-        let deadline = self.shared.deadlines.of(request.class);
+        let silence = self.shared.deadlines.silence_of(request.class);
         let prepared = self.prepare(&request, "application/json").await?;
         let exchange = async {
-            let response = self.exchange(prepared, request.bearer.as_ref()).await?;
+            let response = within(silence, self.exchange(prepared, request.bearer.as_ref())).await?;
             Ok(Answer {
                 status: response.status().as_u16(),
                 date: verdict::date(response.headers()),
-                body: sending::whole_body(response, limit).await?,
+                body: sending::whole_body(response, limit, silence).await?,
             })
         };
-        within(deadline, exchange).await
+        self.bounded(request.class, exchange).await
     }
 
     /// Sends one request and hands back the answer with its body still to come. The deadline of the request's class
     /// covers the answer's head only.
     pub(super) async fn open(&self, request: Request<'_>, accept: &'static str) -> Result<Response, CallError> {
-        let deadline = self.shared.deadlines.of(request.class);
         let prepared = self.prepare(&request, accept).await?;
-        within(deadline, self.exchange(prepared, request.bearer.as_ref())).await
+        self.bounded(request.class, self.exchange(prepared, request.bearer.as_ref()))
+            .await
+    }
+
+    /// Bounds a call by the deadline of its class. One whose connection died says the same of those that lie idle: they
+    /// were made over the same way, and each of them could cost another deadline.
+    async fn bounded<T>(&self, class: Class, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+        let outcome = within(self.shared.deadlines.of(class), call).await;
+        if let Err(CallError::Interrupted { .. }) = &outcome {
+            self.renew();
+        }
+        outcome
     }
 
     /// Everything that can fail before a byte leaves.
@@ -214,14 +286,17 @@ impl Client {
             headers.insert(AUTHORIZATION, bearer);
         }
         let body = request.body.as_ref().map(sending::encode).transpose()?;
-        let connections = self
-            .connections
+        let cell = self.pool.of(self.shared.generation.load(Ordering::Relaxed));
+        let connections = cell
             .get_or_try_init(|| connections::build(settings, self.shared.deadlines.connect))
             .await?;
         let mut prepared = connections.request(request.method.clone(), url);
         if let Some(body) = body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             prepared = prepared.body(body);
+        }
+        if let Some(file) = &request.file {
+            prepared = prepared.multipart(file.form().await?);
         }
         Ok(prepared.headers(headers))
     }
@@ -231,6 +306,9 @@ impl Client {
         let response = prepared.send().await.map_err(|error| CallError::transport(&error))?;
         if bearer.is_some() || self.shared.settings.org_id.is_some() {
             self.remember_limit(response.headers());
+        }
+        if let Some(date) = verdict::date(response.headers()) {
+            *lock(&self.shared.date) = Some((date, Instant::now()));
         }
         if response.status().is_success() {
             return Ok(response);
@@ -252,7 +330,7 @@ impl Client {
             remaining: number("x-ratelimit-remaining"),
             reset: number("x-ratelimit-reset").map(Duration::from_secs),
         };
-        *self.shared.limiter.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        *lock(&self.shared.limiter) = seen;
     }
 }
 
@@ -276,6 +354,11 @@ impl fmt::Debug for Client {
 
 const ORG: HeaderName = HeaderName::from_static("x-molecule-org-id");
 const SENDER: HeaderName = HeaderName::from_static("x-workspace-id");
+
+/// What is behind these locks is replaced whole, so a panic elsewhere leaves it sound.
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Bounds a call that may have been sent by now: running out of time leaves its outcome unknown.
 async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {

@@ -139,6 +139,17 @@ impl CallError {
         }
     }
 
+    /// Whether the answer can only mean that this platform has no such route: its router's or an edge's own 404, without
+    /// the JSON that a handler gives.
+    #[must_use]
+    pub fn lacks_route(&self) -> bool {
+        match self {
+            Self::Rejected { status: 405, .. } => true,
+            Self::Rejected { status: 404, body, .. } => !body.as_ref().is_some_and(|body| body["error"].is_string()),
+            _ => false,
+        }
+    }
+
     /// What a failure below HTTP means: only a connection that never came up proves that nothing was sent.
     pub(super) fn transport(error: &reqwest::Error) -> Self {
         let detail = clip(&causes(error), MAX_DETAIL);
@@ -255,6 +266,25 @@ mod tests {
         ] {
             assert_eq!(error.is_transient(), transient, "{error:?}");
             assert_eq!(error.outcome_is_unknown(), unknown, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_route_is_told_from_a_missing_thing() {
+        let page = CallError::Rejected {
+            status: 404,
+            detail: "404 page not found".to_owned(),
+            body: None,
+        };
+        for (error, lacks) in [
+            (page, true),
+            (rejected(405, json!({ "error": "x" })), true),
+            (rejected(404, json!({ "message": "x" })), true),
+            (rejected(404, json!({ "error": "request not found" })), false),
+            (rejected(410, json!({})), false),
+            (CallError::Unreachable { detail: String::new() }, false),
+        ] {
+            assert_eq!(error.lacks_route(), lacks, "{error:?}");
         }
     }
 

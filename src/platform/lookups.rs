@@ -42,6 +42,25 @@ impl Row {
     }
 }
 
+/// Which messages to the person are looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Echo<'a> {
+    /// Those of exactly this text and without files.
+    Text(&'a str),
+    /// Those with the file of this address, which goes with one message only.
+    File(&'a str),
+}
+
+impl Echo<'_> {
+    fn is_of(self, message: &Value) -> bool {
+        let files = message["parts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        match self {
+            Self::Text(text) => files.is_empty() && message["result"] == text.replace('\0', "\u{fffd}"),
+            Self::File(uri) => files.iter().any(|part| part["file"]["uri"] == uri),
+        }
+    }
+}
+
 impl WorkspaceApi {
     /// `GET /workspaces/:id` as sent: of this workspace, or of `peer`. The route is public and gets no credential.
     ///
@@ -117,13 +136,12 @@ impl WorkspaceApi {
             .collect())
     }
 
-    /// How many messages to the person with exactly this text the platform recorded at `since` or later, by its clock:
-    /// what settles a notify whose answer was lost. The row may follow the answer by a moment.
+    /// How many such messages to the person the platform recorded at `since` or later, by its clock: what settles a notify
+    /// whose answer was lost. The row may follow the answer by a moment.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn echoes(&self, message: &str, since: Timestamp) -> Result<usize, CallError> {
-        let sent = message.replace('\0', "\u{fffd}");
+    pub async fn echoes(&self, echo: Echo<'_>, since: Timestamp) -> Result<usize, CallError> {
         let mut before: Option<Timestamp> = None;
         // Pages overlap at their edges.
         let mut found = HashSet::new();
@@ -143,7 +161,7 @@ impl WorkspaceApi {
             let is_echo = |row: &Row| {
                 row.method == "notify"
                     && row.source_id.is_null()
-                    && row.response_body["result"] == sent
+                    && echo.is_of(&row.response_body)
                     && row.time().is_some_and(|time| time >= since)
             };
             found.extend(
@@ -237,11 +255,23 @@ mod tests {
             (json!([]), 0),
         ] {
             let responder = Responder::start(vec![reply(&rows)]).await;
-            let found = responder.api().echoes("hi", since).await.unwrap();
+            let found = responder.api().echoes(Echo::Text("hi"), since).await.unwrap();
             assert_eq!(found, expected, "{rows}");
         }
         let responder = Responder::start(vec![reply(&json!([echo("a\u{fffd}b", after)]))]).await;
-        assert_eq!(responder.api().echoes("a\0b", since).await.unwrap(), 1);
+        assert_eq!(responder.api().echoes(Echo::Text("a\0b"), since).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_message_with_files_is_known_by_them_and_not_by_its_text() {
+        let since = Timestamp::parse("2026-05-01T10:00:00Z").unwrap();
+        let mut row = echo("hi", "2026-05-01T10:00:01Z");
+        row["response_body"]["parts"] = json!([{ "kind": "file", "file": { "uri": "u-1", "name": "a" } }]);
+        let responder = Responder::start(vec![reply(&json!([row, echo("hi", "2026-05-01T10:00:02Z")]))]).await;
+        let api = responder.api();
+        for (wanted, expected) in [(Echo::Text("hi"), 1), (Echo::File("u-1"), 1), (Echo::File("u-2"), 0)] {
+            assert_eq!(api.echoes(wanted, since).await.unwrap(), expected, "{wanted:?}");
+        }
     }
 
     #[tokio::test]
@@ -283,16 +313,16 @@ mod tests {
             reply(&json!([echo("hi", "2026-05-01T10:04:00Z")])),
         ])
         .await;
-        assert_eq!(responder.api().echoes("hi", since).await.unwrap(), 1);
+        assert_eq!(responder.api().echoes(Echo::Text("hi"), since).await.unwrap(), 1);
         let second = responder.seen()[1].request_line().to_owned();
         assert!(second.contains("before_ts=2026-05-01T10%3A05%3A00.000001Z"), "{second}");
 
         let deaf = Responder::start(vec![reply(&full("2026-05-01T10:05:00Z"))]).await;
-        assert_eq!(deaf.api().echoes("hi", since).await.unwrap(), 0);
+        assert_eq!(deaf.api().echoes(Echo::Text("hi"), since).await.unwrap(), 0);
         assert_eq!(deaf.seen().len(), 2);
 
         let old = Responder::start(vec![reply(&full("2026-05-01T09:00:00Z"))]).await;
-        assert_eq!(old.api().echoes("hi", since).await.unwrap(), 0);
+        assert_eq!(old.api().echoes(Echo::Text("hi"), since).await.unwrap(), 0);
         assert_eq!(old.seen().len(), 1);
     }
 

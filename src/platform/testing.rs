@@ -13,13 +13,13 @@ use super::workspace::WorkspaceApi;
 use crate::config::token::TokenSource;
 use crate::types::{BaseUrl, PlainHttp, Secret, WorkspaceId};
 
-pub(super) const TOKEN: &str = "tok-0123456789";
-pub(super) const SELF: &str = "5f0c1d2e-0000-4000-8000-000000000001";
-pub(super) const PEER: &str = "5f0c1d2e-0000-4000-8000-000000000002";
+pub(crate) const TOKEN: &str = "tok-0123456789";
+pub(crate) const SELF: &str = "5f0c1d2e-0000-4000-8000-000000000001";
+pub(crate) const PEER: &str = "5f0c1d2e-0000-4000-8000-000000000002";
 
 /// What one request is answered with, in steps; the connection is closed after the last unless told otherwise.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     steps: Vec<Step>,
     keep_open: bool,
 }
@@ -31,14 +31,14 @@ enum Step {
 }
 
 impl Reply {
-    pub(super) fn raw(bytes: &str) -> Self {
+    pub(crate) fn raw(bytes: &str) -> Self {
         Self {
             steps: vec![Step::Write(bytes.as_bytes().to_vec())],
             keep_open: false,
         }
     }
 
-    pub(super) fn new(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+    pub(crate) fn new(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
         let headers: String = headers
             .iter()
             .map(|(name, value)| format!("{name}: {value}\r\n"))
@@ -49,21 +49,21 @@ impl Reply {
         ))
     }
 
-    pub(super) fn json(status: u16, body: &str) -> Self {
+    pub(crate) fn json(status: u16, body: &str) -> Self {
         Self::new(status, &[("content-type", "application/json")], body)
     }
 
-    pub(super) fn then(mut self, bytes: &str) -> Self {
+    pub(crate) fn then(mut self, bytes: &str) -> Self {
         self.steps.push(Step::Write(bytes.as_bytes().to_vec()));
         self
     }
 
-    pub(super) fn pause(mut self, pause: Duration) -> Self {
+    pub(crate) fn pause(mut self, pause: Duration) -> Self {
         self.steps.push(Step::Pause(pause));
         self
     }
 
-    pub(super) fn keep_open(mut self) -> Self {
+    pub(crate) fn keep_open(mut self) -> Self {
         self.keep_open = true;
         self
     }
@@ -71,15 +71,15 @@ impl Reply {
 
 /// One request as it came in.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Counts from 0.
-    pub(super) connection: usize,
-    pub(super) head: String,
-    pub(super) body: String,
+    pub(crate) connection: usize,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Seen {
-    pub(super) fn header(&self, wanted: &str) -> Option<&str> {
+    pub(crate) fn header(&self, wanted: &str) -> Option<&str> {
         self.head
             .lines()
             .filter_map(|line| line.split_once(": "))
@@ -87,24 +87,24 @@ impl Seen {
             .map(|(_, value)| value)
     }
 
-    pub(super) fn request_line(&self) -> &str {
+    pub(crate) fn request_line(&self) -> &str {
         self.head.lines().next().unwrap()
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
 /// Answers one request after the other with one reply after the other; the last is repeated.
-pub(super) struct Responder {
-    pub(super) base: BaseUrl,
+pub(crate) struct Responder {
+    pub(crate) base: BaseUrl,
     seen: Arc<Mutex<Vec<Seen>>>,
     task: JoinHandle<()>,
 }
 
 impl Responder {
-    pub(super) async fn start(replies: Vec<Reply>) -> Self {
+    pub(crate) async fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -125,7 +125,7 @@ impl Responder {
         }
     }
 
-    pub(super) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings {
             base: self.base.clone(),
             org_id: None,
@@ -134,15 +134,15 @@ impl Responder {
     }
 
     /// A client whose deadlines are short enough for a test and long enough for a busy machine.
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::with_deadlines(self.settings(), deadlines())
     }
 
-    pub(super) fn api(&self) -> WorkspaceApi {
+    pub(crate) fn api(&self) -> WorkspaceApi {
         api_over(self.client())
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -156,13 +156,14 @@ impl Drop for Responder {
 pub(super) fn deadlines() -> Deadlines {
     Deadlines {
         connect: Duration::from_secs(5),
+        silence: Duration::from_secs(10),
         quick: Duration::from_secs(10),
         long: Duration::from_secs(10),
-        patient: Duration::from_secs(10),
+        row: Duration::from_secs(10),
     }
 }
 
-pub(super) fn api_over(client: Client) -> WorkspaceApi {
+pub(crate) fn api_over(client: Client) -> WorkspaceApi {
     let token = TokenSource::inline(Secret::parse(TOKEN).unwrap());
     WorkspaceApi::new(client, WorkspaceId::parse(SELF).unwrap(), token)
 }

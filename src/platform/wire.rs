@@ -119,6 +119,20 @@ pub struct Peer {
     pub active_tasks: Option<i64>,
 }
 
+/// A file of a message to the person, uploaded before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attached {
+    /// What the upload answered.
+    pub uri: String,
+    /// The name that the person sees.
+    pub name: String,
+    /// Its media type.
+    #[serde(rename = "mimeType")]
+    pub mime_type: String,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
 /// What `POST /workspaces/:id/delegate` returned.
 #[derive(Clone, Debug)]
 pub struct Delegated {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
+use reqwest::{Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -12,8 +12,8 @@ use super::client::{Answer, Class, Client, Request};
 use super::error::CallError;
 use super::events::EventStream;
 use super::wire::{
-    A2aAnswer, ActivityPage, ActivityQuery, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer, RegisterBody,
-    Registered,
+    A2aAnswer, ActivityPage, ActivityQuery, Attached, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer,
+    RegisterBody, Registered,
 };
 use super::{a2a, retry, verdict};
 use crate::config::token::TokenSource;
@@ -31,7 +31,7 @@ const MAX_ROW: usize = 48 * 1024 * 1024;
 const MAX_REPLY: usize = 12 * 1024 * 1024;
 
 /// Largest list or row that may hold agent cards, which can be any JSON.
-const MAX_LIST: usize = 8 * 1024 * 1024;
+pub(super) const MAX_LIST: usize = 8 * 1024 * 1024;
 
 /// The media type of the event stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -106,11 +106,28 @@ impl WorkspaceApi {
     /// See [`CallError`].
     pub async fn heartbeat(&self, beat: &Beat) -> Result<BeatReply, CallError> {
         let path = ["registry", "heartbeat"];
-        let answer = self.post(&path, written(beat)?).await?;
+        let request = Request {
+            body: Some(written(beat)?),
+            class: Class::Beat,
+            ..self.request(Method::POST, &path)
+        };
+        let answer = self.deliver(request).await?;
         let said: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
         Ok(BeatReply {
             inbound_secret: secret(&said, "platform_inbound_secret"),
         })
+    }
+
+    /// `POST /registry/update-card`: replaces the card that peers see. Saying it twice does no harm, so passing failures
+    /// are tried again.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn update_card(&self, card: &Map<String, Value>) -> Result<(), CallError> {
+        let path = ["registry", "update-card"];
+        let body = json!({ "workspace_id": self.workspace, "agent_card": card });
+        let answer = retry::idempotent(LOOK_UP_AGAIN, || self.post(&path, body.clone())).await?;
+        parsed::<Map<String, Value>>("a JSON object", &answer.body).map(drop)
     }
 
     /// `GET /workspaces/:id` of this workspace, without a credential (the route is public).
@@ -143,14 +160,14 @@ impl WorkspaceApi {
         pairs.push(("limit", query.limit.to_string()));
         pairs.extend(query.peer_info.then(|| ("include", "peer_info".to_owned())));
         match query.limit {
-            1 => self.page(pairs, Class::Patient, MAX_ROW).await,
+            1 => self.page(pairs, Class::Row, MAX_ROW).await,
             _ => self.activity_page(pairs).await,
         }
     }
 
     /// One page of the activity log by any query.
     pub(super) async fn activity_page(&self, query: Vec<(&'static str, String)>) -> Result<ActivityPage, CallError> {
-        self.page(query, Class::Long, MAX_PAGE).await
+        self.page(query, Class::Page, MAX_PAGE).await
     }
 
     async fn page(
@@ -186,13 +203,17 @@ impl WorkspaceApi {
         }
     }
 
-    /// `POST /workspaces/:id/notify`: a message to the person.
+    /// `POST /workspaces/:id/notify`: a message to the person, with files that were uploaded before.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn notify(&self, message: &str) -> Result<(), CallError> {
+    pub async fn notify(&self, message: &str, files: &[Attached]) -> Result<(), CallError> {
         let path = ["workspaces", self.workspace.as_str(), "notify"];
-        let answer = self.post(&path, json!({ "message": message })).await?;
+        let mut body = json!({ "message": message });
+        if !files.is_empty() {
+            body["attachments"] = written(&files)?;
+        }
+        let answer = self.post(&path, body).await?;
         // An edge may answer 200 with a web page; the message would then be lost in silence.
         parsed::<Map<String, Value>>("a JSON object", &answer.body).map(drop)
     }
@@ -269,25 +290,29 @@ impl WorkspaceApi {
     /// See [`CallError`].
     pub async fn events(&self) -> Result<EventStream, CallError> {
         let path = ["workspaces", self.workspace.as_str(), "events", "stream"];
-        let request = self.request(Method::GET, &path);
+        EventStream::over(self.open(self.request(Method::GET, &path), EVENT_STREAM).await?)
+    }
+
+    /// Sends a request without reading its answer's body; once more with another token, as [`Self::deliver`] does.
+    pub(super) async fn open(&self, request: Request<'_>, accept: &'static str) -> Result<Response, CallError> {
         let used = request.bearer.clone();
-        let response = match self.client.open(request.clone(), EVENT_STREAM).await {
+        match self.client.open(request.clone(), accept).await {
             Err(CallError::Refused { .. }) if self.has_another_token(used).await => {
                 let bearer = self.token.current();
-                self.client.open(Request { bearer, ..request }, EVENT_STREAM).await
+                self.client.open(Request { bearer, ..request }, accept).await
             }
             opened => opened,
-        };
-        EventStream::over(response?)
+        }
     }
 
     /// A quick request with this workspace's credential of the moment.
-    fn request<'a>(&self, method: Method, path: &'a [&'a str]) -> Request<'a> {
+    pub(super) fn request<'a>(&self, method: Method, path: &'a [&'a str]) -> Request<'a> {
         Request {
             method,
             path,
             query: Vec::new(),
             body: None,
+            file: None,
             bearer: self.token.current(),
             sender: None,
             class: Class::Quick,
@@ -295,7 +320,7 @@ impl WorkspaceApi {
         }
     }
 
-    async fn post(&self, path: &[&str], body: Value) -> Result<Answer, CallError> {
+    pub(super) async fn post(&self, path: &[&str], body: Value) -> Result<Answer, CallError> {
         let request = Request {
             body: Some(body),
             ..self.request(Method::POST, path)
@@ -304,7 +329,7 @@ impl WorkspaceApi {
     }
 
     /// Sends a request, and once more with another token when the source holds one by now: a refused request did no work.
-    async fn deliver(&self, request: Request<'_>) -> Result<Answer, CallError> {
+    pub(super) async fn deliver(&self, request: Request<'_>) -> Result<Answer, CallError> {
         let used = request.bearer.clone();
         let again = self.token.can_change().then(|| request.clone());
         match (self.client.send(request).await, again) {
@@ -327,7 +352,7 @@ impl WorkspaceApi {
             .unwrap_or(false)
     }
 
-    async fn list<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Vec<T>, CallError> {
+    pub(super) async fn list<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Vec<T>, CallError> {
         let request = Request {
             limit: MAX_LIST,
             ..request
@@ -386,7 +411,7 @@ fn rows(body: &[u8]) -> Result<Vec<Box<RawValue>>, CallError> {
     serde_json::from_str(&text).map_err(|_| verdict::malformed("a JSON array", body))
 }
 
-fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {
+pub(super) fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|_| verdict::malformed(expected, body))
 }
 

@@ -1,10 +1,21 @@
-//! Clocks that survive what processes do not: time since boot (sleep included) and the boot it belongs to.
+//! Time: the one place where this program asks what time it is.
 //!
-//! [`Clock`] is the one seam through which the journal reads time, so that tests need no waiting.
+//! | clock | for |
+//! |---|---|
+//! | [`Timestamp::now`], the wall clock | what outlives a boot, and what people read; it jumps in both directions |
+//! | [`BootInstant::now`], since boot, sleep included | leases, and how long the platform has not heard from us |
+//! | [`BootInstant::awake`], since boot, sleep not included | whether another process makes progress |
+//! | tokio's `Instant`, since any moment, sleep not included | timers; unit tests pause it |
+//!
+//! [`Clock`] hands the first two to the journal, so that its tests need no waiting. Debug builds can be made to believe in
+//! jumps, see `jumps`.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
 
 use crate::types::Timestamp;
 
@@ -12,23 +23,41 @@ use crate::types::Timestamp;
 #[cfg(any(test, not(target_os = "linux")))]
 const GUESS_TOLERANCE_SECS: i64 = 300;
 
+impl Timestamp {
+    /// Now, by the wall clock.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn now() -> Self {
+        Self(Utc::now().timestamp_micros()).plus_micros(jumps::now().wall_micros)
+    }
+}
+
 /// A moment of one boot, comparable between processes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootInstant {
     /// Names the boot: the kernel's boot id, or `~` and the guessed boot time in Unix seconds.
     pub boot: String,
-    /// Time since it, sleep included.
+    /// Time since it.
     pub since: Duration,
 }
 
 impl BootInstant {
-    /// Now.
+    /// Now, by a clock that counts the time the computer sleeps.
     #[must_use]
     pub fn now() -> Self {
         let since = since_boot();
         Self {
             boot: boot_name(since),
-            since,
+            since: since + jumps::now().asleep,
+        }
+    }
+
+    /// Now, by a clock that stands still while the computer sleeps. Not comparable with [`Self::now`].
+    #[must_use]
+    pub fn awake() -> Self {
+        Self {
+            boot: boot_name(since_boot()),
+            since: awake_since_boot(),
         }
     }
 
@@ -59,6 +88,11 @@ fn since_boot() -> Duration {
 /// On the BSD family and macOS the monotonic clock goes on during sleep.
 #[cfg(all(unix, not(target_os = "linux")))]
 fn since_boot() -> Duration {
+    awake_since_boot()
+}
+
+#[cfg(unix)]
+fn awake_since_boot() -> Duration {
     duration_of(rustix::time::ClockId::Monotonic)
 }
 
@@ -75,6 +109,11 @@ fn duration_of(clock: rustix::time::ClockId) -> Duration {
 #[cfg(not(unix))]
 fn since_boot() -> Duration {
     Duration::from_micros(u64::try_from(Timestamp::now().0).unwrap_or(0))
+}
+
+#[cfg(not(unix))]
+fn awake_since_boot() -> Duration {
+    since_boot()
 }
 
 /// The kernel names each boot; where that file is missing the boot time is guessed, as on other systems.
@@ -98,6 +137,14 @@ fn boot_name(since: Duration) -> String {
 fn guessed_boot(since: Duration) -> String {
     let since = i64::try_from(since.as_secs()).unwrap_or(0);
     format!("~{}", Timestamp::now().0 / 1_000_000 - since)
+}
+
+/// How long ago a file was changed, by the clock its file system writes down, which no test moves. `None`: nobody knows.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "compared with the file system's own clock")]
+pub fn age_of(file: &std::fs::Metadata) -> Option<Duration> {
+    let changed = file.modified().ok()?;
+    Some(std::time::SystemTime::now().duration_since(changed).unwrap_or_default())
 }
 
 /// Where the time comes from.
@@ -156,6 +203,45 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// Jumps that a test makes this process see. A release build has none of this and never looks at the variable.
+///
+/// `MOLECULE_TEST_CLOCK` names a file of two whole numbers of seconds: how far the wall clock has jumped (negative: back),
+/// and how long the computer has slept. It is read at every look at a clock, so processes that share it jump together.
+mod jumps {
+    use std::time::Duration;
+
+    /// All that has happened to the clocks so far.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(super) struct Jumps {
+        pub(super) wall_micros: i64,
+        pub(super) asleep: Duration,
+    }
+
+    #[cfg(not(debug_assertions))]
+    pub(super) fn now() -> Jumps {
+        Jumps::default()
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn now() -> Jumps {
+        use std::sync::OnceLock;
+        static FILE: OnceLock<Option<std::ffi::OsString>> = OnceLock::new();
+        let file = FILE.get_or_init(|| std::env::var_os("MOLECULE_TEST_CLOCK"));
+        file.as_ref()
+            .and_then(|file| parsed(&std::fs::read_to_string(file).ok()?))
+            .unwrap_or_default()
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn parsed(text: &str) -> Option<Jumps> {
+        let (wall, asleep) = text.trim().split_once(' ')?;
+        Some(Jumps {
+            wall_micros: wall.parse::<i64>().ok()?.checked_mul(1_000_000)?,
+            asleep: Duration::from_secs(asleep.parse().ok()?),
+        })
+    }
+}
+
 /// A clock that stands still until a test moves it.
 #[cfg(test)]
 #[derive(Debug)]
@@ -209,6 +295,28 @@ mod tests {
         assert!(!first.boot.is_empty());
         assert!(second.is_of_boot(&first.boot));
         assert!(second.since >= first.since);
+    }
+
+    #[test]
+    fn the_clock_that_stands_still_in_sleep_is_never_ahead() {
+        let (awake, now) = (BootInstant::awake(), BootInstant::now());
+        assert!(awake.since <= now.since, "{awake:?} {now:?}");
+        assert!(BootInstant::awake().since >= awake.since);
+        assert!(now.is_of_boot(&awake.boot));
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn jumps_are_two_numbers_of_seconds() {
+        let jumps = |wall_micros, secs| {
+            let asleep = Duration::from_secs(secs);
+            Some(jumps::Jumps { wall_micros, asleep })
+        };
+        assert_eq!(jumps::parsed("-3600 60\n"), jumps(-3_600_000_000, 60));
+        assert_eq!(jumps::parsed("0 0"), jumps(0, 0));
+        for odd in ["", "1", "1 -1", "x 1", "1 x", "9223372036854775807 0"] {
+            assert_eq!(jumps::parsed(odd), None, "{odd}");
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! program moved from one that our own journal does not remember.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::lock::scope_key;
+use super::secret;
 use crate::types::{ActivityId, Timestamp, WorkspaceId};
 
 /// Longer files hold no activity id.
@@ -114,9 +115,7 @@ impl CursorFile {
     }
 
     fn is_of_another(&self, id: &ActivityId) -> bool {
-        let entries = fs::read_dir(self.path.parent().unwrap_or(Path::new(".")))
-            .into_iter()
-            .flatten();
+        let entries = fs::read_dir(folder_of(&self.path)).into_iter().flatten();
         entries.flatten().map(|entry| entry.path()).any(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let is_mark = name.starts_with(NAME) && name.ends_with(".mark");
@@ -191,35 +190,22 @@ fn look(path: &Path) -> Content {
     }
 }
 
-/// The draft is 0600 from its creation, and the rename replaces a link instead of following it.
+/// A link is replaced instead of followed.
 fn write(path: &Path, id: &ActivityId) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut draft = tempfile::NamedTempFile::with_prefix_in(format!("{NAME}."), dir)?;
-    draft.write_all(id.as_str().as_bytes())?;
-    draft.as_file().sync_all()?;
-    draft.persist(path).map_err(|error| error.error)?;
-    sync_folder(path)
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    secret::replace(folder_of(path), &name, id.as_str().as_bytes())
 }
 
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Ok(()) => sync_folder(path),
+        Ok(()) => secret::sync_folder(folder_of(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Makes a rename or removal in the folder of `path` survive a power cut.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        Ok(())
-    }
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The durable journal: messages, cursor, outbox. SQLite, WAL, full sync; shared by every process of a state folder.
 //!
-//! Every call runs on a thread for blocking work and, once begun, to its end: a future that is dropped half-way never
-//! leaves half a transaction, and a lease whose caller is gone is given back. Nothing here knows HTTP or MCP.
+//! Calls are served one at a time, on a thread for blocking work, and, once begun, to their end: a future that is dropped
+//! half-way never leaves half a transaction, and a lease whose caller is gone is given back. Nothing here knows HTTP or MCP.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -19,28 +19,41 @@ use ledger::Ledger;
 use shared::{Inner, Unclaimed, blocking, look_after};
 
 pub use error::JournalError;
-pub use shape::{Batch, Committed, Counts, Cursor, Popped, Settings};
+pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
 
+mod card;
 mod error;
+mod file_room;
+mod file_row;
+mod files;
+mod filing;
+mod history;
 mod inbox;
 mod leases;
 mod ledger;
 mod mark;
+mod medium;
+mod on_disk;
 mod open;
 mod outbox_row;
 mod outgoing;
 mod receive;
+mod replace;
+mod reserve;
 mod retention;
 mod row;
 mod schema;
 mod scope;
+mod sent_files;
 mod sessions;
 mod settle;
 mod shape;
 mod shared;
+mod verify;
 mod wake;
 mod wal;
+mod words;
 
 #[cfg(test)]
 mod fixture;
@@ -88,7 +101,7 @@ impl Journal {
         let look_every = settings.look_every;
         let (dir, origin, workspace) = (dir.to_owned(), origin.to_owned(), workspace.clone());
         let inner = blocking(move || Inner::open(&dir, &origin, &workspace, &settings)).await?;
-        tokio::spawn(look_after(Arc::downgrade(&inner), inner.woken.clone(), look_every));
+        tokio::spawn(look_after(Arc::downgrade(&inner), inner.calls.clone(), look_every));
         Ok(Self { inner })
     }
 
@@ -138,7 +151,7 @@ impl Journal {
             .await
     }
 
-    /// Wall-clock instant of the last good poll.
+    /// When the last good poll was, as it was told with [`Batch::polled`].
     ///
     /// # Errors
     /// See [`JournalError`].
@@ -183,6 +196,14 @@ impl Journal {
         self.write(|ledger| scope::looked_for(ledger.conn, ledger.scope)).await
     }
 
+    /// Commits a trifle: whether the disk takes anything again.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn try_out(&self) -> Result<(), JournalError> {
+        self.write(|ledger| schema::note_trial(ledger.conn, ledger.wall)).await
+    }
+
     // ---- reading: every process ----
 
     /// Leases the oldest offered message to this session: overdue and orphaned leases are freed first. Safe to cancel: a
@@ -191,16 +212,15 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub async fn lease_next(&self) -> Result<Option<Entry>, JournalError> {
-        let inner = self.inner.clone();
-        let leased = blocking(move || {
+        let leased = self.in_turn(|inner| {
             if !inner.read(|ledger| ledger.may_offer())? {
                 return Ok(None);
             }
             let entry = inner.write(|ledger| ledger.lease_next())?;
             crash_point::pass("lease", "taken");
-            Ok(entry.map(|entry| Unclaimed::new(entry, inner)))
-        })
-        .await?;
+            Ok(entry.map(|entry| Unclaimed::new(entry, inner.clone())))
+        });
+        let leased = leased.await?;
         Ok(leased.and_then(Unclaimed::claim))
     }
 
@@ -232,7 +252,7 @@ impl Journal {
     /// One message in any state, by its id or by that of a row that repeats it.
     ///
     /// # Errors
-    /// See [`JournalError`]; `Damaged` when its text does not match its checksum.
+    /// See [`JournalError`]; `DamagedRow` when its text does not match its checksum.
     pub async fn find(&self, id: &ActivityId) -> Result<Option<Entry>, JournalError> {
         let id = id.clone();
         self.read(move |ledger| ledger.find(&id)).await
@@ -295,8 +315,7 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub async fn claim_pending(&self, orphans: bool) -> Result<Vec<Item>, JournalError> {
-        let inner = self.inner.clone();
-        blocking(move || {
+        self.in_turn(move |inner| {
             if inner.read(|ledger| ledger.has_pending())? {
                 inner.write(|ledger| ledger.claim_pending(orphans))
             } else {
@@ -395,22 +414,29 @@ impl Journal {
     /// See [`JournalError`].
     pub async fn settle_answer(&self, item_id: &str, activity_id: &ActivityId) -> Result<Popped, JournalError> {
         let (item, message) = (item_id.to_owned(), activity_id.clone());
-        self.write(move |ledger| ledger.settle_answer(&item, &message)).await
+        let settled = self.write(move |ledger| ledger.settle_answer(&item, &message)).await;
+        crash_point::pass("settle", "committed");
+        settled
     }
 
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
-        let inner = self.inner.clone();
-        blocking(move || inner.read(work)).await
+        self.in_turn(|inner| inner.read(work)).await
     }
 
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
-        let inner = self.inner.clone();
-        blocking(move || inner.write(work)).await
+        self.in_turn(|inner| inner.write(work)).await
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Inner>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        self.inner.clone().in_turn(work).await
     }
 }

@@ -3,13 +3,22 @@
 //! [`journal::Journal`] is the heart: messages, cursor and outbox in one SQLite database that several processes share.
 //! The other files are small, and each has one writer.
 
+pub mod agent_card;
 pub mod clock;
 pub mod crash_point;
 pub mod cursor;
+mod draft;
+pub mod file;
+pub mod file_folder;
+pub mod file_name;
 pub mod health;
+pub mod history;
 pub mod journal;
 pub mod lock;
 pub mod message;
+pub mod obstacle;
+pub mod opened;
 pub mod outbox;
 pub mod record;
 pub mod secret;
+pub mod spool;

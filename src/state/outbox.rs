@@ -36,7 +36,43 @@ pub enum Work {
     NotifyUser {
         /// The message.
         text: String,
+        /// Files that go with it; all of them or nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parcel: Option<Parcel>,
     },
+}
+
+impl Work {
+    /// The files that go with it.
+    #[must_use]
+    pub fn parcel(&self) -> Option<&Parcel> {
+        match self {
+            Self::NotifyUser { parcel, .. } => parcel.as_ref(),
+            Self::Delegate { .. } | Self::ReplyToPeer { .. } => None,
+        }
+    }
+}
+
+/// Files of one message, as they were when it was written down; their bytes are in the [`super::spool::Spool`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parcel {
+    /// Names it in the spool.
+    pub id: String,
+    /// The files in the order of the message.
+    pub files: Vec<OutFile>,
+}
+
+/// One file of a [`Parcel`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutFile {
+    /// The name that the person sees.
+    pub name: String,
+    /// What its content and name tell.
+    pub mime_type: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Hex SHA-256 of its bytes.
+    pub digest: String,
 }
 
 /// How far it has come. The wire form is snake case.

@@ -1,9 +1,10 @@
 //! Small private files: written whole, 0600 from creation, symbolic links not followed.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
+use super::draft;
 use crate::types::Secret;
 
 /// File of the secret that the platform uses towards this workspace.
@@ -37,12 +38,8 @@ pub fn write_if_different(dir: &Path, name: &str, secret: &Secret) -> io::Result
 /// # Errors
 /// As for [`write_if_different`].
 pub fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    // tempfile creates with 0600, never follows a link, and deletes the draft when it is dropped unfinished.
-    let mut draft = tempfile::Builder::new()
-        .prefix(&format!("{name}."))
-        .suffix(".tmp")
-        .tempfile_in(dir)?;
-    draft.write_all(content)?;
+    let draft = draft::begin(dir, &format!("{name}."), ".tmp")?;
+    draft::write(&draft, content)?;
     draft.as_file().sync_all()?;
     draft.persist(dir.join(name)).map_err(|refused| refused.error)?;
     sync_folder(dir)
@@ -88,7 +85,7 @@ fn is_same_file(_: &fs::Metadata, _: &fs::Metadata) -> bool {
 
 /// Makes the rename itself survive a power cut. Some file systems cannot sync a folder; they do as well as they can.
 #[cfg(unix)]
-fn sync_folder(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
     match File::open(dir)?.sync_all() {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         outcome => outcome,
@@ -96,7 +93,7 @@ fn sync_folder(dir: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -1,16 +1,20 @@
 //! The set `agent`: what a coding agent needs to live as a workspace, with nothing but the workspace's own token.
 
-use super::context::Context;
-use super::{delegation, inbox, peers, reply, user};
+use super::context::{self, Context};
+use super::{broadcast, delegation, history, identity, inbox, memory, peers, reply, requests, user};
 use crate::mcp::toolset::{Duplicate, Registry, Toolset};
+use crate::state::health::HealthBoard;
 
-/// All tools of the set, working with `context`.
+/// All tools of the set, working with what is `coming`. Calls that end before they have a result are told why by `health`.
 ///
 /// # Errors
 /// When two tools have the same name.
-pub fn toolset(context: Context) -> Result<Toolset, Duplicate> {
-    let ending = context.clone();
-    Ok(registry().finish(context)?.with_farewell(move || ending.ended()))
+pub fn toolset(
+    coming: impl Future<Output = Option<Context>> + Send + 'static,
+    health: HealthBoard,
+) -> Result<Toolset, Duplicate> {
+    let toolset = registry().finish_with(coming)?;
+    Ok(toolset.with_farewell(move || context::farewell(&health)))
 }
 
 fn registry() -> Registry<Context> {
@@ -20,6 +24,11 @@ fn registry() -> Registry<Context> {
     inbox::register(&mut tools);
     reply::register(&mut tools);
     user::register(&mut tools);
+    history::register(&mut tools);
+    memory::register(&mut tools);
+    identity::register(&mut tools);
+    broadcast::register(&mut tools);
+    requests::register(&mut tools);
     tools
 }
 
@@ -50,7 +59,7 @@ mod tests {
         for tool in definitions() {
             let name = tool["name"].as_str().unwrap();
             assert!(
-                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && name.len() <= 40,
+                name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')) && name.len() <= 40,
                 "{name}"
             );
             assert!(tool["description"].as_str().unwrap().len() > 20, "{name}");
@@ -95,11 +104,56 @@ mod tests {
                 (tool["name"].as_str().unwrap().to_owned(), arguments, required)
             })
             .collect();
-        let expected: [(&str, &[&str], &[&str]); 10] = [
+        let expected: [(&str, &[&str], &[&str]); 30] = [
+            (
+                "add_request_message",
+                &["body", "request_id", "workspace_id"],
+                &["request_id", "body"],
+            ),
+            ("broadcast_message", &["message", "workspace_id"], &["message"]),
+            ("cancel_request", &["request_id", "workspace_id"], &["request_id"]),
+            (
+                "chat_history",
+                &[
+                    "before_ts",
+                    "limit",
+                    "offline",
+                    "peer_id",
+                    "query",
+                    "source_workspace_id",
+                ],
+                &[],
+            ),
+            ("check_requests", &["offset", "status", "workspace_id"], &[]),
             (
                 "check_task_status",
                 &["offset", "source_workspace_id", "task_id", "workspace_id"],
                 &[],
+            ),
+            (
+                "commit_memory",
+                &["content", "scope", "source_workspace_id"],
+                &["content"],
+            ),
+            (
+                "commit_memory_v2",
+                &["content", "expires_at", "kind", "namespace", "pin"],
+                &["content"],
+            ),
+            ("commit_summary", &["content", "expires_at", "namespace"], &["content"]),
+            ("create_approval", &["action", "reason", "workspace_id"], &["action"]),
+            (
+                "create_request",
+                &[
+                    "detail",
+                    "kind",
+                    "priority",
+                    "recipient_id",
+                    "recipient_type",
+                    "title",
+                    "workspace_id",
+                ],
+                &["kind", "title"],
             ),
             (
                 "delegate_task",
@@ -111,16 +165,42 @@ mod tests {
                 &["request_id", "source_workspace_id", "task", "workspace_id"],
                 &["workspace_id", "task"],
             ),
+            ("forget_memory", &["memory_id", "namespace"], &["memory_id"]),
+            (
+                "get_request",
+                &["offset", "request_id", "workspace_id"],
+                &["request_id"],
+            ),
+            ("get_runtime_identity", &[], &[]),
             ("get_workspace_info", &["source_workspace_id"], &[]),
             ("inbox_peek", &["activity_id", "limit", "offset", "state"], &[]),
             ("inbox_pop", &["activity_id"], &["activity_id"]),
+            ("list_inbox", &["offset", "status", "workspace_id"], &[]),
             ("list_peers", &["offset", "source_workspace_id"], &[]),
-            ("reply_to_message", &["activity_id", "text"], &["activity_id", "text"]),
+            ("list_readable_namespaces", &[], &[]),
+            ("list_writable_namespaces", &[], &[]),
+            (
+                "recall_memory",
+                &["offset", "query", "scope", "source_workspace_id"],
+                &[],
+            ),
+            (
+                "reply_to_message",
+                &["activity_id", "also_pop", "attachments", "text"],
+                &["activity_id", "text"],
+            ),
+            (
+                "respond_request",
+                &["action", "message", "request_id", "workspace_id"],
+                &["request_id", "action"],
+            ),
+            ("search_memory", &["kinds", "limit", "namespaces", "query"], &[]),
             (
                 "send_message_to_user",
                 &["attachments", "message", "workspace_id"],
                 &["message"],
             ),
+            ("update_agent_card", &["card"], &["card"]),
             ("wait_for_message", &["timeout_secs"], &[]),
         ];
         assert_eq!(known.len(), expected.len());

@@ -1,14 +1,24 @@
 //! What the tools of one workspace share.
 
+use std::io;
 use std::time::Duration;
 
-use crate::config::{Switch, Timing};
+use serde_json::value::RawValue;
+
+use super::attachments::Attaching;
+use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
-use crate::state::health::{Duty, Health, HealthBoard, Trouble};
+use crate::state::health::{Health, HealthBoard, JOURNAL_ERROR, Role, Trouble};
 use crate::state::journal::Journal;
-use crate::state::record::{HealthFile, RENEW_EVERY};
+use crate::state::message::Message;
+use crate::state::obstacle::Obstacle;
+use crate::state::record::{HealthFile, SILENT_AFTER};
 use crate::types::WorkspaceId;
+
+/// Reads a row of the activity log of a workspace; `None`: it is no message. What a row means is the inbox's affair, so the
+/// tools are given its reading instead of having one of their own.
+pub type ReadRow = fn(&RawValue, &WorkspaceId) -> Option<Message>;
 
 /// A workspace as its tools see it.
 #[derive(Clone, Debug)]
@@ -27,13 +37,21 @@ pub struct Context {
     pub inbox: Switch,
     /// How long `delegate_task` waits for a client that sees its progress.
     pub delegation_timeout: Duration,
+    /// Which files may go with a message.
+    pub attaching: Attaching,
     /// The intervals between two looks and two progress notes.
     pub timing: Timing,
+    /// The agent card that the settings give.
+    pub card: Card,
+    /// What is said of the runtime behind the agent.
+    pub identity: RuntimeIdentity,
+    /// How rows of the activity log are read.
+    pub read_row: ReadRow,
 }
 
 impl Context {
     /// How long the holder of the duty may be silent before a follower says so.
-    const PATIENCE: Duration = Duration::from_secs(3 * RENEW_EVERY.as_secs());
+    const PATIENCE: Duration = SILENT_AFTER;
 
     /// Refuses a routing argument of the multi-workspace daemon that names another workspace than ours.
     ///
@@ -49,16 +67,12 @@ impl Context {
         }
     }
 
-    /// The error of a call that ends with the session: the remedy, when the session ends because of a trouble.
+    /// The error of a call that ends with the session.
     pub(super) fn ended(&self) -> ToolError {
-        let health = self.health.now();
-        match health.register_trouble.or(health.read_trouble) {
-            Some(trouble) => ToolError::failed(trouble.code, trouble.what, trouble.remedy),
-            None => ToolError::Ended,
-        }
+        farewell(&self.health)
     }
 
-    /// Why messages may be missed right now. Empty: they are not.
+    /// Why messages may be missed or late right now. Empty: they are not.
     pub(super) async fn deafness(&self) -> Vec<Trouble> {
         if self.inbox == Switch::Off {
             return vec![trouble(
@@ -68,12 +82,31 @@ impl Context {
             )];
         }
         let health = self.health.now();
-        if health.duty != Duty::Follower {
+        if health.reading != Role::Follower {
             return deafness(&health);
         }
-        let file = self.holder.clone();
-        let record = tokio::task::spawn_blocking(move || file.read()).await.ok().flatten();
-        deafness_of_follower(record.as_ref(), self.timing.of(Self::PATIENCE))
+        let (file, patience) = (self.holder.clone(), self.timing.of(Self::PATIENCE));
+        let looked = tokio::task::spawn_blocking(move || {
+            let told = current(file.read(), patience);
+            told.ok_or_else(|| file.try_out_folder().err())
+        });
+        match looked.await.unwrap_or(Err(None)) {
+            Ok(health) => deafness(&health),
+            Err(refused) => vec![silence(refused.as_ref())],
+        }
+    }
+}
+
+/// The error of a call that ends with the session: the remedy, when the session ends because of a trouble.
+pub(super) fn farewell(health: &HealthBoard) -> ToolError {
+    let health = health.now();
+    let trouble = health
+        .register_trouble
+        .or(health.read_trouble)
+        .or(health.journal_trouble);
+    match trouble {
+        Some(trouble) => ToolError::failed(trouble.code, trouble.what, trouble.remedy),
+        None => ToolError::Ended,
     }
 }
 
@@ -85,21 +118,35 @@ fn trouble(code: &str, what: &str, remedy: &str) -> Trouble {
     }
 }
 
-/// A follower receives what its holder receives, as long as that one makes progress.
-fn deafness_of_follower(record: Option<&(Health, Duration)>, patience: Duration) -> Vec<Trouble> {
-    match record {
-        Some((health, age)) if *age <= patience => deafness(health),
-        _ => vec![trouble(
+/// What a holder says that makes progress: one that does says so again and again.
+fn current(record: Option<(Health, Duration)>, patience: Duration) -> Option<Health> {
+    record.filter(|(_, age)| *age <= patience).map(|(health, _)| health)
+}
+
+/// Why a holder says nothing of how it goes. `refused`: why nobody could say anything in this folder.
+fn silence(refused: Option<&io::Error>) -> Trouble {
+    let Some(error) = refused else {
+        return trouble(
             "HOLDER_SILENT",
             "another molecule-mcp of this computer receives for this workspace and makes no progress",
             "look at the log of the other process, continue it if it was stopped, or end it: this one then takes over",
-        )],
-    }
+        );
+    };
+    let what = format!(
+        "the state folder takes nothing ({error}), so the molecule-mcp that receives for this workspace can store no messages \
+         and cannot say how it goes"
+    );
+    let remedy = Obstacle::of(error).remedy();
+    trouble(
+        JOURNAL_ERROR,
+        &what,
+        &format!("{remedy}. The platform keeps the messages meanwhile"),
+    )
 }
 
 fn deafness(health: &Health) -> Vec<Trouble> {
     if health.can_receive() {
-        return Vec::new();
+        return health.disk_trouble.iter().cloned().collect();
     }
     let mut troubles: Vec<_> = health.troubles().cloned().collect();
     if troubles.is_empty() {
@@ -139,7 +186,7 @@ mod tests {
             })
         };
         let holder = Health {
-            duty: Duty::Holder,
+            reading: Role::Holder,
             read: Some(Timestamp(1)),
             ..Health::default()
         };
@@ -159,19 +206,36 @@ mod tests {
             read: None,
             ..holder.clone()
         };
+        let slow = Health {
+            disk_trouble: trouble("D"),
+            ..holder.clone()
+        };
+        let unkept = Health {
+            journal_trouble: trouble("J"),
+            ..slow.clone()
+        };
         let none: [&str; 0] = [];
         for (health, expected) in [
             (&holder, &none[..]),
             (&beatless, &none[..]),
+            (&slow, &["D"][..]),
+            (&unkept, &["J", "D"][..]),
             (&unreadable, &["R", "B"][..]),
             (&removed, &["WORKSPACE_REMOVED"][..]),
             (&fresh, &["NOT_YET_RECEIVING"][..]),
         ] {
             assert_eq!(codes(deafness(health)), expected);
-            let told = |age| codes(deafness_of_follower(Some(&(health.clone(), age)), Context::PATIENCE));
-            assert_eq!(told(Duration::from_secs(45)), expected);
-            assert_eq!(told(Duration::from_secs(46)), ["HOLDER_SILENT"]);
         }
-        assert_eq!(codes(deafness_of_follower(None, Context::PATIENCE)), ["HOLDER_SILENT"]);
+    }
+
+    #[test]
+    fn a_holder_is_called_silent_only_where_it_could_have_spoken() {
+        let told = |secs| current(Some((Health::default(), Duration::from_secs(secs))), Context::PATIENCE);
+        assert!(told(45).is_some() && told(46).is_none());
+        assert_eq!(current(None, Context::PATIENCE), None);
+        assert_eq!(silence(None).code, "HOLDER_SILENT");
+        let told = silence(Some(&io::ErrorKind::StorageFull.into()));
+        assert_eq!(told.code, "JOURNAL_ERROR");
+        assert!(told.remedy.contains("free space"), "{}", told.remedy);
     }
 }

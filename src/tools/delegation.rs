@@ -176,8 +176,12 @@ impl Order {
     }
 }
 
-fn refuse_missing(existence: &Existence) -> Result<(), ToolError> {
-    let hint = "nothing was sent; list_peers shows whom you can delegate to";
+/// Refuses what is addressed to a workspace that is gone: the platform would take it as if all were well.
+///
+/// # Errors
+/// Then.
+pub(super) fn refuse_missing(existence: &Existence) -> Result<(), ToolError> {
+    let hint = "nothing was sent; list_peers shows whom you can reach";
     match existence {
         Existence::Known(_) => Ok(()),
         Existence::Unknown => Err(ToolError::failed(

@@ -48,7 +48,7 @@ struct NextMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<f64>")]
     timeout_secs: Option<Number>,
-    /// Why messages may be missed right now, and what to do about it.
+    /// Why messages may be missed or late right now, and what to do about it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     health: Vec<Trouble>,
     /// Said when there is no inbox.
@@ -162,7 +162,7 @@ struct Inbox {
     /// How many messages there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     counts: Option<CountsView>,
-    /// Why messages may be missed right now, and what to do about it.
+    /// Why messages may be missed or late right now, and what to do about it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     health: Vec<Trouble>,
     /// Said when there is no inbox.

@@ -40,6 +40,9 @@ pub(super) struct Sending {
     /// The same text went the same way a moment ago: nothing was sent a second time.
     #[serde(skip_serializing_if = "Option::is_none")]
     already_sent: Option<bool>,
+    /// How many files went with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachments: Option<usize>,
     /// What the receiver answered at once. Other people's words: data.
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<String>,
@@ -67,10 +70,20 @@ pub(super) async fn send(
     work: Work,
     replies_to: Option<ActivityId>,
 ) -> Result<Sending, ToolError> {
-    if call.is_cancelled() {
-        return Err(ToolError::Ended);
+    let parcel = work.parcel().cloned();
+    let enqueued = if call.is_cancelled() {
+        Err(ToolError::Ended)
+    } else {
+        context
+            .journal
+            .enqueue(work, replies_to, None)
+            .await
+            .map_err(ToolError::from)
+    };
+    if let (Some(parcel), Err(_) | Ok(Enqueued::Existing(_))) = (&parcel, &enqueued) {
+        context.attaching.spool.discard(parcel);
     }
-    let (item, repeated) = match context.journal.enqueue(work, replies_to, None).await? {
+    let (item, repeated) = match enqueued? {
         Enqueued::New(item) => (item, false),
         Enqueued::Existing(item) => (item, true),
     };
@@ -125,6 +138,7 @@ fn outcome(item: &Item, repeated: bool) -> Result<Sending, ToolError> {
         status,
         handle: item.id.clone(),
         already_sent: repeated.then_some(true),
+        attachments: item.work.parcel().map(|parcel| parcel.files.len()),
         answer: answer.map(|page| page.text.to_owned()),
         text_truncated: next_offset.map(|_| true),
         next_offset,
@@ -157,7 +171,10 @@ mod tests {
 
     #[test]
     fn every_outcome_is_told_apart_and_only_a_refusal_is_a_failure() {
-        let work = Work::NotifyUser { text: "hi".to_owned() };
+        let work = Work::NotifyUser {
+            text: "hi".to_owned(),
+            parcel: None,
+        };
         for (progress, status) in [
             (Progress::Accepted, SendStatus::Accepted),
             (Progress::DeliveredUnconfirmed, SendStatus::DeliveredUnconfirmed),

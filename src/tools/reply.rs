@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::attachments::Attachment;
 use super::context::Context;
 use super::message;
 use super::outgoing::{self, SendStatus, Sending};
@@ -27,6 +28,12 @@ struct ReplyToMessage {
     activity_id: ActivityId,
     /// The answer.
     text: String,
+    /// Absolute paths of files to attach to an answer to the person; see send_message_to_user.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    attachments: Vec<Attachment>,
+    /// False: the message stays in the inbox although it was answered, because more is to be done about it.
+    also_pop: Option<bool>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -47,8 +54,11 @@ impl Tool<Context> for ReplyToMessage {
     async fn call(self, context: &Context, call: &Call) -> Result<Replied, ToolError> {
         check_text("text", &self.text)?;
         let entry = context.journal.find(&self.activity_id).await?;
-        let work = route(entry.as_ref(), self.text)?;
-        let sending = outgoing::send(context, call, work, Some(self.activity_id.clone())).await?;
+        let mut work = route(entry.as_ref(), self.text)?;
+        context.attaching.add_to(&mut work, self.attachments).await?;
+        // What a piece of work replies to is acknowledged by the commit that records its acceptance.
+        let replies_to = self.also_pop.unwrap_or(true).then(|| self.activity_id.clone());
+        let sending = outgoing::send(context, call, work, replies_to).await?;
         // Read back, because the acknowledgement is another part's work.
         let acknowledged = match sending.status {
             SendStatus::Pending => false,
@@ -89,7 +99,7 @@ fn route(entry: Option<&Entry>, text: String) -> Result<Work, ToolError> {
         Err(ToolError::failed("NOT_REPLYABLE", detail, hint).with("reply", message::reply(message)))
     };
     match message.kind {
-        Kind::CanvasUser => Ok(Work::NotifyUser { text }),
+        Kind::CanvasUser => Ok(Work::NotifyUser { text, parcel: None }),
         Kind::PeerAgent => match PeerId::parse(&message.peer_id) {
             Ok(target) => Ok(Work::ReplyToPeer {
                 target,
@@ -104,7 +114,9 @@ fn route(entry: Option<&Entry>, text: String) -> Result<Work, ToolError> {
             Err(_) => not_replyable("the message does not say which workspace sent it"),
         },
         Kind::DelegationResult => not_replyable("this is the record of a delegation of ours; nobody waits for a reply"),
-        Kind::Upload => not_replyable("this announces a file; nobody waits for a reply"),
+        Kind::Upload => {
+            not_replyable("this is a file; to say something about it to the person use send_message_to_user")
+        }
         Kind::System => not_replyable("this is a note of the platform; nobody waits for a reply"),
         Kind::Broadcast => not_replyable("this went to everyone; to talk to its sender use delegate_task"),
         Kind::Request => not_replyable("a request is not answered by a message"),
@@ -120,7 +132,10 @@ mod tests {
         let person = message::sample(Kind::CanvasUser, "?");
         assert_eq!(
             route(Some(&person), "!".to_owned()).unwrap(),
-            Work::NotifyUser { text: "!".to_owned() }
+            Work::NotifyUser {
+                text: "!".to_owned(),
+                parcel: None
+            }
         );
 
         let mut peer = message::sample(Kind::PeerAgent, "?");

@@ -2,8 +2,8 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::attachments::Attachment;
 use super::context::Context;
 use super::outgoing::{self, Sending};
 use super::paging::check_text;
@@ -24,10 +24,11 @@ pub(super) fn register(tools: &mut Registry<Context>) {
 struct SendMessageToUser {
     /// What to say.
     message: String,
-    /// Files to attach. Not supported yet: leave it out or empty, and name the files in the message.
+    /// Absolute paths of files to attach: 10 at most, 25 MB each, from the working directory or the folders that
+    /// MOLECULE_ATTACH_ROOTS names. The message goes with all of them or not at all. The platform keeps them for a day.
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
-    attachments: Vec<Value>,
+    attachments: Vec<Attachment>,
     /// Left out, or this daemon's own workspace.
     workspace_id: Option<WorkspaceId>,
 }
@@ -45,51 +46,32 @@ impl Tool<Context> for SendMessageToUser {
 
     async fn call(self, context: &Context, call: &Call) -> Result<Sent, ToolError> {
         context.check_route("workspace_id", self.workspace_id.as_ref())?;
-        let work = self.work()?;
+        let mut work = work(self.message)?;
+        context.attaching.add_to(&mut work, self.attachments).await?;
         let sending = outgoing::send(context, call, work, None).await?;
         Ok(Sent { sending })
     }
 }
 
-impl SendMessageToUser {
-    fn work(self) -> Result<Work, ToolError> {
-        check_text("message", &self.message)?;
-        if !self.attachments.is_empty() {
-            return Err(ToolError::failed(
-                "ATTACHMENTS_UNSUPPORTED",
-                "this version cannot attach files; nothing was sent",
-                "send the message without attachments and say in it where the files are",
-            ));
-        }
-        Ok(Work::NotifyUser { text: self.message })
-    }
+fn work(message: String) -> Result<Work, ToolError> {
+    check_text("message", &message)?;
+    Ok(Work::NotifyUser {
+        text: message,
+        parcel: None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn work(message: &str, attachments: Vec<Value>) -> Result<Work, String> {
-        let tool = SendMessageToUser {
-            message: message.to_owned(),
-            attachments,
-            workspace_id: None,
-        };
-        tool.work().map_err(|error| error.code().to_owned())
-    }
-
     #[test]
     fn the_message_goes_out_as_written_or_not_at_all() {
-        assert_eq!(
-            work(" hi\n", vec![]),
-            Ok(Work::NotifyUser {
-                text: " hi\n".to_owned()
-            })
-        );
-        assert_eq!(work(" \n", vec![]), Err("INVALID_ARGUMENT".to_owned()));
-        assert_eq!(
-            work("hi", vec!["/tmp/x".into()]),
-            Err("ATTACHMENTS_UNSUPPORTED".to_owned())
-        );
+        let written = Work::NotifyUser {
+            text: " hi\n".to_owned(),
+            parcel: None,
+        };
+        assert_eq!(work(" hi\n".to_owned()).unwrap(), written);
+        assert_eq!(work(" \n".to_owned()).unwrap_err().code(), "INVALID_ARGUMENT");
     }
 }

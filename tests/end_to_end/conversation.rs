@@ -6,12 +6,19 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::support::{Workspace, World, inbox_is_empty, next_message, start, until};
 
-/// A peer that the platform calls; it answers everything alike after `delay`.
-async fn called_peer(world: &World, name: &str, delay: Duration, status: u16, body: Value) -> Workspace {
+/// A peer that the platform calls; it answers everything alike, as soon as `may_answer` says so.
+async fn called_peer(
+    world: &World,
+    name: &str,
+    may_answer: watch::Receiver<bool>,
+    status: u16,
+    body: Value,
+) -> Workspace {
     let peer = world.workspace(name).await;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
@@ -23,11 +30,11 @@ async fn called_peer(world: &World, name: &str, delay: Duration, status: u16, bo
     );
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let answer = answer.clone();
+            let (answer, mut may_answer) = (answer.clone(), may_answer.clone());
             tokio::spawn(async move {
                 let mut request = vec![0; 65_536];
                 let _ = stream.read(&mut request).await;
-                sleep(delay).await;
+                let _ = may_answer.wait_for(|may| *may).await;
                 let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.shutdown().await;
             });
@@ -39,6 +46,10 @@ async fn called_peer(world: &World, name: &str, delay: Duration, status: u16, bo
         .ok(Method::POST, "/registry/register", Some(&peer.token), Some(register))
         .await;
     peer
+}
+
+fn at_once() -> watch::Receiver<bool> {
+    watch::channel(true).1
 }
 
 /// What an agent answers to a call.
@@ -269,9 +280,11 @@ async fn an_answer_that_comes_after_the_call_gave_up_arrives_in_the_inbox() {
         let mut command = world.command(&a);
         command.env("DELEGATION_TIMEOUT", "1");
         let ada = start(command).await;
-        let peer = called_peer(&world, "called", Duration::from_secs(3), status, body).await;
+        let (answers, may_answer) = watch::channel(false);
+        let peer = called_peer(&world, "called", may_answer, status, body).await;
         let task = json!({ "workspace_id": peer.id, "task": "think hard" });
         let early = ada.call("delegate_task", task).await.unwrap();
+        answers.send_replace(true);
         assert!(early["delegation_id"].is_string() && early["text"].is_null(), "{early}");
         let message = next_message(&ada).await;
         assert_eq!(message["kind"], "delegation_result", "{message}");
@@ -288,7 +301,7 @@ async fn an_answer_that_the_call_returned_does_not_also_wait_in_the_inbox() {
     let world = World::new().await;
     let a = world.workspace("a").await;
     let ada = world.online(&a).await;
-    let peer = called_peer(&world, "called", Duration::from_millis(300), 200, spoken("42")).await;
+    let peer = called_peer(&world, "called", at_once(), 200, spoken("42")).await;
     let task = json!({ "workspace_id": peer.id, "task": "add" });
     let answer = ada.call("delegate_task", task).await.unwrap();
     assert_eq!(
@@ -378,7 +391,7 @@ async fn sixteen_calls_run_side_by_side() {
     let world = World::new().await;
     let workspace = world.workspace("alpha").await;
     let daemon = world.online(&workspace).await;
-    world.fault(json!({ "route": "peers", "delay_ms": 500 })).await;
+    world.fault(json!({ "route": "peers", "delay_ms": 2000 })).await;
     let begun = Instant::now();
     let answers: Vec<_> = (0..16)
         .map(|_| {
@@ -391,8 +404,8 @@ async fn sixteen_calls_run_side_by_side() {
         let answer: Value = answer.await.unwrap();
         assert_ne!(answer["result"]["isError"], json!(true), "{answer}");
     }
-    // One after the other would take 8 s; the bound leaves room for a busy machine.
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    // One after the other would take 32 s; the bound leaves room for a busy machine.
+    assert!(begun.elapsed() < Duration::from_secs(16), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -405,7 +418,7 @@ async fn a_daemon_that_neither_beats_nor_receives_still_learns_what_became_of_it
         .env("MOLECULE_MCP_DISABLE_INBOX", "1")
         .env("DELEGATION_TIMEOUT", "20");
     let ada = start(command).await;
-    let peer = called_peer(&world, "called", Duration::from_millis(100), 200, spoken("42")).await;
+    let peer = called_peer(&world, "called", at_once(), 200, spoken("42")).await;
     let task = json!({ "workspace_id": peer.id, "task": "add" });
     let answer = ada.call("delegate_task", task).await.unwrap();
     assert_eq!(
@@ -461,7 +474,7 @@ async fn a_peer_that_answers_a_reply_with_an_error_has_received_it() {
     let a = world.workspace("a").await;
     let ada = world.online(&a).await;
     let refusal = json!({ "jsonrpc": "2.0", "id": "1", "error": { "code": -32603, "message": "out of memory" } });
-    let peer = called_peer(&world, "called", Duration::ZERO, 200, refusal).await;
+    let peer = called_peer(&world, "called", at_once(), 200, refusal).await;
     world
         .rows(
             &a,

@@ -235,9 +235,16 @@ async fn a_call_in_flight_is_answered_with_the_remedy_when_the_start_is_refused(
     let world = World::new().await;
     let workspace = world.workspace("alpha").await;
     world.fault(json!({ "route": "peers", "delay_ms": 20_000 })).await;
-    world.fault(json!({ "route": "register", "delay_ms": 1000, "status": 401, "body": { "error": "invalid workspace auth token" } })).await;
+    world
+        .fault(json!({ "route": "register", "status": 503, "body": { "error": "not yet" } }))
+        .await;
     let mut daemon = start(world.command(&workspace)).await;
     let (_, answer) = daemon.begin("tools/call", json!({ "name": "list_peers", "arguments": {} }));
+    // Lines are taken in order: once this is answered, the call is in flight.
+    daemon.request("ping", json!({})).await.unwrap();
+    world
+        .fault(json!({ "route": "register", "status": 401, "body": { "error": "invalid workspace auth token" } }))
+        .await;
     let answer = answer.await.unwrap();
     assert_eq!(answer["result"]["structuredContent"]["error"], "AUTH_ERROR", "{answer}");
     assert!(
@@ -248,4 +255,24 @@ async fn a_call_in_flight_is_answered_with_the_remedy_when_the_start_is_refused(
         "{answer}"
     );
     assert_eq!(daemon.wait().await.unwrap().0.code(), Some(3));
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_reach_the_platform_exits_4_and_says_so() {
+    let mut world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("admin_token"), "an-admin-token-sekrit").unwrap();
+    world.go_down().await;
+    let mut command = bare_command();
+    command.args(["platform", "add-workspace", "alpha", "--url", world.url(), "--data"]);
+    command.arg(folder.path());
+    let (code, lines, complaints) = run_to_end(command).await;
+    assert_eq!(code, 4, "{complaints}");
+    assert!(lines.is_empty(), "{lines:?}");
+    assert!(
+        complaints.contains(world.url()) && complaints.contains("cannot be reached"),
+        "{complaints}"
+    );
+    assert!(!complaints.contains("sekrit"));
+    assert_eq!(complaints.trim_end().lines().count(), 1, "{complaints}");
 }

@@ -6,19 +6,23 @@ use std::time::Duration;
 use molecule_mcp::cli::demo::client::McpChild;
 use molecule_mcp::local_platform::{Level, LocalPlatform, Options};
 use reqwest::Method;
+use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 /// How long a condition may take; only a failing test waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// All intervals of the daemon run this much faster: a beat every 400 ms, a full sweep after 0.9 s.
 pub const SPEED: u32 = 50;
 
 pub struct World {
     platform: Option<LocalPlatform>,
+    options: Options,
+    speed: u32,
     url: String,
     admin: String,
     level: Level,
@@ -39,31 +43,77 @@ impl World {
     }
 
     pub async fn at(level: Level) -> Self {
+        Self::with(Options {
+            level,
+            ..Self::options()
+        })
+        .await
+    }
+
+    /// A platform whose memory outlives it, so that it can come back.
+    pub async fn durable() -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let options = Options {
+            data: Some(folder.path().join("platform")),
+            ..Self::options()
+        };
+        Self {
+            folder,
+            ..Self::with(options).await
+        }
+    }
+
+    fn options() -> Options {
+        Options {
             listen: ([127, 0, 0, 1], 0).into(),
             data: None,
             admin_token: None,
-            level,
+            level: Level::B,
             rate_limit: 1_000_000,
             faults: true,
             speed: 1,
-        };
-        let platform = LocalPlatform::start(options).await.expect("a free port");
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        }
+    }
+
+    async fn with(mut options: Options) -> Self {
+        let platform = LocalPlatform::start(options.clone()).await.expect("a free port");
         let (url, admin) = (platform.url(), platform.admin_token().to_owned());
+        options.listen = url.strip_prefix("http://").unwrap().parse().unwrap();
         Self {
             platform: Some(platform),
+            level: options.level,
+            options,
+            speed: SPEED,
             url,
             admin,
-            level,
-            http,
+            http: http(),
             folder: tempfile::tempdir().unwrap(),
         }
     }
 
+    /// Other intervals than usual, for daemons started from now on: where deadlines, which are not shortened, matter.
+    pub fn at_speed(mut self, speed: u32) -> Self {
+        self.speed = speed;
+        self
+    }
+
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    pub fn port(&self) -> u16 {
+        self.options.listen.port()
+    }
+
+    /// From now on nothing passes over any connection, ours included.
+    pub fn swallow(&mut self) {
+        self.platform.as_ref().expect("the platform is up").swallow();
+    }
+
+    /// New connections work again; those from before stay dead.
+    pub fn answer_again(&mut self) {
+        self.platform.as_ref().expect("the platform is up").answer_again();
+        self.http = http();
     }
 
     /// Stops the platform: from now on nothing listens at its address.
@@ -71,6 +121,19 @@ impl World {
         if let Some(platform) = self.platform.take() {
             platform.stop().await;
         }
+    }
+
+    /// Starts a platform again that was made durable, at the same port.
+    pub async fn come_back(&mut self) {
+        self.come_back_at([127, 0, 0, 1]).await;
+    }
+
+    /// The same at another address.
+    pub async fn come_back_at(&mut self, address: [u8; 4]) {
+        self.options.listen.set_ip(address.into());
+        let platform = LocalPlatform::start(self.options.clone()).await.expect("the old port");
+        self.url = platform.url();
+        self.platform = Some(platform);
     }
 
     pub async fn workspace(&self, name: &str) -> Workspace {
@@ -116,6 +179,48 @@ impl World {
         let person = (self.level == Level::C).then_some(self.admin.as_str());
         self.ok(Method::POST, &format!("/workspaces/{}/a2a", to.id), person, Some(body))
             .await;
+    }
+
+    /// The person uploads files `(name, type, content)` for a workspace; what a message says of them.
+    pub async fn upload(&self, to: &Workspace, files: &[(&str, &str, &[u8])]) -> Vec<Value> {
+        let form = files.iter().fold(Form::new(), |form, (name, kind, content)| {
+            let part = Part::bytes(content.to_vec()).file_name((*name).to_owned());
+            form.part("files", part.mime_str(kind).unwrap())
+        });
+        let url = format!("{}/workspaces/{}/chat/uploads", self.url, to.id);
+        let request = self.http.post(url).bearer_auth(&self.admin).multipart(form);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["files"].as_array().cloned().expect("the files were taken")
+    }
+
+    /// The person writes to a workspace and attaches what was uploaded.
+    pub async fn say_with(&self, to: &Workspace, text: &str, files: &[Value]) {
+        let mut parts: Vec<Value> = files
+            .iter()
+            .map(|file| json!({ "kind": "file", "file": file }))
+            .collect();
+        if !text.is_empty() {
+            parts.insert(0, json!({ "kind": "text", "text": text }));
+        }
+        let message = json!({ "role": "user", "messageId": Uuid::new_v4().to_string(), "parts": parts });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "message/send", "params": { "message": message } });
+        let person = (self.level == Level::C).then_some(self.admin.as_str());
+        self.ok(Method::POST, &format!("/workspaces/{}/a2a", to.id), person, Some(body))
+            .await;
+    }
+
+    /// What the person gets who opens the address of a file: its content, or the status of the refusal.
+    pub async fn open(&self, uri: &str) -> Result<Vec<u8>, u16> {
+        let rest = uri
+            .strip_prefix("platform-pending:")
+            .expect("an address at the platform");
+        let (workspace, file) = rest.split_once('/').unwrap();
+        let url = format!("{}/workspaces/{workspace}/pending-uploads/{file}/content", self.url);
+        let answer = self.http.get(url).bearer_auth(&self.admin).send().await.unwrap();
+        match answer.status().as_u16() {
+            200 => Ok(answer.bytes().await.unwrap().to_vec()),
+            status => Err(status),
+        }
     }
 
     /// Puts a fault rule into force; see the embedded platform's documentation.
@@ -164,6 +269,22 @@ impl World {
             .collect()
     }
 
+    /// What a daemon asked with a token of its own, by route.
+    pub async fn requests_with(&self, token: &str, route: &str) -> Vec<Value> {
+        let digest = Sha256::digest(token.as_bytes());
+        let bearer: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut requests = self.requests(route).await;
+        requests.retain(|entry| entry["bearer"] == json!(bearer));
+        requests
+    }
+
+    /// A further token of a workspace: the log tells daemons apart by it.
+    pub async fn another_token(&self, workspace: &Workspace) -> String {
+        let path = format!("/workspaces/{}/tokens", workspace.id);
+        let minted = self.ok(Method::POST, &path, Some(&workspace.token), None).await;
+        minted["auth_token"].as_str().unwrap().to_owned()
+    }
+
     pub async fn status(&self, workspace: &Workspace) -> String {
         let (_, row) = self
             .ask(Method::GET, &format!("/workspaces/{}", workspace.id), None, None)
@@ -173,6 +294,13 @@ impl World {
 
     /// What a workspace has told the person, oldest first.
     pub async fn told(&self, from: &Workspace) -> Vec<String> {
+        let echoes = self.echoes(from).await;
+        let text = |echo: &Value| echo["result"].as_str().unwrap_or_default().to_owned();
+        echoes.iter().map(text).collect()
+    }
+
+    /// The same with the files: `result`, and `parts` when there are any.
+    pub async fn echoes(&self, from: &Workspace) -> Vec<Value> {
         let path = format!("/workspaces/{}/activity?type=a2a_receive&limit=500", from.id);
         let rows = self.ok(Method::GET, &path, Some(&from.token), None).await;
         let echoes = rows
@@ -181,9 +309,7 @@ impl World {
             .iter()
             .rev()
             .filter(|row| row["method"] == "notify");
-        echoes
-            .map(|row| row["response_body"]["result"].as_str().unwrap_or_default().to_owned())
-            .collect()
+        echoes.map(|row| row["response_body"].clone()).collect()
     }
 
     pub async fn ok(&self, method: Method, path: &str, bearer: Option<&str>, body: Option<Value>) -> Value {
@@ -213,7 +339,7 @@ impl World {
             .env("WORKSPACE_ID", &workspace.id)
             .env("MOLECULE_WORKSPACE_TOKEN", &workspace.token)
             .env("CONFIGS_DIR", &workspace.folder)
-            .env("MOLECULE_TEST_SPEED", SPEED.to_string());
+            .env("MOLECULE_TEST_SPEED", self.speed.to_string());
         command
     }
 
@@ -231,6 +357,11 @@ impl World {
         .await;
         daemon
     }
+}
+
+fn http() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
 /// The binary with an empty environment.
@@ -262,7 +393,7 @@ where
 /// Waits for the next message and returns it.
 pub async fn next_message(daemon: &McpChild) -> Value {
     let message = daemon
-        .call("wait_for_message", json!({ "timeout_secs": 30 }))
+        .call("wait_for_message", json!({ "timeout_secs": PATIENCE.as_secs() }))
         .await
         .unwrap();
     assert!(
@@ -299,6 +430,15 @@ pub async fn inbox_is_empty(daemon: &McpChild) -> bool {
 
 pub fn file(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap_or_default()
+}
+
+/// Removes a folder as a person does: again, when a daemon wrote into it meanwhile, until it is gone.
+pub async fn remove_folder(folder: &Path) {
+    until("the folder is gone", || async {
+        let _ = std::fs::remove_dir_all(folder);
+        !folder.exists()
+    })
+    .await;
 }
 
 /// Sends a signal to a process, by its name without `SIG`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use molecule_mcp::cli::demo::client::McpChild;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::ledger::{Origin, Show};
 use super::now_ms;
@@ -31,6 +31,7 @@ pub async fn session(world: &Arc<World>, slot: &Arc<Slot>, life: usize, child: &
             life,
             child,
             random: Random::of(seed, n),
+            later: Vec::new(),
         };
         worker.work()
     }))
@@ -43,6 +44,12 @@ struct Worker<'a> {
     life: usize,
     child: &'a McpChild,
     random: Random,
+    /// What it means to acknowledge, and when.
+    later: Vec<(Instant, Value)>,
+}
+
+fn delivery(message: &Value) -> u64 {
+    message["delivery_count"].as_u64().unwrap_or(0)
 }
 
 /// The daemon is gone.
@@ -54,7 +61,12 @@ impl Worker<'_> {
     }
 
     async fn step(&mut self) -> Result<(), Gone> {
-        if self.random.percent(8) && !self.is_calm() {
+        let now = Instant::now();
+        if let Some(due) = self.later.iter().position(|(due, _)| *due <= now) {
+            let (_, message) = self.later.swap_remove(due);
+            return self.pop(&message).await;
+        }
+        if self.random.percent(self.world.plan.talk) && !self.is_calm() {
             return self.delegate().await;
         }
         let begun = now_ms();
@@ -66,11 +78,11 @@ impl Worker<'_> {
         let Some(message) = waited else {
             return Ok(());
         };
-        let (Some(activity), Some(text)) = (message["activity_id"].as_str(), message["text"].as_str()) else {
+        let (Some(_), Some(text)) = (message["activity_id"].as_str(), message["text"].as_str()) else {
             return Ok(());
         };
         self.shown(begun, &message, text);
-        self.handle(activity, &message, text).await
+        self.handle(message).await
     }
 
     fn is_calm(&self) -> bool {
@@ -82,55 +94,65 @@ impl Worker<'_> {
             life: self.life,
             begun,
             answered: now_ms(),
-            delivery: message["delivery_count"].as_u64().unwrap_or(0),
+            delivery: delivery(message),
         };
         let kind = message["kind"].as_str().unwrap_or_default();
         self.world.ledger.shown(self.workspace, text, kind, show);
     }
 
-    async fn handle(&mut self, activity: &str, message: &Value, text: &str) -> Result<(), Gone> {
+    async fn handle(&mut self, message: Value) -> Result<(), Gone> {
         if self.is_calm() {
-            return self.pop(activity, text).await;
+            return self.pop(&message).await;
         }
         let wants_reply = match message["kind"].as_str() {
-            Some("canvas_user") => 30,
-            Some("peer_agent") if message["in_reply_to"].is_null() && message["reply_expected"] != false => 50,
+            Some("canvas_user") => 4 * self.world.plan.talk,
+            Some("peer_agent") if message["in_reply_to"].is_null() && message["reply_expected"] != false => {
+                6 * self.world.plan.talk
+            }
             _ => 0,
         };
         if self.random.percent(wants_reply) {
-            return self.reply(activity, message, text).await;
+            return self.reply(&message).await;
         }
         match self.random.below(100) {
             // Forgotten: it must be offered again when its lease has run out.
             0..7 => Ok(()),
             7..12 => {
                 let most = u64::try_from(self.world.plan.lease().as_millis()).unwrap() * 3 / 2;
-                sleep(self.random.millis(0, most)).await;
-                self.pop(activity, text).await
+                let due = Instant::now() + self.random.millis(0, most);
+                self.later.push((due, message));
+                Ok(())
             }
-            _ => self.pop(activity, text).await,
+            _ => self.pop(&message).await,
         }
     }
 
-    async fn pop(&mut self, activity: &str, text: &str) -> Result<(), Gone> {
-        let answer = self.call("inbox_pop", json!({ "activity_id": activity })).await?;
+    async fn pop(&mut self, message: &Value) -> Result<(), Gone> {
+        let answer = self
+            .call("inbox_pop", json!({ "activity_id": message["activity_id"] }))
+            .await?;
         if answer.is_some_and(|answer| answer["removed"] == true) {
-            self.world.ledger.acknowledged(text);
+            self.acknowledged(message);
         }
         Ok(())
     }
 
-    async fn reply(&mut self, activity: &str, message: &Value, text: &str) -> Result<(), Gone> {
+    fn acknowledged(&self, message: &Value) {
+        let text = message["text"].as_str().unwrap_or_default();
+        self.world.ledger.acknowledged(text, delivery(message));
+    }
+
+    async fn reply(&mut self, message: &Value) -> Result<(), Gone> {
         let to_person = message["kind"] == "canvas_user";
         let origin = if to_person { Origin::Notice } else { Origin::Reply };
         let own = self.world.ledger.writes(origin, 1 - self.workspace);
-        let arguments = json!({ "activity_id": activity, "text": own });
+        let arguments = json!({ "activity_id": message["activity_id"], "text": own });
         let Some(answer) = self.call("reply_to_message", arguments).await? else {
             return Ok(());
         };
         self.world.ledger.answered(&own, &answer);
         if answer["acknowledged"] == true {
-            self.world.ledger.acknowledged(text);
+            self.acknowledged(message);
         }
         Ok(())
     }
@@ -164,7 +186,7 @@ impl Worker<'_> {
         let told = json!({ "requestId": id, "reason": "the agent has something better to do" });
         self.child
             .send(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": told }));
-        match timeout(Duration::from_millis(500), answer).await {
+        match timeout(Duration::from_millis(100), answer).await {
             Ok(Err(_)) => Err(Gone),
             Ok(Ok(answer)) => Ok(Some(answer["result"]["structuredContent"].clone())),
             Err(_) => Ok(None),
@@ -173,12 +195,13 @@ impl Worker<'_> {
 
     /// `None`: the tool failed, which is counted.
     async fn call(&self, tool: &str, arguments: Value) -> Result<Option<Value>, Gone> {
+        let asked = now_ms();
         let answer = self
             .child
             .request("tools/call", json!({ "name": tool, "arguments": arguments }))
             .await
             .map_err(|_| Gone)?;
-        self.world.ledger.alive(self.life);
+        self.world.ledger.alive(self.life, asked);
         let result = &answer["result"];
         if result["isError"] == true || result.is_null() {
             let code = result["structuredContent"]["error"].as_str().unwrap_or("no result");

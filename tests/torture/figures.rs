@@ -49,15 +49,23 @@ pub fn ends(book: &Book, end: End) -> usize {
 pub fn life_of(lives: &[Life], poll: &Poll) -> Option<usize> {
     lives
         .iter()
-        .rposition(|life| life.slot == poll.slot && life.begun <= poll.at)
+        .rposition(|life| life.slot == poll.slot && life.turn == poll.turn && life.begun <= poll.at)
 }
 
-/// From the kill of a holder to the first beat or read of another process that was there to take over. Takeovers
-/// during which yet another process died are left out: they are several at once.
+/// From the kill of the one who did a duty to the first time another process does it that was there to take over.
+/// Takeovers during which yet another process died are left out: they are several at once.
 pub fn takeovers(lives: &[Life], polls: &[Poll], workspace: usize) -> Times {
+    let each = [Duty::Beat, Duty::Read].map(|duty| takeovers_of(lives, polls, workspace, duty));
+    Times::of(each.concat())
+}
+
+fn takeovers_of(lives: &[Life], polls: &[Poll], workspace: usize, duty: Duty) -> Vec<i64> {
     let mut times = Vec::new();
     let mut holder: Option<usize> = None;
-    for poll in polls.iter().filter(|poll| poll.workspace == workspace) {
+    for poll in polls
+        .iter()
+        .filter(|poll| poll.workspace == workspace && poll.duty == duty)
+    {
         let Some(life) = life_of(lives, poll) else { continue };
         let before = holder.replace(life);
         let Some(dead) = before.filter(|before| *before != life) else {
@@ -87,7 +95,7 @@ pub fn takeovers(lives: &[Life], polls: &[Poll], workspace: usize) -> Times {
             times.push(poll.at - killed);
         }
     }
-    Times::of(times)
+    times
 }
 
 /// The time between two beats, less the interval: while their process lived and ran, or another was there all the time to

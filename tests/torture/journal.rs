@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
@@ -26,6 +27,10 @@ fn open(world: &World, workspace: usize) -> Option<Connection> {
     let path = world.workspaces[workspace].folder.join("molecule.db");
     let journal = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
     journal.busy_timeout(Duration::from_secs(10)).ok()?;
+    // What killed daemons left in the write-ahead file is for their successors to find.
+    journal
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .ok()?;
     Some(journal)
 }
 
@@ -41,6 +46,14 @@ pub fn pending(world: &World) -> usize {
     (0..world.workspaces.len())
         .map(|workspace| count(workspace).unwrap_or(1))
         .sum()
+}
+
+/// How many messages of a workspace are not acknowledged; none when that cannot be told now.
+pub fn backlog(world: &World, workspace: usize) -> u32 {
+    const OPEN: &str = "SELECT count(*) FROM message WHERE state IN ('held', 'new')";
+    open(world, workspace)
+        .and_then(|journal| journal.query_row(OPEN, [], |row| row.get(0)).ok())
+        .unwrap_or(0)
 }
 
 pub fn outbox(world: &World) -> Vec<Sent> {

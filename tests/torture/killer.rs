@@ -10,12 +10,15 @@ use super::slot::Slot;
 use super::world::World;
 
 /// Where a daemon can be made to crash; see `molecule_mcp::state::crash_point`.
-const POINTS: [&str; 14] = [
+const POINTS: [&str; 17] = [
+    "duty:won",
+    "beat:sent",
     "read:answered",
     "read:committed",
     "read:exported",
     "lease:taken",
     "pop:committed",
+    "settle:committed",
     "delegate:begun",
     "delegate:sent",
     "delegate:recorded",

@@ -28,18 +28,23 @@ pub enum End {
     Killed,
     Closed,
     Crashed,
+    /// Did not begin, because its disk took nothing.
+    Refused,
 }
 
 /// One life of a daemon in its slot. Times are milliseconds since 1970.
 #[derive(Clone, Debug)]
 pub struct Life {
     pub slot: usize,
+    /// Which of the slot's credentials it has.
+    pub turn: usize,
     pub workspace: usize,
     pub begun: i64,
     pub ready: Option<i64>,
     /// When its end began; of a crash the last moment it was known to live.
     pub ended: Option<(End, i64)>,
-    pub last_answer: i64,
+    /// When the last call was made that it answered. The answer may have been read long after its death.
+    pub known_alive: i64,
     pub stops: Vec<(i64, Option<i64>)>,
 }
 
@@ -62,7 +67,6 @@ impl Life {
 
 /// One message as `wait_for_message` handed it out.
 #[derive(Clone, Copy, Debug)]
-#[expect(dead_code, reason = "the delivery count is evidence")]
 pub struct Show {
     pub life: usize,
     /// When the call was made.
@@ -84,8 +88,18 @@ pub struct Message {
     pub returned: u32,
     /// When the answer came that it is acknowledged.
     pub acknowledged: Option<i64>,
+    /// Which delivery was acknowledged.
+    pub settled: u64,
     /// What the tool said that sent it.
     pub handle: Option<String>,
+}
+
+/// The clocks of a workspace's daemons jumped, and count this much more sleep than before.
+#[derive(Clone, Copy, Debug)]
+pub struct Sleep {
+    pub workspace: usize,
+    pub at: i64,
+    pub millis: i64,
 }
 
 #[derive(Default)]
@@ -99,6 +113,10 @@ pub struct Book {
     /// Messages of the daemon itself.
     pub notes: u64,
     pub stops: u64,
+    /// Every jump of a clock, in order.
+    pub jumps: Vec<Sleep>,
+    pub full_disks: u64,
+    pub refusing_disks: u64,
     /// How long a daemon took to end after its client went away, in milliseconds.
     pub exits: Vec<i64>,
     next: u64,
@@ -120,18 +138,23 @@ impl Ledger {
         *self.book().failures.entry(what).or_default() += 1;
     }
 
+    pub fn jumps(&self, sleep: Sleep) {
+        self.book().jumps.push(sleep);
+    }
+
     // ---- lives ----
 
-    pub fn begins(&self, slot: usize, workspace: usize) -> usize {
+    pub fn begins(&self, slot: usize, turn: usize, workspace: usize) -> usize {
         let mut book = self.book();
         let now = now_ms();
         book.lives.push(Life {
             slot,
+            turn,
             workspace,
             begun: now,
             ready: None,
             ended: None,
-            last_answer: now,
+            known_alive: now,
             stops: Vec::new(),
         });
         book.lives.len() - 1
@@ -141,8 +164,11 @@ impl Ledger {
         self.book().lives[life].ready = Some(now_ms());
     }
 
-    pub fn alive(&self, life: usize) {
-        self.book().lives[life].last_answer = now_ms();
+    /// It answered a call that was made at `asked`.
+    pub fn alive(&self, life: usize, asked: i64) {
+        let mut book = self.book();
+        let known = &mut book.lives[life].known_alive;
+        *known = asked.max(*known);
     }
 
     pub fn ends(&self, life: usize, end: End) {
@@ -153,8 +179,15 @@ impl Ledger {
         let mut book = self.book();
         let point = point.split(':').take(2).collect::<Vec<_>>().join(":");
         *book.crashes.entry(point).or_default() += 1;
-        let last = book.lives[life].last_answer;
+        let last = book.lives[life].known_alive;
         book.lives[life].ended = Some((End::Crashed, last));
+    }
+
+    /// It ended by itself before it did anything, and said why.
+    pub fn refused(&self, life: usize) {
+        let mut book = self.book();
+        let begun = book.lives[life].begun;
+        book.lives[life].ended = Some((End::Refused, begun));
     }
 
     pub fn end_of(&self, life: usize) -> Option<End> {
@@ -187,6 +220,7 @@ impl Ledger {
             shows: Vec::new(),
             returned: 0,
             acknowledged: None,
+            settled: 0,
             handle: None,
         };
         book.messages.insert(text.clone(), message);
@@ -208,7 +242,9 @@ impl Ledger {
 
     pub fn shown(&self, workspace: usize, text: &str, kind: &str, show: Show) {
         let mut book = self.book();
-        if kind == "system" {
+        // What became of a delegation whose call gave up is told by the daemon itself when the peer said nothing.
+        let untold = kind == "delegation_result" && text.starts_with("it is not known whether this arrived");
+        if kind == "system" || untold {
             book.notes += 1;
             return;
         }
@@ -232,9 +268,12 @@ impl Ledger {
         }
     }
 
-    pub fn acknowledged(&self, text: &str) {
-        if let Some(message) = self.book().messages.get_mut(text) {
-            message.acknowledged.get_or_insert(now_ms());
+    pub fn acknowledged(&self, text: &str, delivery: u64) {
+        if let Some(message) = self.book().messages.get_mut(text)
+            && message.acknowledged.is_none()
+        {
+            message.acknowledged = Some(now_ms());
+            message.settled = delivery;
         }
     }
 

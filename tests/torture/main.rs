@@ -5,6 +5,8 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
 mod agent;
+mod clock;
+mod disk;
 mod faults;
 mod figures;
 mod journal;
@@ -14,6 +16,7 @@ mod plan;
 mod polls;
 mod producer;
 mod random;
+mod report;
 mod slot;
 mod verdict;
 mod world;
@@ -21,9 +24,10 @@ mod world;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Parser;
+use molecule_mcp::types::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -61,7 +65,10 @@ fn main() -> ExitCode {
         }
     }
     println!("torture: {kinds:?}");
-    println!("torture: {} violations; repeat with --seed {seed}", violations.len());
+    println!(
+        "torture: {} violations; the same choices again: --seed {seed} after the arguments of this run",
+        violations.len()
+    );
     ExitCode::FAILURE
 }
 
@@ -76,7 +83,10 @@ async fn run(plan: Plan, seed: u64) -> Vec<String> {
     for workspace in 0..world.workspaces.len() {
         storm.spawn(producer::produce(world.clone(), workspace));
     }
+    storm.spawn(producer::watch_backlog(world.clone()));
     storm.spawn(faults::inject(world.clone()));
+    storm.spawn(disk::trouble(world.clone()));
+    storm.spawn(clock::jump(world.clone()));
     storm.spawn(killer::kill(world.clone()));
     let polls = tokio::spawn(polls::collect(world.clone()));
 
@@ -102,8 +112,9 @@ async fn run(plan: Plan, seed: u64) -> Vec<String> {
 
 /// Waits until nothing is outstanding, and a little longer: what is shown again would be shown now.
 async fn drain(world: &World) -> bool {
-    let patience = Duration::from_secs(60) + world.plan.scaled(Duration::from_secs(900)) + world.plan.length() / 4;
-    let deadline = Instant::now() + patience;
+    // However slow the machine is: as long as it becomes less, it goes on.
+    let patience = Duration::from_secs(180) + world.plan.scaled(Duration::from_secs(900));
+    let (mut least, mut since) = (usize::MAX, Instant::now());
     loop {
         sleep(Duration::from_millis(500)).await;
         let open = world.ledger.outstanding() + journal::pending(world);
@@ -111,7 +122,10 @@ async fn drain(world: &World) -> bool {
             sleep(world.plan.scaled(Duration::from_secs(100)).max(Duration::from_secs(3))).await;
             return true;
         }
-        if Instant::now() > deadline {
+        if open < least {
+            (least, since) = (open, Instant::now());
+        }
+        if since.elapsed() > patience {
             return false;
         }
     }
@@ -119,6 +133,5 @@ async fn drain(world: &World) -> bool {
 
 /// Milliseconds since 1970, the platform's log speaks in them too.
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
+    Timestamp::now().0 / 1000
 }

@@ -24,15 +24,31 @@ pub struct Plan {
     /// How much faster than in real life the daemons' intervals run.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub speed: u32,
-    /// Messages a second to each workspace.
+    /// Messages a second to each workspace, as long as the agents keep up.
     #[arg(long, default_value_t = 12.0)]
     pub rate: f64,
+    /// The senders rest while so many messages of a workspace are in its journal and not acknowledged.
+    #[arg(long, default_value_t = 500)]
+    pub backlog: u32,
+    /// How much the agents say themselves: so many of their steps in a hundred are delegations, and they answer four times
+    /// as many of the person's messages and six times as many of their peers'.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(0..=16))]
+    pub talk: u64,
     /// Mean pause between two acts of violence, in milliseconds.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     pub pause: u64,
     /// Platform level, `b` or `c`; by the seed when left out.
     #[arg(long)]
     pub level: Option<char>,
+    /// Seconds between two troubles with the disk, in the mean; 0: none.
+    #[arg(long, default_value_t = 5.0)]
+    pub disk: f64,
+    /// Seconds between two jumps of the daemons' clocks, in the mean; 0: none.
+    #[arg(long, default_value_t = 6.0)]
+    pub clock: f64,
+    /// State folders on file systems in memory, which can be full and where nothing waits for a disk. Needs the right to mount.
+    #[arg(long)]
+    pub memory: bool,
     /// Keep the state folders, for looking at afterwards.
     #[arg(long)]
     pub keep: bool,

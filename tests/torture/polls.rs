@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::world::World;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Duty {
     Beat,
     Read,
@@ -21,6 +21,8 @@ pub struct Poll {
     pub at: i64,
     pub workspace: usize,
     pub slot: usize,
+    /// Which of the slot's credentials was used.
+    pub turn: usize,
     pub duty: Duty,
 }
 
@@ -63,11 +65,15 @@ fn poll(world: &World, entry: &Value) -> Option<Poll> {
         _ => return None,
     };
     let bearer = entry["bearer"].as_str()?;
-    let slot = world.slots.iter().find(|slot| slot.bearer == bearer)?;
+    let (slot, turn) = world.slots.iter().find_map(|slot| {
+        let turn = slot.credentials.iter().position(|own| own.bearer == bearer)?;
+        Some((slot, turn))
+    })?;
     Some(Poll {
         at: entry["time_ms"].as_i64()?,
         workspace: slot.workspace,
         slot: slot.number,
+        turn,
         duty,
     })
 }

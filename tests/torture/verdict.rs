@@ -1,22 +1,19 @@
 //! The oracle: compares what was sent with what was shown, sent and polled, and says what must not have happened.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use reqwest::Method;
 
-use super::figures::{self, Times};
+use super::figures;
 use super::journal::{self, Sent};
-use super::ledger::{Book, End, Life, Message, Origin, Show};
-use super::polls::Poll;
+use super::ledger::{Book, Life, Message, Origin, Show};
+use super::polls::{Duty, Poll};
+use super::report;
 use super::world::World;
 
-/// How long an answer may be on its way, on a loaded machine.
-const ANSWER_MS: i64 = 1500;
-/// Requests of a dead process may still lie in a socket.
-const IN_FLIGHT_MS: i64 = 300;
-/// The normal time between two beats.
-const BEAT: Duration = Duration::from_secs(20);
+/// How long requests of a dead process may still lie in a socket, on a loaded machine.
+const IN_FLIGHT_MS: i64 = 10_000;
 
 /// Checks everything, prints the figures and returns what is wrong.
 pub async fn judge(world: &World, polls: &[Poll], drained: bool, took: Duration) -> Vec<String> {
@@ -48,14 +45,16 @@ pub async fn judge(world: &World, polls: &[Poll], drained: bool, took: Duration)
             kept.contains(text.as_str()),
             states,
         );
-        tally.shows(&book.lives, text, message, world.plan.lease());
+        tally.shows(&book, text, message, world.plan.lease());
     }
     tally.work(&book, &outbox, &arrived);
     for workspace in 0..world.workspaces.len() {
-        tally.pollers(&book.lives, polls, workspace);
+        for duty in [Duty::Beat, Duty::Read] {
+            tally.pollers(&book.lives, polls, workspace, duty);
+        }
     }
     wrong.append(&mut tally.wrong);
-    print(world, &book, polls, &outbox, &tally, took);
+    report::print(world, &book, polls, &outbox, &tally, took);
     wrong
 }
 
@@ -114,15 +113,19 @@ async fn arrived(world: &World) -> Arrived {
 }
 
 #[derive(Default)]
-struct Tally {
+pub struct Tally {
     wrong: Vec<String>,
-    lost: usize,
-    shown: usize,
-    again_after_acknowledgement: usize,
-    redelivered: usize,
-    returned_unseen: usize,
-    aside: usize,
-    twice_told: usize,
+    pub lost: usize,
+    pub shown: usize,
+    pub acknowledged: usize,
+    pub again_after_acknowledgement: usize,
+    /// Shown again, because the session ended that had it.
+    pub after_an_end: usize,
+    /// Shown again, because its lease ran out or was given back.
+    pub after_a_lease: usize,
+    pub returned_unseen: usize,
+    pub aside: usize,
+    pub twice_told: usize,
 }
 
 impl Tally {
@@ -147,15 +150,23 @@ impl Tally {
     }
 
     /// No show after the acknowledgement, and no second show while the first one's lease held.
-    fn shows(&mut self, lives: &[Life], text: &str, message: &Message, lease: Duration) {
+    fn shows(&mut self, book: &Book, text: &str, message: &Message, lease: Duration) {
+        let lives = &book.lives;
         let lease = i64::try_from(lease.as_millis()).unwrap();
         let mut shows = message.shows.clone();
-        shows.sort_by_key(|show| show.answered);
+        // Not as their answers were read: of two processes either may be read late.
+        shows.sort_by_key(|show| (show.delivery, show.answered));
         if let Some(acknowledged) = message.acknowledged {
+            self.acknowledged += 1;
             let mut again = None;
             for show in &shows {
-                let on_its_way = show.answered <= acknowledged + ANSWER_MS
-                    || lives[show.life].was_stopped_between(show.begun, show.answered);
+                let life = &lives[show.life];
+                // Leased before, and read late by its client: by one whose process was dead already or stood still, or
+                // whose lease could be over by then.
+                let on_its_way = show.delivery <= message.settled
+                    || !life.lives_at(acknowledged)
+                    || life.was_stopped_between(show.begun, show.answered)
+                    || show.begun + lease_over(book, show, acknowledged, lease) <= acknowledged;
                 if show.begun > acknowledged || (show.answered > acknowledged && !on_its_way) {
                     self.again_after_acknowledgement += 1;
                     again.get_or_insert(*show);
@@ -170,13 +181,18 @@ impl Tally {
         }
         let mut early = None;
         for pair in shows.windows(2) {
-            self.redelivered += 1;
-            early = early.or_else(|| too_early(lives, &pair[0], &pair[1], lease));
+            if lives[pair[0].life].lives_at(pair[1].answered) {
+                self.after_a_lease += 1;
+            } else {
+                self.after_an_end += 1;
+            }
+            early = early.or_else(|| too_early(book, &pair[0], &pair[1], lease));
         }
         if let Some(why) = early {
+            let told = shows.first().map(|show| &lives[show.life]);
             let message = evidence(message);
             self.wrong.push(format!(
-                "shown again while its lease held ({why}): {text:?} {message:?}"
+                "shown again while its lease held ({why}): {text:?} {message:?}, first by {told:?}"
             ));
         }
     }
@@ -228,38 +244,52 @@ impl Tally {
         }
     }
 
-    /// A process polls only after its predecessor's end, and never again once another has polled.
-    fn pollers(&mut self, lives: &[Life], polls: &[Poll], workspace: usize) {
+    /// A process does a duty only after its predecessor's end. The one exception: whoever keeps the workspace present may
+    /// take the reading from a process that only reads.
+    fn pollers(&mut self, lives: &[Life], polls: &[Poll], workspace: usize, duty: Duty) {
+        let ours = |duty| {
+            polls
+                .iter()
+                .filter(move |poll| poll.workspace == workspace && poll.duty == duty)
+        };
+        let beats: Vec<&Poll> = ours(Duty::Beat).collect();
         let mut holder: Option<usize> = None;
-        let mut former: HashSet<usize> = HashSet::new();
-        for poll in polls.iter().filter(|poll| poll.workspace == workspace) {
+        for poll in ours(duty) {
             let Some(life) = figures::life_of(lives, poll) else {
                 self.wrong.push(format!("a request of nobody: {poll:?}"));
                 continue;
             };
-            let in_flight = lives[life]
-                .ended
-                .is_some_and(|(_, ended)| poll.at <= ended + IN_FLIGHT_MS);
-            if former.contains(&life) {
-                let ended = lives[life].ended;
-                if !in_flight || ended.is_some_and(|(_, ended)| poll.at < ended) {
-                    self.wrong.push(format!(
-                        "two pollers: life {life} {ended:?} polled after another had: {poll:?}"
-                    ));
-                }
+            let Some(before) = holder.replace(life).filter(|before| *before != life) else {
+                continue;
+            };
+            if !lives[before].lives_at(poll.at) {
                 continue;
             }
-            if let Some(before) = holder.filter(|before| *before != life) {
-                if lives[before].lives_at(poll.at) {
-                    self.wrong.push(format!(
-                        "two pollers: life {before} lives, and life {life} polls: {poll:?}"
-                    ));
-                }
-                former.insert(before);
+            let late = lives[life]
+                .ended
+                .is_some_and(|(_, ended)| (ended..ended + IN_FLIGHT_MS).contains(&poll.at));
+            if late {
+                // Of a dead process, and read by the platform only now.
+                holder = Some(before);
+            } else if duty == Duty::Beat || !beats_around(lives, &beats, life, poll.at) {
+                let (was, is) = (&lives[before], &lives[life]);
+                self.wrong.push(format!(
+                    "two pollers: life {before} lives, and life {life} polls: {poll:?} {was:?} {is:?}"
+                ));
             }
-            holder = Some(life);
         }
     }
+}
+
+/// Whether the last beat before that moment, or the first after it, is of that life.
+fn beats_around(lives: &[Life], beats: &[&Poll], life: usize, at: i64) -> bool {
+    let next = beats.partition_point(|beat| beat.at <= at);
+    let around = [next.checked_sub(1), Some(next)];
+    around
+        .into_iter()
+        .flatten()
+        .filter_map(|n| beats.get(n))
+        .any(|beat| figures::life_of(lives, beat) == Some(life))
 }
 
 /// A message that was shown over and over is told of in few words.
@@ -270,65 +300,27 @@ fn evidence(message: &Message) -> Message {
 }
 
 /// Why the first show's lease cannot have ended before the second; `None` when it can.
-fn too_early(lives: &[Life], first: &Show, second: &Show, lease: i64) -> Option<String> {
-    let life = &lives[first.life];
+fn too_early(book: &Book, first: &Show, second: &Show, lease: i64) -> Option<String> {
+    let life = &book.lives[first.life];
     if life.ended.is_some_and(|(_, ended)| ended <= second.answered) {
         return None;
     }
-    // The lease began between the call and its answer; shortly before the answer, unless the process stood still.
-    let leased = if life.was_stopped_between(first.begun, first.answered) {
-        first.begun
-    } else {
-        first.begun.max(first.answered - ANSWER_MS)
-    };
-    let early = leased + lease - second.answered;
+    // The lease began after the call, and the second one before its answer, however slow the machine is.
+    let early = first.begun + lease_over(book, first, second.answered, lease) - second.answered;
     (early > 0).then(|| format!("{early} ms early"))
 }
 
-fn print(world: &World, book: &Book, polls: &[Poll], outbox: &[Sent], tally: &Tally, took: Duration) {
-    let kills = figures::ends(book, End::Killed);
-    let crashes: u64 = book.crashes.values().sum();
-    let taken = book.messages.values().filter(|message| message.taken).count();
-    println!(
-        "torture: {} s at level {:?}, {} times real speed",
-        took.as_secs(),
-        world.level,
-        world.plan.speed
-    );
-    println!(
-        "  lives {}: {kills} killed, {crashes} crashed, {} closed; {} stops",
-        book.lives.len(),
-        figures::ends(book, End::Closed),
-        book.stops
-    );
-    println!("  crashes: {:?}", book.crashes);
-    println!(
-        "  messages: {taken} taken by the platform, {} texts shown, {} lost, {} shown after acknowledgement",
-        tally.shown, tally.lost, tally.again_after_acknowledgement
-    );
-    println!(
-        "  {} redelivered after a lease ended, {} set aside, {} answers kept for a caller that died, {} notes",
-        tally.redelivered, tally.aside, tally.returned_unseen, book.notes
-    );
-    println!(
-        "  ends after the client went away: {}; aim 1500 ms",
-        Times::of(book.exits.clone())
-    );
-    let mut work: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for sent in outbox {
-        *work.entry((&sent.kind, &sent.progress)).or_default() += 1;
-    }
-    println!("  work: {work:?}, {} arrived twice", tally.twice_told);
-    println!(
-        "  attempts for one piece of work: {} at most",
-        outbox.iter().map(|sent| sent.attempts).max().unwrap_or(0)
-    );
-    println!("  tool failures: {:?}", book.failures);
-    let interval = world.plan.scaled(BEAT);
-    for workspace in 0..world.workspaces.len() {
-        let takeovers: Times = figures::takeovers(&book.lives, polls, workspace);
-        let gaps = figures::beat_gaps(&book.lives, polls, workspace, interval);
-        println!("  workspace {workspace}: takeover {takeovers}; beats late by {gaps}; aim 2000 and 5000 ms");
-    }
-    println!("  {} polls and beats", polls.len());
+/// How long the lease of a show lasts that may have begun with its call: less by what its process believes to have slept
+/// until `to`.
+fn lease_over(book: &Book, show: &Show, to: i64, lease: i64) -> i64 {
+    let workspace = book.lives[show.life].workspace;
+    // A jump is noted before it is made.
+    let since = show.begun - 2000;
+    let slept: i64 = book
+        .jumps
+        .iter()
+        .filter(|sleep| sleep.workspace == workspace && (since..=to).contains(&sleep.at))
+        .map(|sleep| sleep.millis)
+        .sum();
+    lease - slept
 }

@@ -1,20 +1,21 @@
 //! The platform, two workspaces, and a slot for every daemon.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use molecule_mcp::local_platform::{Level, LocalPlatform, Options};
 use reqwest::Method;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use super::disk::Disk;
 use super::ledger::Ledger;
 use super::plan::{LEASE_SECS, Plan};
-use super::slot::Slot;
+use super::slot::{Credential, Slot};
 
 /// How late a row may become visible, before the speed is applied: the platform's limit is 30 s.
 const LATEST: Duration = Duration::from_secs(14);
@@ -26,6 +27,8 @@ pub struct World {
     pub workspaces: Vec<Workspace>,
     pub slots: Vec<Arc<Slot>>,
     pub ledger: Ledger,
+    /// How many messages wait to be shown, by workspace.
+    pub backlog: [AtomicU32; 2],
     /// The slot that polled last, by workspace.
     pub holder: Mutex<Vec<Option<usize>>>,
     /// No more violence, faults and messages.
@@ -43,6 +46,9 @@ pub struct Workspace {
     pub id: String,
     pub token: String,
     pub folder: PathBuf,
+    pub disk: Disk,
+    /// Tells its daemons how far their clocks have jumped.
+    pub clock: PathBuf,
 }
 
 impl World {
@@ -73,6 +79,7 @@ impl World {
             workspaces: Vec::new(),
             slots: Vec::new(),
             ledger: Ledger::default(),
+            backlog: Default::default(),
             holder: Mutex::new(vec![None; 2]),
             storm: CancellationToken::new(),
             over: CancellationToken::new(),
@@ -89,7 +96,8 @@ impl World {
         world
     }
 
-    /// Each daemon gets a token of its own: the platform's log tells processes apart by it.
+    /// Each daemon gets tokens of its own, for two lives in turn: the platform's log tells lives apart by them, even when
+    /// the last request of one is read after the first of the next.
     async fn add(&mut self, name: &str, processes: u64) {
         let body = json!({ "name": name, "runtime": "external", "external": true, "delivery_mode": "poll" });
         let admin = Some(self.platform.admin_token());
@@ -98,19 +106,36 @@ impl World {
         let (id, token) = (text(&made["id"]), text(&made["connection"]["auth_token"]));
         let folder = self.folder.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        for n in 0..processes {
-            let own = if n == 0 {
-                token.clone()
-            } else {
+        let disk = if self.plan.memory {
+            Disk::in_memory(&folder)
+        } else {
+            Disk::default()
+        };
+        for _ in 0..processes {
+            let mut own = Vec::new();
+            for _ in 0..2 {
                 let path = format!("/workspaces/{id}/tokens");
-                text(&self.ok(Method::POST, &path, Some(&token), None).await["auth_token"])
-            };
-            let digest = Sha256::digest(own.as_bytes());
-            let bearer = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-            let slot = Slot::new(self.slots.len(), self.workspaces.len(), own, bearer);
+                let minted = self.ok(Method::POST, &path, Some(&token), None).await;
+                own.push(Credential::of(text(&minted["auth_token"])));
+            }
+            let slot = Slot::new(self.slots.len(), self.workspaces.len(), own);
             self.slots.push(Arc::new(slot));
         }
-        self.workspaces.push(Workspace { id, token, folder });
+        let workspace = Workspace {
+            id,
+            token,
+            folder,
+            disk,
+            clock: self.folder.path().join(format!("{name}.clock")),
+        };
+        self.workspaces.push(workspace);
+    }
+
+    /// Applies what the disk of a workspace is like now to its running processes.
+    pub fn limit_writes(&self, workspace: usize) {
+        for slot in self.slots.iter().filter(|slot| slot.workspace == workspace) {
+            slot.limit_writes(self);
+        }
     }
 
     /// The other workspace.
@@ -182,17 +207,20 @@ impl World {
     }
 
     /// The daemon of a slot with nothing else in its environment.
-    pub fn command(&self, slot: &Slot, crash_at: Option<String>) -> Command {
+    pub fn command(&self, slot: &Slot, token: &str, crash_at: Option<String>) -> Command {
         let workspace = &self.workspaces[slot.workspace];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_molecule-mcp"));
+        // A write beyond the limit is to fail, as on a bad disk, and not to end the process.
+        let mut command = Command::new("/bin/sh");
         command
+            .args(["-c", "trap '' XFSZ; exec \"$0\"", env!("CARGO_BIN_EXE_molecule-mcp")])
             .env_clear()
             .env("PLATFORM_URL", self.platform.url())
             .env("WORKSPACE_ID", &workspace.id)
-            .env("MOLECULE_WORKSPACE_TOKEN", &slot.token)
+            .env("MOLECULE_WORKSPACE_TOKEN", token)
             .env("CONFIGS_DIR", &workspace.folder)
             .env("MOLECULE_LEASE_SECS", LEASE_SECS.to_string())
             .env("DELEGATION_TIMEOUT", "4")
+            .env("MOLECULE_TEST_CLOCK", &workspace.clock)
             .env("MOLECULE_TEST_SPEED", self.plan.speed.to_string())
             .current_dir(self.folder.path());
         if let Some(crash_at) = crash_at {

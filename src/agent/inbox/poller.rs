@@ -2,18 +2,20 @@
 //!
 //! Nothing is acknowledged, exported or forgotten before it is committed, and a stop never falls between the two.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::reader::{Next, Page, Plan, Reader, Step};
 use super::trouble;
 use crate::agent::stream::{Stream, is_hint};
 use crate::config::Timing;
+use crate::platform::client::Client;
 use crate::platform::events::Event;
 use crate::platform::retry::Backoff;
 use crate::platform::workspace::WorkspaceApi;
@@ -35,8 +37,12 @@ mod import;
 mod page;
 mod telling;
 
+/// The longest pause before the journal is tried again that took nothing.
+const DISK_AGAIN: Duration = Duration::from_secs(5);
 /// How often a removed workspace is asked about.
 const REMOVED_EVERY: Duration = Duration::from_secs(300);
+/// The longest pause after a read that failed: the inbox is read again within 10 s of the way's return.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Everything the loop works with.
 #[derive(Debug)]
@@ -64,7 +70,7 @@ pub struct Inbox {
 impl Inbox {
     /// Reads until `stop`. When the state folder is gone, reading ends, health says so, and the loop waits for `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let signals = Signals::of(&self.stream);
+        let signals = Signals::of(&self.stream, self.api.client());
         if let Some(mut poller) = Poller::begin(self, &stop).await {
             poller.work(signals, &stop).await;
         }
@@ -76,14 +82,16 @@ struct Signals {
     events: broadcast::Receiver<Arc<Event>>,
     live: watch::Receiver<bool>,
     gaps: watch::Receiver<u64>,
+    fresh_starts: watch::Receiver<u64>,
 }
 
 impl Signals {
-    fn of(stream: &Stream) -> Self {
+    fn of(stream: &Stream, client: &Client) -> Self {
         Self {
             events: stream.subscribe(),
             live: stream.live(),
             gaps: stream.gaps(),
+            fresh_starts: client.fresh_starts(),
         }
     }
 }
@@ -108,6 +116,8 @@ struct Poller {
     errors: Backoff,
     refusals: Backoff,
     disk: Backoff,
+    /// The saved cursor, while the cursor file does not hold it. `Some(None)`: there is none any more.
+    unexported: Option<Option<Cursor>>,
     failures: u32,
     rival_told: bool,
     last_read: Option<Instant>,
@@ -117,8 +127,8 @@ impl Poller {
     /// Finds out where to read on; waits while the journal cannot be read.
     async fn begin(inbox: Inbox, stop: &CancellationToken) -> Option<Self> {
         let timing = inbox.timing;
-        let (once, most) = (Duration::from_secs(1), Duration::from_secs(60));
-        let mut disk = Backoff::new(timing.of(once), timing.of(most));
+        let once = Duration::from_secs(1);
+        let mut disk = Backoff::new(timing.of(once), timing.of(DISK_AGAIN));
         let saved = loop {
             match Saved::load(&inbox.journal).await {
                 Ok(saved) => break saved,
@@ -136,9 +146,10 @@ impl Poller {
             acknowledgements: Acknowledgements::new(inbox.api.clone(), timing),
             files,
             epoch: Instant::now(),
-            errors: Backoff::new(timing.of(once), timing.of(most)),
-            refusals: Backoff::new(timing.of(once * 5), timing.of(most)),
+            errors: Backoff::new(timing.of(once), timing.of(LONGEST_PAUSE)),
+            refusals: Backoff::new(timing.of(once * 5), timing.of(LONGEST_PAUSE)),
             disk,
+            unexported: None,
             failures: 0,
             rival_told: false,
             last_read: None,
@@ -155,7 +166,7 @@ impl Poller {
             self.take_signals(&mut signals);
             let wait = match self.removed_for() {
                 Some(wait) => wait,
-                None => match self.reader.next(self.epoch.elapsed(), Timestamp::now()) {
+                None => match self.reader.next(self.epoch.elapsed(), self.time()) {
                     Next::Wait(wait) => wait,
                     Next::Ask(plan) => match self.poll(&plan, stop).await {
                         Flow::On => continue,
@@ -165,6 +176,11 @@ impl Poller {
             };
             self.idle(wait, &mut signals, stop).await;
         }
+    }
+
+    /// The time of the rows: the platform's, as far as it is known.
+    fn time(&self) -> Timestamp {
+        self.api.client().platform_time().unwrap_or_else(Timestamp::now)
     }
 
     /// How long not to read because the platform says that the workspace was deleted.
@@ -183,6 +199,7 @@ impl Poller {
             event = signals.events.recv() => self.take_event(event),
             _ = signals.live.changed() => {}
             _ = signals.gaps.changed() => self.reader.compare_soon(self.epoch.elapsed()),
+            _ = signals.fresh_starts.changed() => self.read_anew(),
             _ = health.changed(), if removed => {}
         }
     }
@@ -200,7 +217,17 @@ impl Poller {
             signals.gaps.mark_unchanged();
             self.reader.compare_soon(self.epoch.elapsed());
         }
+        if signals.fresh_starts.has_changed().unwrap_or(false) {
+            signals.fresh_starts.mark_unchanged();
+            self.read_anew();
+        }
         self.reader.stream_live(*signals.live.borrow_and_update());
+    }
+
+    /// After a sleep: no timer has counted it, and hints were lost.
+    fn read_anew(&mut self) {
+        self.reader.hint();
+        self.reader.compare_soon(self.epoch.elapsed());
     }
 
     fn take_event(&mut self, event: Result<Arc<Event>, broadcast::error::RecvError>) {
@@ -214,21 +241,22 @@ impl Poller {
     /// One request and everything that follows from it.
     async fn poll(&mut self, plan: &Plan, stop: &CancellationToken) -> Flow {
         let query = page::query(plan);
+        let asked = Instant::now();
         let Some(answer) = stop.run_until_cancelled(self.api.activity(&query)).await else {
             return Flow::Over;
         };
-        self.last_read = Some(Instant::now());
+        let spent = self.last_read.insert(Instant::now()).duration_since(asked);
         let now = self.epoch.elapsed();
         let limit = self.api.client().rate_limit();
         self.reader.budget(now, limit.remaining, limit.reset);
         let page = match answer {
-            Ok(page) => page::read(page, plan, self.own.clone()).await,
+            Ok(page) => page::read(page, plan, self.time(), self.own.clone()).await,
             Err(error) => Err(error),
         };
         match page {
             Err(error) => {
-                let failure = self.read_failed(&error, plan);
-                self.reader.answer(now, Timestamp::now(), Err(failure));
+                let failure = self.read_failed(&error, plan, spent);
+                self.reader.answer(now, self.time(), Err(failure));
                 Flow::On
             }
             Ok(page) => self.take(plan, page, now, stop).await,
@@ -242,7 +270,7 @@ impl Poller {
                 Err(error) => return self.not_written(&error, stop).await,
             }
         }
-        let step = self.reader.answer(now, Timestamp::now(), Ok(page));
+        let step = self.reader.answer(now, self.time(), Ok(page));
         match self.files.standing().await {
             Ok(standing) if !standing.current => self.folder_gone(stop).await,
             Ok(standing) => {
@@ -271,15 +299,17 @@ impl Poller {
         if let Some(recovered) = step.recovered {
             announce::recovery(&self.journal, recovered, step.batch.as_ref()).await?;
         }
-        let mut moved = None;
         crash_point::pass("read", "answered");
+        let begun = Instant::now();
         if let Some(batch) = step.batch {
-            moved = match (&batch.cursor, batch.forget_cursor) {
+            let moved = match (&batch.cursor, batch.forget_cursor) {
                 (None, false) => None,
                 (cursor, _) => Some(cursor.clone()),
             };
             self.journal.commit(batch).await?;
+            self.unexported = moved.or(self.unexported.take());
         }
+        let commit = begun.elapsed();
         if step.listed {
             announce::listing(&self.journal).await?;
             self.journal.recovery_done().await?;
@@ -287,13 +317,8 @@ impl Poller {
         crash_point::pass("read", "committed");
         self.reader.committed();
         self.read_well();
-        if let Some(cursor) = moved {
-            self.export(cursor.as_ref()).await;
-            crash_point::pass("read", "exported");
-            if let Some(seq) = cursor.and_then(|cursor| cursor.seq) {
-                self.acknowledgements.cursor_at(seq);
-            }
-        }
+        let exported = self.export().await;
+        self.tell_of_disk(exported, commit);
         self.acknowledgements.go_on();
         self.tell(&step.notes).await;
         Ok(())
@@ -302,15 +327,34 @@ impl Poller {
     async fn not_written(&mut self, error: &JournalError, stop: &CancellationToken) -> Flow {
         self.reader.not_committed();
         tell_unwritten(&self.health, error);
-        match stop.run_until_cancelled(sleep(self.disk.next_delay())).await {
+        // What cannot be kept is not fetched either.
+        let mended = async {
+            loop {
+                sleep(self.disk.next_delay()).await;
+                match self.journal.try_out().await {
+                    Ok(()) => break,
+                    Err(error) => tell_unwritten(&self.health, &error),
+                }
+            }
+        };
+        match stop.run_until_cancelled(mended).await {
             Some(()) => Flow::On,
             None => Flow::Over,
         }
     }
 
-    async fn export(&self, cursor: Option<&Cursor>) {
-        if let Err(error) = self.files.export(cursor.map(|cursor| cursor.id.clone())).await {
-            warn!(%error, "the cursor file could not be written");
+    /// Brings the cursor file up to the saved cursor, and only then lets the platform know of it. What fails is tried again
+    /// after the next good read.
+    async fn export(&mut self) -> io::Result<()> {
+        let Some(cursor) = &self.unexported else { return Ok(()) };
+        self.files
+            .export(cursor.as_ref().map(|cursor| cursor.id.clone()))
+            .await?;
+        crash_point::pass("read", "exported");
+        if let Some(seq) = cursor.as_ref().and_then(|cursor| cursor.seq) {
+            self.acknowledgements.cursor_at(seq);
         }
+        self.unexported = None;
+        Ok(())
     }
 }

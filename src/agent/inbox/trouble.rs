@@ -1,12 +1,13 @@
 //! What is said about the inbox when it cannot be read or kept.
 
-use crate::platform::error::CallError;
-use crate::state::health::Trouble;
-use crate::state::journal::JournalError;
-use crate::types::Timestamp;
+use std::io;
+use std::time::Duration;
 
-/// The code of a journal that could not be written.
-pub(super) const JOURNAL: &str = "JOURNAL_ERROR";
+use crate::platform::error::CallError;
+use crate::state::health::{JOURNAL_ERROR, Trouble};
+use crate::state::journal::JournalError;
+use crate::state::obstacle::Obstacle;
+use crate::types::Timestamp;
 
 /// The inbox cannot be read. `token`: where the token comes from; `can_change`: whether a new one can appear there.
 pub(super) fn unread(error: &CallError, token: &str, can_change: bool) -> Trouble {
@@ -44,25 +45,33 @@ pub(super) fn waits_for(at: Timestamp) -> Trouble {
 
 /// The journal did not take a batch.
 pub(super) fn unwritten(error: &JournalError) -> Trouble {
-    let remedy = match error {
-        JournalError::Disk(_) => {
-            "free disk space or make the state folder writable, and reading goes on by itself; if the folder or its \
-             molecule.db was deleted or replaced, restart molecule-mcp. The platform keeps the messages meanwhile"
-        }
-        JournalError::Busy(_) => {
-            "nothing is lost, and reading goes on by itself; if this stays, end the program that keeps molecule.db in the \
-             state folder locked (a backup or a database browser, for example)"
-        }
-        JournalError::Newer { .. } => "update molecule-mcp, or set CONFIGS_DIR to another folder; then restart it",
-        JournalError::Damaged(_) => {
-            "check the disk, then end every molecule-mcp of this state folder and start it again: the damaged journal is \
-             kept under another name, and a new one reads on from .mcp_inbox_cursor"
-        }
-    };
     Trouble {
-        code: JOURNAL.to_owned(),
+        code: JOURNAL_ERROR.to_owned(),
         what: format!("received messages cannot be stored, so none are fetched: {error}"),
-        remedy: remedy.to_owned(),
+        remedy: format!("{}. The platform keeps the messages meanwhile", error.remedy()),
+    }
+}
+
+/// Messages are kept, but the cursor file does not take the cursor.
+pub(super) fn unexported(error: &io::Error) -> Trouble {
+    Trouble {
+        code: "CURSOR_FILE_UNWRITTEN".to_owned(),
+        what: format!(
+            "messages are received and kept, but .mcp_inbox_cursor cannot be written ({error}), and the platform is not told \
+             either how far they were received"
+        ),
+        remedy: Obstacle::of(error).remedy().to_owned(),
+    }
+}
+
+/// A commit took long.
+pub(super) fn slow(commit: Duration) -> Trouble {
+    Trouble {
+        code: "DISK_SLOW".to_owned(),
+        what: format!("the disk of the state folder is slow: storing what was received took {:.1} s", commit.as_secs_f64()),
+        remedy: "nothing is lost, but messages and answers of the inbox tools are late; find what keeps the disk busy, or put \
+                 CONFIGS_DIR on a faster one"
+            .to_owned(),
     }
 }
 
@@ -110,14 +119,17 @@ mod tests {
                 "PLATFORM_URL",
             ),
             (
-                unwritten(&JournalError::Disk("disk full".to_owned())),
+                unwritten(&JournalError::Disk {
+                    obstacle: Obstacle::Full,
+                    what: "disk full".to_owned(),
+                }),
                 "JOURNAL_ERROR",
-                "disk space",
+                "free space",
             ),
             (
                 unwritten(&JournalError::Busy("locked".to_owned())),
                 "JOURNAL_ERROR",
-                "by itself",
+                "keeps molecule.db",
             ),
             (
                 unwritten(&JournalError::Newer { found: 9, known: 1 }),
@@ -130,6 +142,12 @@ mod tests {
                 "start it again",
             ),
             (waits_for(Timestamp(0)), "MESSAGE_UNREADABLE", "canvas"),
+            (
+                unexported(&io::ErrorKind::StorageFull.into()),
+                "CURSOR_FILE_UNWRITTEN",
+                "free space",
+            ),
+            (slow(Duration::from_millis(2345)), "DISK_SLOW", "faster"),
             (folder_gone(), "STATE_DIR_GONE", "restart"),
             (other_poller(), "OTHER_POLLER", "stop"),
         ];

@@ -55,7 +55,10 @@ pub(super) fn oversize(item: &Item) -> Option<String> {
             json!({ "target_id": target, "task": safe(task), "idempotency_key": item.id })
         }
         Work::ReplyToPeer { .. } => reply(item)?.envelope(),
-        Work::NotifyUser { text } => json!({ "message": safe(text) }),
+        // What stands here of the files is as long as what the message will say of them.
+        Work::NotifyUser { text, parcel } => {
+            json!({ "message": safe(text), "attachments": parcel.as_ref().map(|parcel| &parcel.files) })
+        }
     };
     let bytes = request.to_string().len();
     (bytes > MAX_BODY).then(|| {

@@ -8,15 +8,19 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::body;
-use super::decide::{self, Answer, Arrival, Found, Moment, Verdict};
-use super::entries;
+use super::decide::{self, Answer, Arrival, Found, Moment, Unready, Verdict};
+use super::gate::{Gate, LONGEST_PAUSE};
 use super::ports::{Book, Platform};
+use super::uploading;
 use crate::config::Timing;
 use crate::platform::error::CallError;
+use crate::platform::lookups::Echo;
 use crate::platform::retry::Backoff;
+use crate::platform::wire::Attached;
 use crate::state::crash_point;
 use crate::state::journal::JournalError;
 use crate::state::outbox::{Change, Item, Work};
+use crate::state::spool::Spool;
 use crate::types::Timestamp;
 
 /// How many calls of a kind are under way at once.
@@ -34,19 +38,23 @@ const CLOCK_SLACK_MICROS: i64 = 60_000_000;
 pub(super) struct Carrier<P, B> {
     platform: P,
     book: B,
+    spool: Spool,
     timing: Timing,
+    gate: Gate,
     quick: Semaphore,
-    /// Replies have their own: each may hold its place for as long as a peer is silent.
+    /// Replies and messages with files have their own: each may hold its place for as long as a peer is silent, or a line slow.
     slow: Semaphore,
 }
 
 impl<P: Platform, B: Book> Carrier<P, B> {
-    pub(super) fn new(platform: P, book: B, timing: Timing) -> Self {
+    pub(super) fn new(platform: P, book: B, spool: Spool, timing: Timing) -> Self {
         let (quick, slow) = (Semaphore::new(ABREAST), Semaphore::new(ABREAST));
         Self {
             platform,
             book,
+            spool,
             timing,
+            gate: Gate::new(timing),
             quick,
             slow,
         }
@@ -56,7 +64,7 @@ impl<P: Platform, B: Book> Carrier<P, B> {
     pub(super) async fn carry(self: Arc<Self>, item: Item, stop: CancellationToken) {
         let clock = Age::of(&item);
         let second = Duration::from_secs(1);
-        let mut backoff = Backoff::new(self.timing.of(second), self.timing.of(60 * second));
+        let mut backoff = Backoff::new(self.timing.of(second), self.timing.of(LONGEST_PAUSE));
         let mut arrival = if item.attempts == 0 {
             Arrival::Never
         } else {
@@ -79,48 +87,50 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                     if !rest(after, &stop).await {
                         return;
                     }
-                    let permits = if matches!(item.work, Work::ReplyToPeer { .. }) {
-                        &self.slow
-                    } else {
-                        &self.quick
+                    let _turn = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        turn = self.gate.enter() => turn,
                     };
+                    let is_slow = matches!(item.work, Work::ReplyToPeer { .. }) || item.work.parcel().is_some();
+                    let permits = if is_slow { &self.slow } else { &self.quick };
                     let permit = tokio::select! {
                         biased;
                         () = stop.cancelled() => return,
                         permit = permits.acquire() => permit,
                     };
-                    let target = match arrival {
-                        Arrival::Never => self.target_of(&item).await,
-                        Arrival::Maybe => Target::There,
-                    };
-                    if let Target::Gone = target {
-                        let why = "the platform knows no such workspace, or no longer: nothing was sent; list_peers \
-                                   shows whom you can delegate to";
-                        Verdict::Record(entries::failed(why.to_owned()))
-                    } else if let Target::Unseen(error) = target {
-                        drop(permit);
-                        let pause = backoff.after(&error);
-                        decide::again(&item.work, arrival, &error.to_string(), &moment(pause))
-                    } else if let Err(error) = self.book.begin_attempt(&item.id).await {
-                        tracing::warn!(id = item.id, %error, "an attempt could not be written down, so it is not made");
-                        drop(permit);
-                        decide::again(&item.work, arrival, &error.to_string(), &moment(backoff.next_delay()))
-                    } else {
-                        crash_point::pass(name(&item.work), "begun");
-                        let outcome = self.attempt(&item).await;
-                        crash_point::pass(name(&item.work), "sent");
-                        drop(permit);
-                        let pause = pause_after(&outcome, &mut backoff);
-                        let verdict = decide::after_attempt(&item.work, &outcome, arrival, &moment(pause));
-                        arrival = arrival.max(left_by(&item.work, &outcome));
-                        verdict
+                    match self.ready(&item, arrival).await {
+                        Ok(files) => {
+                            crash_point::pass(name(&item.work), "begun");
+                            let outcome = self.attempt(&item, &files).await;
+                            crash_point::pass(name(&item.work), "sent");
+                            drop(permit);
+                            let pause = pause_after(&outcome, &mut backoff);
+                            let verdict = decide::after_attempt(&item.work, &outcome, arrival, &moment(pause));
+                            arrival = arrival.max(left_by(&item.work, &outcome));
+                            verdict
+                        }
+                        Err(unready) => {
+                            drop(permit);
+                            let pause = match &unready {
+                                Unready::Passing { error: Some(error), .. } => backoff.after(error),
+                                _ => backoff.next_delay(),
+                            };
+                            decide::unready(&item.work, &unready, arrival, &moment(pause))
+                        }
                     }
                 }
                 Verdict::LookUp { after } => {
                     if !rest(after, &stop).await {
                         return;
                     }
-                    let found = self.look_up(&item).await;
+                    let _turn = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        turn = self.gate.enter() => turn,
+                    };
+                    let found = self.look_up(&item, &clock).await;
+                    self.gate.learn(found.as_ref().err());
                     let pause = pause_after(&found, &mut backoff);
                     decide::after_look_up(&item.work, &found, &moment(pause))
                 }
@@ -128,14 +138,17 @@ impl<P: Platform, B: Book> Carrier<P, B> {
         }
     }
 
-    async fn attempt(&self, item: &Item) -> Result<Answer, CallError> {
+    async fn attempt(&self, item: &Item, files: &[Attached]) -> Result<Answer, CallError> {
         let outcome = match &item.work {
             Work::Delegate { target, task } => self
                 .platform
                 .delegate(target, &body::safe(task), &item.id)
                 .await
                 .map(Answer::Delegated),
-            Work::NotifyUser { text } => self.platform.notify(&body::safe(text)).await.map(|()| Answer::Told),
+            Work::NotifyUser { text, .. } => {
+                let told = self.platform.notify(&body::safe(text), files).await;
+                told.map(|()| Answer::Told)
+            }
             Work::ReplyToPeer {
                 target,
                 text,
@@ -163,6 +176,9 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                 }
             }
         };
+        if !matches!(outcome, Ok(Answer::Silence)) {
+            self.gate.learn(outcome.as_ref().err());
+        }
         if let Err(error) = &outcome {
             tracing::info!(
                 id = item.id,
@@ -174,29 +190,71 @@ impl<P: Platform, B: Book> Carrier<P, B> {
         outcome
     }
 
+    /// Does what comes before an attempt and takes no effect by itself, up to writing the attempt down.
+    async fn ready(&self, item: &Item, arrival: Arrival) -> Result<Vec<Attached>, Unready> {
+        if arrival == Arrival::Never {
+            self.see_target(item).await?;
+        }
+        let files = uploading::bring(&self.platform, &self.book, &self.spool, item).await?;
+        self.book.begin_attempt(&item.id).await.map_err(|error| {
+            tracing::warn!(id = item.id, %error, "an attempt could not be written down, so it is not made");
+            Unready::from(error)
+        })?;
+        Ok(files)
+    }
+
     /// The platform takes work for a workspace that is gone and answers as if all were well.
-    async fn target_of(&self, item: &Item) -> Target {
+    async fn see_target(&self, item: &Item) -> Result<(), Unready> {
         let Work::Delegate { target, .. } = &item.work else {
-            return Target::There;
+            return Ok(());
         };
-        match self.platform.is_gone(target).await {
-            Ok(true) => Target::Gone,
-            Err(error) if error.is_transient() => Target::Unseen(error),
+        let looked = self.platform.is_gone(target).await;
+        self.gate.learn(looked.as_ref().err());
+        match looked {
+            Ok(true) => Err(Unready::Final(
+                "the platform knows no such workspace, or no longer: nothing was sent; list_peers shows whom you can \
+                 delegate to"
+                    .to_owned(),
+            )),
+            Err(error) if error.is_transient() => Err(Unready::from(error)),
             // A platform that does not answer this question may still take work.
-            Ok(false) | Err(_) => Target::There,
+            Ok(false) | Err(_) => Ok(()),
         }
     }
 
-    async fn look_up(&self, item: &Item) -> Result<Found, CallError> {
+    async fn look_up(&self, item: &Item, clock: &Age) -> Result<Found, CallError> {
         match &item.work {
-            Work::NotifyUser { text } => {
+            Work::NotifyUser { parcel: Some(_), .. } => {
+                let uri = self.book.upload_of(&item.id, 0).await.map_err(unreadable)?;
+                // It was known when the message went; without it nothing can be said about the message.
+                let uri = uri.ok_or_else(|| CallError::Interrupted {
+                    detail: "the address of its first file is not known any more".to_owned(),
+                })?;
+                let since = item.created.plus_micros(-CLOCK_SLACK_MICROS);
+                let since = self
+                    .made_by_their_clock(clock)
+                    .map_or(since, |theirs| theirs.min(since));
+                Ok(Found::yes(self.platform.echoes(Echo::File(&uri), since).await? > 0))
+            }
+            Work::NotifyUser { text, parcel: None } => {
+                let text = body::safe(text);
                 let (since, others) = self.book.echoes_of_others(&item.id).await.map_err(unreadable)?;
-                let echoes = self.platform.echoes(&body::safe(text), since).await?;
+                if self.platform.echoes(Echo::Text(&text), since).await? > others {
+                    return Ok(Found::Yes);
+                }
+                let since = self.made_by_their_clock(clock).filter(|theirs| *theirs < since);
+                let echoes = match since {
+                    Some(since) => self.platform.echoes(Echo::Text(&text), since).await?,
+                    None => 0,
+                };
                 Ok(Found::yes(echoes > others))
             }
             Work::ReplyToPeer { target, .. } => Ok(Found::yes(self.platform.is_pushed_to(target).await?)),
             Work::Delegate { target, task } => {
                 let since = item.created.plus_micros(-CLOCK_SLACK_MICROS);
+                let since = self
+                    .made_by_their_clock(clock)
+                    .map_or(since, |theirs| since.min(theirs));
                 let sent = self.platform.sent_delegations(target, &body::safe(task), since).await?;
                 for id in sent {
                     if !self.book.has_delegation(&id).await.map_err(unreadable)? {
@@ -208,6 +266,13 @@ impl<P: Platform, B: Book> Carrier<P, B> {
         }
     }
 
+    /// The earliest moment, by the platform's clock, at which the row can have been written down, whatever our own clock
+    /// said: one that was ahead would hide what the platform stored, and it would be sent again.
+    fn made_by_their_clock(&self, clock: &Age) -> Option<Timestamp> {
+        let age = i64::try_from(clock.now().as_micros()).ok()?;
+        Some(self.platform.time()?.plus_micros(-age - CLOCK_SLACK_MICROS))
+    }
+
     /// An answer that arrived is kept in hand until the journal takes it.
     async fn record(&self, item: &Item, change: Change) {
         let mut trouble = journal_backoff(self.timing);
@@ -215,15 +280,11 @@ impl<P: Platform, B: Book> Carrier<P, B> {
             tracing::warn!(id = item.id, %error, "an outcome could not be written down yet");
             sleep(trouble.next_delay()).await;
         }
+        if let Some(parcel) = item.work.parcel() {
+            self.spool.discard(parcel);
+        }
         tracing::info!(id = item.id, work = name(&item.work), progress = ?change.progress, "settled");
     }
-}
-
-/// What is known about the target of a delegation before its first attempt.
-enum Target {
-    There,
-    Gone,
-    Unseen(CallError),
 }
 
 /// A look-up that the journal kept from being judged is made again, like one that the platform did not answer.
@@ -299,7 +360,9 @@ impl Age {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stand_in::{self, Desk, Post, interrupted, journal_error, refused, rejected, unreachable};
+    use super::super::stand_in::{
+        self, Desk, Post, interrupted, journal_error, nowhere, refused, rejected, unreachable, with_files,
+    };
     use super::*;
     use crate::state::outbox::Progress;
 
@@ -307,7 +370,7 @@ mod tests {
 
     /// Carries the only row of `desk` until it is settled, and tells how long that took.
     async fn carry(post: &Post, desk: &Desk) -> Duration {
-        let carrier = Carrier::new(post.clone(), desk.clone(), Timing::REAL);
+        let carrier = Carrier::new(post.clone(), desk.clone(), nowhere(), Timing::REAL);
         let begun = Instant::now();
         let [item] = desk.items().try_into().unwrap();
         Arc::new(carrier).carry(item, CancellationToken::new()).await;
@@ -379,6 +442,47 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_message_with_a_file_is_looked_up_by_it_and_its_copy_goes_when_it_is_settled() {
+        let (_home, spool, item) = with_files(1);
+        let copy = spool.path(item.work.parcel().unwrap(), 0);
+        for (echo, attempts) in [(true, 1), (false, 2)] {
+            let (post, desk) = (Post::default(), Desk::holding([item.clone()]));
+            post.next([Err(unreachable()), Ok(()), Err(interrupted())]);
+            post.store_echo(echo);
+            desk.others_have_echoes(9);
+            let carrier = Carrier::new(post.clone(), desk.clone(), spool.clone(), Timing::REAL);
+            Arc::new(carrier).carry(item.clone(), CancellationToken::new()).await;
+            let mut expected = vec![
+                "upload 0-0.txt",
+                "upload 1-0.txt",
+                "notify t with at:1-0.txt",
+                "echo at:1-0.txt",
+            ];
+            expected.extend(vec!["notify t with at:1-0.txt"; attempts - 1]);
+            assert_eq!(post.calls(), expected);
+            assert_eq!(
+                (desk.item("1").progress, desk.item("1").attempts),
+                (Progress::Accepted, attempts as u32)
+            );
+            assert!(!copy.exists());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_ahead_does_not_make_the_person_be_told_twice() {
+        let right = Timestamp::now();
+        let post = Post::default();
+        post.next([Err(interrupted())]);
+        post.store_echo_at(right);
+        let mut item = stand_in::item("1", stand_in::notify("t"));
+        item.created = right.plus_micros(3_600_000_000);
+        let desk = Desk::holding([item]);
+        carry(&post, &desk).await;
+        assert_eq!(post.calls(), ["notify t", "echo t", "echo t"]);
+        assert_eq!(desk.item("1").progress, Progress::Accepted);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_echo_confirms_one_message_only() {
         let post = Post::default();
         post.next([Err(rejected(500))]);
@@ -396,7 +500,7 @@ mod tests {
         post.show_sent(["d-known", "d-lost"]);
         let known = stand_in::accepted("0", "d-known");
         let desk = Desk::holding([stand_in::item("1", stand_in::delegate("t")), known]);
-        let carrier = Arc::new(Carrier::new(post.clone(), desk.clone(), Timing::REAL));
+        let carrier = Arc::new(Carrier::new(post.clone(), desk.clone(), nowhere(), Timing::REAL));
         carrier.carry(desk.item("1"), CancellationToken::new()).await;
         assert_eq!(post.calls(), ["delegate 1 t", "sent t"]);
         assert_eq!(desk.item("1").delegation_id.as_deref(), Some("d-lost"));

@@ -8,6 +8,7 @@ use super::body;
 use super::entries::{accepted, delegated_as, failed, given_up, taken_by_peer};
 use crate::platform::error::CallError;
 use crate::platform::wire::{A2aAnswer, Delegated};
+use crate::state::journal::JournalError;
 use crate::state::outbox::{Change, Item, Progress, Work};
 
 /// An attempt that was answered, or that only the peer kept from being answered.
@@ -30,6 +31,38 @@ pub(super) enum Arrival {
     Never,
     /// One may have.
     Maybe,
+}
+
+/// Why an attempt was not made.
+#[derive(Clone, Debug)]
+pub(super) enum Unready {
+    /// Trying again may help.
+    Passing {
+        /// What was in the way.
+        why: String,
+        /// The platform's part in it.
+        error: Option<CallError>,
+    },
+    /// It will not.
+    Final(String),
+}
+
+impl From<CallError> for Unready {
+    fn from(error: CallError) -> Self {
+        Self::Passing {
+            why: error.to_string(),
+            error: Some(error),
+        }
+    }
+}
+
+impl From<JournalError> for Unready {
+    fn from(error: JournalError) -> Self {
+        Self::Passing {
+            why: error.to_string(),
+            error: None,
+        }
+    }
 }
 
 /// What a look-up brought.
@@ -124,6 +157,15 @@ pub(super) fn after_attempt(
             Verdict::Record(given_up(work, earlier, &format!("a repeat was refused: {error}")))
         }
         Err(error) => Verdict::Record(failed(error.to_string())),
+    }
+}
+
+/// The step after an attempt that was not made. `earlier` tells about the attempts before it.
+pub(super) fn unready(work: &Work, unready: &Unready, earlier: Arrival, moment: &Moment) -> Verdict {
+    match unready {
+        Unready::Passing { why, .. } => again(work, earlier, why, moment),
+        Unready::Final(why) if earlier == Arrival::Never => Verdict::Record(failed(why.clone())),
+        Unready::Final(why) => Verdict::Record(given_up(work, earlier, why)),
     }
 }
 

@@ -5,7 +5,9 @@ use tokio::sync::watch;
 use serde_json::Value;
 
 use crate::platform::error::CallError;
-use crate::platform::wire::{A2aAnswer, Delegated, DelegationRow, Existence};
+use crate::platform::files::FilePart;
+use crate::platform::lookups::Echo;
+use crate::platform::wire::{A2aAnswer, Attached, Delegated, DelegationRow, Existence};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::journal::{Journal, JournalError};
 use crate::state::outbox::{Change, Item};
@@ -22,9 +24,11 @@ pub(super) trait Platform: Clone + Send + Sync + 'static {
         key: &str,
     ) -> impl Future<Output = Result<Delegated, CallError>> + Send;
     fn a2a(&self, target: &PeerId, envelope: &Value) -> impl Future<Output = Result<A2aAnswer, CallError>> + Send;
-    fn notify(&self, message: &str) -> impl Future<Output = Result<(), CallError>> + Send;
-    /// How many messages to the person with this text the platform shows since then.
-    fn echoes(&self, message: &str, since: Timestamp) -> impl Future<Output = Result<usize, CallError>> + Send;
+    fn notify(&self, message: &str, files: &[Attached]) -> impl Future<Output = Result<(), CallError>> + Send;
+    /// Brings a file to the platform and answers its address there.
+    fn upload(&self, file: FilePart<'_>) -> impl Future<Output = Result<String, CallError>> + Send;
+    /// How many such messages to the person the platform shows since then.
+    fn echoes(&self, echo: Echo<'_>, since: Timestamp) -> impl Future<Output = Result<usize, CallError>> + Send;
     /// The platform's ids of the delegations of this task to this target since then.
     fn sent_delegations(
         &self,
@@ -39,6 +43,8 @@ pub(super) trait Platform: Clone + Send + Sync + 'static {
     fn delegations(&self) -> impl Future<Output = Result<Vec<DelegationRow>, CallError>> + Send;
     fn delegation_text(&self, delegation_id: &str) -> impl Future<Output = Result<Option<String>, CallError>> + Send;
     fn is_scarce(&self) -> bool;
+    /// The time by the platform's clock; `None`: not known now.
+    fn time(&self) -> Option<Timestamp>;
 }
 
 pub(super) trait Book: Clone + Send + Sync + 'static {
@@ -49,6 +55,17 @@ pub(super) trait Book: Clone + Send + Sync + 'static {
     fn outstanding(&self) -> impl Future<Output = Result<Vec<Item>, JournalError>> + Send;
     /// From when on to count the echoes of this message, and how many of them belong to others with the same text.
     fn echoes_of_others(&self, id: &str) -> impl Future<Output = Result<(Timestamp, usize), JournalError>> + Send;
+    /// Writes an upload down before it is made, and answers the name to make it under.
+    fn begin_upload(
+        &self,
+        id: &str,
+        place: usize,
+        file: &str,
+    ) -> impl Future<Output = Result<String, JournalError>> + Send;
+    /// The platform has the file of that name. Answers the address that the message is to name.
+    fn uploaded(&self, name: &str, uri: &str) -> impl Future<Output = Result<String, JournalError>> + Send;
+    /// Where the platform has a file of this message.
+    fn upload_of(&self, id: &str, place: usize) -> impl Future<Output = Result<Option<String>, JournalError>> + Send;
     /// Whether a row has this delegation already.
     fn has_delegation(&self, delegation_id: &str) -> impl Future<Output = Result<bool, JournalError>> + Send;
 }
@@ -62,12 +79,16 @@ impl Platform for WorkspaceApi {
         Self::a2a(self, target, envelope).await
     }
 
-    async fn notify(&self, message: &str) -> Result<(), CallError> {
-        Self::notify(self, message).await
+    async fn notify(&self, message: &str, files: &[Attached]) -> Result<(), CallError> {
+        Self::notify(self, message, files).await
     }
 
-    async fn echoes(&self, message: &str, since: Timestamp) -> Result<usize, CallError> {
-        Self::echoes(self, message, since).await
+    async fn upload(&self, file: FilePart<'_>) -> Result<String, CallError> {
+        Self::upload(self, file).await
+    }
+
+    async fn echoes(&self, echo: Echo<'_>, since: Timestamp) -> Result<usize, CallError> {
+        Self::echoes(self, echo, since).await
     }
 
     async fn sent_delegations(&self, target: &PeerId, task: &str, since: Timestamp) -> Result<Vec<String>, CallError> {
@@ -99,6 +120,10 @@ impl Platform for WorkspaceApi {
             .remaining
             .is_some_and(|left| left < FEW_REQUESTS)
     }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.client().platform_time()
+    }
 }
 
 /// The row of a workspace does not tell its delivery mode, but one without an address cannot be pushed to.
@@ -129,6 +154,18 @@ impl Book for Journal {
 
     async fn echoes_of_others(&self, id: &str) -> Result<(Timestamp, usize), JournalError> {
         Self::echoes_of_others(self, id).await
+    }
+
+    async fn begin_upload(&self, id: &str, place: usize, file: &str) -> Result<String, JournalError> {
+        Self::begin_upload(self, id, place, file).await
+    }
+
+    async fn uploaded(&self, name: &str, uri: &str) -> Result<String, JournalError> {
+        Self::uploaded(self, name, uri).await
+    }
+
+    async fn upload_of(&self, id: &str, place: usize) -> Result<Option<String>, JournalError> {
+        Self::upload_of(self, id, place).await
     }
 
     async fn has_delegation(&self, delegation_id: &str) -> Result<bool, JournalError> {

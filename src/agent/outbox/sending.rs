@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::carrier::{Carrier, journal_backoff};
 use super::ports::{Book, Platform, moved};
 use crate::config::Timing;
+use crate::state::spool::Spool;
 
 /// What an attempt in flight is given at the end. Not shortened by the test speed: it is a bound on real work.
 const GRACE: Duration = Duration::from_millis(900);
@@ -20,13 +21,14 @@ const GRACE: Duration = Duration::from_millis(900);
 pub(super) struct Sending<P, B> {
     pub(super) platform: P,
     pub(super) book: B,
+    pub(super) spool: Spool,
     pub(super) holder: watch::Receiver<bool>,
     pub(super) timing: Timing,
 }
 
 impl<P: Platform, B: Book> Sending<P, B> {
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let carrier = Arc::new(Carrier::new(self.platform, self.book.clone(), self.timing));
+        let carrier = Arc::new(Carrier::new(self.platform, self.book.clone(), self.spool, self.timing));
         let mut changes = self.book.changes();
         let mut tasks = JoinSet::new();
         let mut in_hand: HashMap<Id, String> = HashMap::new();
@@ -100,7 +102,7 @@ fn ended_id(ended: Result<(Id, ()), JoinError>) -> Id {
 mod tests {
     use tokio::time::sleep;
 
-    use super::super::stand_in::{self, Desk, Post, accepted_call};
+    use super::super::stand_in::{self, Desk, Post, accepted_call, nowhere};
     use super::*;
     use crate::state::outbox::{Item, Progress};
 
@@ -111,6 +113,7 @@ mod tests {
         let sending = Sending {
             platform: post.clone(),
             book: desk.clone(),
+            spool: nowhere(),
             holder,
             timing: Timing::REAL,
         };
@@ -202,6 +205,7 @@ mod tests {
             let sending = Sending {
                 platform: post,
                 book: desk.clone(),
+                spool: nowhere(),
                 holder,
                 timing: Timing::REAL,
             };
@@ -223,6 +227,7 @@ mod tests {
         let sending = Sending {
             platform: post.clone(),
             book: desk.clone(),
+            spool: nowhere(),
             holder,
             timing: Timing::REAL,
         };
@@ -242,6 +247,7 @@ mod tests {
         let sending = Sending {
             platform: post.clone(),
             book: desk.clone(),
+            spool: nowhere(),
             holder,
             timing: Timing::REAL,
         };

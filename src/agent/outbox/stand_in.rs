@@ -10,9 +10,13 @@ use tokio::time::sleep;
 
 use super::ports::{Book, Platform};
 use crate::platform::error::CallError;
-use crate::platform::wire::{A2aAnswer, Delegated, DelegationRow};
+use crate::platform::files::FilePart;
+use crate::platform::lookups::Echo;
+use crate::platform::wire::{A2aAnswer, Attached, Delegated, DelegationRow};
 use crate::state::journal::JournalError;
+use crate::state::obstacle::Obstacle;
 use crate::state::outbox::{Change, Item, Progress, Work};
+use crate::state::spool::Spool;
 use crate::types::{PeerId, Timestamp};
 
 fn peer() -> PeerId {
@@ -37,7 +41,33 @@ pub(super) fn reply(text: &str) -> Work {
 }
 
 pub(super) fn notify(text: &str) -> Work {
-    Work::NotifyUser { text: text.to_owned() }
+    Work::NotifyUser {
+        text: text.to_owned(),
+        parcel: None,
+    }
+}
+
+/// A spool for work that has no files.
+pub(super) fn nowhere() -> Spool {
+    Spool::new(std::path::Path::new("/nowhere"))
+}
+
+/// A message to the person with so many files, their copies, and where these are.
+pub(super) fn with_files(files: usize) -> (tempfile::TempDir, Spool, Item) {
+    let home = tempfile::tempdir().unwrap();
+    let spool = Spool::new(home.path());
+    let mut packing = spool.begin().unwrap();
+    for n in 0..files {
+        let path = home.path().join(format!("{n}.txt"));
+        std::fs::write(&path, "content").unwrap();
+        let mut source = std::fs::File::open(&path).unwrap();
+        packing.add(&mut source, &format!("{n}.txt"), 100).unwrap();
+    }
+    let work = Work::NotifyUser {
+        text: "t".to_owned(),
+        parcel: Some(packing.keep()),
+    };
+    (home, spool, item("1", work))
 }
 
 /// A row as it was just written down.
@@ -106,7 +136,10 @@ pub(super) fn throttled(secs: u64) -> CallError {
 }
 
 pub(super) fn journal_error() -> JournalError {
-    JournalError::Disk("no space left".to_owned())
+    JournalError::Disk {
+        obstacle: Obstacle::Full,
+        what: "no space left".to_owned(),
+    }
 }
 
 /// The platform: answers everything well unless told otherwise, and remembers what it was asked.
@@ -119,6 +152,8 @@ struct Manner {
     outcomes: VecDeque<Result<(), CallError>>,
     silences: usize,
     echo: bool,
+    /// When, by the platform's clock.
+    echo_at: Option<Timestamp>,
     sent: Vec<String>,
     target_is_gone: bool,
     calls_peers: bool,
@@ -147,6 +182,12 @@ impl Post {
 
     pub(super) fn store_echo(&self, stored: bool) {
         self.manner().echo = stored;
+    }
+
+    /// The same at a time by the platform's clock, which it is now.
+    pub(super) fn store_echo_at(&self, now: Timestamp) {
+        let mut manner = self.manner();
+        (manner.echo, manner.echo_at) = (true, Some(now));
     }
 
     pub(super) fn show_sent<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
@@ -215,14 +256,26 @@ impl Platform for Post {
         Ok(A2aAnswer::QueuedForPoll)
     }
 
-    async fn notify(&self, message: &str) -> Result<(), CallError> {
-        self.send(format!("notify {message}")).await
+    async fn notify(&self, message: &str, files: &[Attached]) -> Result<(), CallError> {
+        let files: String = files.iter().map(|file| format!(" with {}", file.uri)).collect();
+        self.send(format!("notify {message}{files}")).await
     }
 
-    async fn echoes(&self, message: &str, _since: Timestamp) -> Result<usize, CallError> {
+    async fn upload(&self, file: FilePart<'_>) -> Result<String, CallError> {
+        self.send(format!("upload {}", file.name)).await?;
+        Ok(format!("at:{}", file.name))
+    }
+
+    async fn echoes(&self, echo: Echo<'_>, since: Timestamp) -> Result<usize, CallError> {
+        let (Echo::Text(wanted) | Echo::File(wanted)) = echo;
         let mut manner = self.manner();
-        manner.calls.push(format!("echo {message}"));
-        Ok(manner.echo.into())
+        manner.calls.push(format!("echo {wanted}"));
+        let shows = manner.echo && manner.echo_at.is_none_or(|at| at >= since);
+        Ok(shows.into())
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.manner().echo_at
     }
 
     async fn sent_delegations(
@@ -274,6 +327,9 @@ struct Drawer {
     bad_records: usize,
     bad_attempts: usize,
     echoes_of_others: usize,
+    /// Item, place, name and address.
+    uploads: Vec<(String, usize, String, Option<String>)>,
+    other_address: Option<String>,
 }
 
 /// Whose a row is, when it is not this session's.
@@ -311,6 +367,11 @@ impl Desk {
 
     pub(super) fn others_have_echoes(&self, count: usize) {
         self.drawer().echoes_of_others = count;
+    }
+
+    /// An earlier attempt of the next uploads turns out to have brought the file under this address.
+    pub(super) fn know_it_at(&self, uri: &str) {
+        self.drawer().other_address = Some(uri.to_owned());
     }
 
     pub(super) fn refuse_attempts(&self, times: usize) {
@@ -412,6 +473,34 @@ impl Book for Desk {
 
     async fn echoes_of_others(&self, id: &str) -> Result<(Timestamp, usize), JournalError> {
         Ok((self.item(id).created, self.drawer().echoes_of_others))
+    }
+
+    async fn begin_upload(&self, id: &str, place: usize, file: &str) -> Result<String, JournalError> {
+        let mut drawer = self.drawer();
+        if drawer.bad_attempts > 0 {
+            drawer.bad_attempts -= 1;
+            return Err(journal_error());
+        }
+        let name = format!("{}-{file}", drawer.uploads.len());
+        drawer.uploads.push((id.to_owned(), place, name.clone(), None));
+        Ok(name)
+    }
+
+    async fn uploaded(&self, name: &str, uri: &str) -> Result<String, JournalError> {
+        let mut drawer = self.drawer();
+        let named = drawer.other_address.clone().unwrap_or_else(|| uri.to_owned());
+        let upload = drawer.uploads.iter_mut().find(|upload| upload.2 == name).unwrap();
+        upload.3 = Some(named.clone());
+        Ok(named)
+    }
+
+    async fn upload_of(&self, id: &str, place: usize) -> Result<Option<String>, JournalError> {
+        let drawer = self.drawer();
+        let mut found = drawer
+            .uploads
+            .iter()
+            .filter(|upload| upload.0 == id && upload.1 == place);
+        Ok(found.find_map(|upload| upload.3.clone()))
     }
 
     async fn has_delegation(&self, delegation_id: &str) -> Result<bool, JournalError> {

@@ -182,8 +182,8 @@ impl McpChild {
     /// When the process cannot be waited for.
     pub async fn wait(&mut self) -> io::Result<(ExitStatus, String)> {
         let status = self.child.wait().await?;
-        // The pipe is closed now; give its reader a moment to take the rest.
-        for _ in 0..20 {
+        // The pipe is closed now, unless somebody inherited it; give its reader time to take the rest, on a loaded machine too.
+        for _ in 0..1000 {
             if Arc::strong_count(&self.heard) == 1 {
                 break;
             }

@@ -86,6 +86,8 @@ impl Computer {
         fs::write(root.path().join("token"), "tok-secret\n").unwrap();
         fs::write(root.path().join("other"), "tok-other").unwrap();
         let places = Places {
+            workspace: "/nowhere".into(),
+            current: None,
             home: Some(root.path().join("home")),
             managed: root.path().join("configs"),
         };

@@ -34,6 +34,8 @@ impl Computer {
         let places = Places {
             home: Some(root.path().join("home")),
             managed: root.path().join("configs"),
+            workspace: root.path().join("workspace"),
+            current: None,
         };
         let state = root.path().join("state");
         fs::create_dir(&state).unwrap();
@@ -94,6 +96,7 @@ fn the_smallest_configuration_gives_every_default() {
     assert_eq!(config.lease, Duration::from_secs(600));
     assert_eq!(config.protocol, McpProtocol::Legacy);
     assert_eq!(config.timing, Timing::REAL);
+    assert_eq!(config.identity, RuntimeIdentity::default());
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
@@ -456,4 +459,22 @@ fn an_earlier_set_up_can_be_left_out_of_account() {
     .unwrap_err();
     let settings: Vec<_> = problems.into_iter().map(|problem| problem.setting).collect();
     assert_eq!(settings, [WORKSPACE_ID, PLATFORM_URL, TOKEN]);
+}
+
+#[test]
+fn what_is_only_echoed_is_never_a_problem_and_shows_no_password() {
+    let computer = Computer::complete()
+        .with("MODEL", " m-1 ")
+        .with("TIER", "0")
+        .with("ANTHROPIC_BASE_URL", "https://user:hush@proxy.example/v1");
+    let identity = computer.read().unwrap().identity;
+    let expected = RuntimeIdentity {
+        model: "m-1".into(),
+        tier: "0".into(),
+        anthropic_base_url: "https://proxy.example/v1".into(),
+        ..RuntimeIdentity::default()
+    };
+    assert_eq!(identity, expected);
+    let odd = Computer::complete().with("ANTHROPIC_BASE_URL", "not an address");
+    assert_eq!(odd.read().unwrap().identity.anthropic_base_url, "not an address");
 }

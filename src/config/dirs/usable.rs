@@ -94,9 +94,16 @@ pub(super) fn guard(dir: &Path, setting: &str, us: Owner, tighten: bool) -> Opti
         }
         return None;
     }
-    (mode & 0o022 != 0).then(|| {
-        format!(
+    if mode & 0o022 != 0 {
+        return Some(format!(
             "{setting} can be written by other users of this computer: they could replace the token. Use mode 0700."
+        ));
+    }
+    let owner = owner_of(&entry);
+    (owner != us).then(|| {
+        format!(
+            "{setting} belongs to user {owner}, and this program runs as user {us}: what it writes there, the other may be \
+             unable to use. Run it as the owner of its folder."
         )
     })
 }

@@ -46,6 +46,13 @@ pub(crate) fn notify(call: &Call) -> Outcome {
         .workspace(&call.id)?
         .filter(|workspace| !workspace.is_removed());
     let workspace = workspace.ok_or_else(|| Answer::error(404, "workspace not found"))?;
+    if workspace.talk_to_user_disabled {
+        let hint = "This workspace may not write to the user; an admin allows it.";
+        return Err(Answer::json(
+            403,
+            &json!({ "error": "talk_to_user_disabled", "hint": hint }),
+        ));
+    }
     let mut event = json!({ "workspace_id": workspace.id, "name": workspace.name, "message": sent.message });
     let mut echo = json!({ "result": sent.message });
     if !attachments.is_empty() {

@@ -5,7 +5,10 @@ use std::pin::Pin;
 use axum::http::Method;
 use serde_json::json;
 
-use super::{a2a, activity, connect, create, delegation, heartbeat, local, notify, registry, tokens, workspaces};
+use super::{
+    a2a, activity, approvals, broadcast, connect, create, delegation, heartbeat, local, memories, notify, registry,
+    requests, tokens, uploads, workspaces,
+};
 use crate::local_platform::auth::Auth;
 use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::server::Level;
@@ -77,10 +80,37 @@ static ROUTES: &[Route] = table! {
     A "delegations" GET "/workspaces/:id/delegations" Workspace Now(delegation::list);
     A "update_delegation" POST "/workspaces/:id/delegations/:other/update" Workspace Now(delegation::update);
     A "notify" POST "/workspaces/:id/notify" Workspace Now(notify::notify);
+    A "chat_upload" POST "/workspaces/:id/chat/uploads" Workspace Later(|call| Box::pin(uploads::upload(call)));
+    A "chat_download" GET "/workspaces/:id/chat/download" Workspace Later(|call| Box::pin(uploads::download(call)));
+    B "pending_content" GET "/workspaces/:id/pending-uploads/:other/content" Workspace Now(uploads::content);
+    B "pending_ack" POST "/workspaces/:id/pending-uploads/:other/ack" Workspace Now(uploads::acknowledge);
+    C "upload_limits" GET "/uploads/limits" Open Now(uploads::show_limits);
     B "events" GET "/workspaces/:id/events/stream" Workspace Now(events);
     A "list_tokens" GET "/workspaces/:id/tokens" Workspace Now(tokens::list);
     A "mint_token" POST "/workspaces/:id/tokens" Workspace Now(tokens::mint);
     A "revoke_token" DELETE "/workspaces/:id/tokens/:other" Workspace Now(tokens::revoke);
+    A "commit_memory" POST "/workspaces/:id/memories" Workspace Now(memories::commit);
+    A "memories" GET "/workspaces/:id/memories" Workspace Now(memories::search);
+    B "plugin_memories" GET "/workspaces/:id/v2/memories" Workspace Now(memories::of_plugin);
+    B "plugin_namespaces" GET "/workspaces/:id/v2/namespaces" Workspace Now(memories::of_plugin);
+    A "bridge" POST "/workspaces/:id/mcp" Workspace Now(memories::bridge);
+    A "create_approval" POST "/workspaces/:id/approvals" Workspace Now(approvals::create);
+    A "approvals" GET "/workspaces/:id/approvals" Workspace Now(approvals::list);
+    A "decide_approval" POST "/workspaces/:id/approvals/:other/decide" Workspace Now(approvals::decide);
+    C "abilities" PATCH "/workspaces/:id/abilities" Admin Now(broadcast::set_abilities);
+    C "broadcast" POST "/workspaces/:id/broadcast" Workspace Now(broadcast::send);
+    C "create_request" POST "/workspaces/:id/requests" Workspace Now(requests::create);
+    C "requests" GET "/workspaces/:id/requests" Workspace Now(requests::outgoing);
+    C "request_inbox" GET "/workspaces/:id/requests/inbox" Workspace Now(requests::inbox);
+    C "get_request" GET "/workspaces/:id/requests/:other" Workspace Now(requests::get);
+    C "respond_request" POST "/workspaces/:id/requests/:other/respond" Workspace Now(requests::respond);
+    C "add_request_message" POST "/workspaces/:id/requests/:other/messages" Workspace Now(requests::add_message);
+    C "cancel_request" POST "/workspaces/:id/requests/:other/cancel" Workspace Now(requests::cancel);
+    C "pending_requests" GET "/requests/pending" Admin Now(requests::pending);
+    C "any_request" GET "/requests/:other" Admin Now(requests::get);
+    C "respond_any_request" POST "/requests/:other/respond" Admin Now(requests::respond);
+    C "add_message_to_any_request" POST "/requests/:other/messages" Admin Now(requests::add_message);
+    C "cancel_any_request" POST "/requests/:other/cancel" Admin Now(requests::cancel);
     B "rotate" POST "/workspaces/:id/external/rotate" Workspace Now(connect::rotate);
     B "connection" GET "/workspaces/:id/external/connection" Workspace Now(connect::show);
 };

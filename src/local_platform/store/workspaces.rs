@@ -48,6 +48,12 @@ pub(crate) struct Workspace {
     pub(crate) removed_at: Option<Micros>,
     /// The greatest `seq` acknowledged (level C).
     pub(crate) acked_seq: i64,
+    /// Level C: may tell everyone at once.
+    #[serde(default)]
+    pub(crate) broadcast_enabled: bool,
+    /// Level C: may not write to the person.
+    #[serde(default)]
+    pub(crate) talk_to_user_disabled: bool,
 }
 
 impl Workspace {
@@ -168,6 +174,18 @@ impl Store {
             parent = self.workspace(&id)?.and_then(|workspace| workspace.parent_id);
         }
         Ok(false)
+    }
+
+    /// The root above `id`: itself when it has no parent or is unknown.
+    pub(crate) fn root_of(&self, id: &str) -> Result<String> {
+        let mut root = id.to_owned();
+        for _ in 0..MAX_DEPTH {
+            let Some(parent) = self.workspace(&root)?.and_then(|workspace| workspace.parent_id) else {
+                break;
+            };
+            root = parent;
+        }
+        Ok(root)
     }
 
     /// Everyone below `id` that is not removed, nearest first.

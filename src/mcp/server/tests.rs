@@ -1,12 +1,11 @@
-//! Whole sessions over in-memory pipes.
-
-use std::time::Instant;
+//! Whole sessions over in-memory pipes, with a paused clock: what takes time takes none of the machine's.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::*;
 use crate::mcp::answer::ToolError;
@@ -77,14 +76,13 @@ impl Session {
         let (input, server_input) = tokio::io::duplex(1 << 16);
         let (server_output, output) = tokio::io::duplex(1 << 16);
         let stop = CancellationToken::new();
-        let served = serve(
+        let offer = Offer {
             toolset,
-            "be kind".to_owned(),
+            instructions: "be kind".to_owned(),
             protocol,
-            server_input,
-            server_output,
-            stop.clone(),
-        );
+            inbox: None,
+        };
+        let served = serve(offer, server_input, server_output, stop.clone());
         Self {
             input: Some(input),
             output: BufReader::new(output).lines(),
@@ -139,7 +137,7 @@ impl Session {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn initialize_tells_name_instructions_and_a_revision_both_know() {
     for (asked, given) in [
         ("2024-11-05", "2024-11-05"),
@@ -156,7 +154,7 @@ async fn initialize_tells_name_instructions_and_a_revision_both_know() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tools_are_listed_on_one_page_sorted_by_name() {
     let mut session = Session::open().await;
     session.request(1, "tools/list", json!({})).await;
@@ -173,7 +171,7 @@ async fn tools_are_listed_on_one_page_sorted_by_name() {
     assert_eq!(session.hear().await["error"]["code"], -32602);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_served_is_refused_with_the_right_code() {
     let mut session = Session::open().await;
     for (method, params, code) in [
@@ -195,7 +193,7 @@ async fn what_cannot_be_served_is_refused_with_the_right_code() {
     assert_eq!(session.hear().await["result"], json!({}));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn requests_before_initialize_are_refused_and_notifications_ignored() {
     let mut session = Session::start(McpProtocol::Legacy);
     session
@@ -212,7 +210,7 @@ async fn requests_before_initialize_are_refused_and_notifications_ignored() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn calls_run_at_the_same_time_and_a_panic_costs_one_answer() {
     let mut session = Session::open().await;
     let start = Instant::now();
@@ -238,7 +236,7 @@ async fn calls_run_at_the_same_time_and_a_panic_costs_one_answer() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_call_ends_and_is_not_answered() {
     let mut session = Session::open().await;
     session.call(1, "wait", json!({})).await;
@@ -251,7 +249,7 @@ async fn a_cancelled_call_ends_and_is_not_answered() {
     assert!(session.rest().await.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn progress_goes_to_clients_that_asked_for_it() {
     let mut session = Session::open().await;
     let params = json!({ "name": "wait", "arguments": {}, "_meta": { "progressToken": "t" } });
@@ -264,7 +262,7 @@ async fn progress_goes_to_clients_that_asked_for_it() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn at_the_end_of_input_waits_end_at_once_and_work_in_flight_is_answered() {
     let mut session = Session::open().await;
     session.call(1, "wait", json!({})).await;
@@ -278,7 +276,7 @@ async fn at_the_end_of_input_waits_end_at_once_and_work_in_flight_is_answered() 
     assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn work_that_takes_too_long_does_not_hold_up_the_end() {
     let mut session = Session::open().await;
     session.call(1, "commit", json!({ "millis": 60_000 })).await;
@@ -290,7 +288,7 @@ async fn work_that_takes_too_long_does_not_hold_up_the_end() {
     assert!(start.elapsed() < Duration::from_millis(1400), "{:?}", start.elapsed());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_idle_session_ends_at_once_however_it_ends() {
     for opened in [false, true] {
         for expected in [End::Closed, End::Stopped, End::Broken] {
@@ -331,7 +329,7 @@ fn modern(extra: Value) -> Value {
     params
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_modern_client_is_turned_to_initialize_unless_modern_is_configured() {
     let mut session = Session::start(McpProtocol::Legacy);
     session.request(1, "server/discover", modern(json!({}))).await;
@@ -347,7 +345,7 @@ async fn a_modern_client_is_turned_to_initialize_unless_modern_is_configured() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_open_subscription_ends_with_the_session() {
     let mut session = Session::start(McpProtocol::Modern);
     let filter = json!({ "notifications": { "toolsListChanged": true } });

@@ -1,7 +1,7 @@
 //! Lines of bounded length from a byte stream.
 
 use serde_json::{Map, Value};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::usable_id;
 
@@ -19,9 +19,18 @@ pub(super) enum Line {
     End,
 }
 
-/// Reads lines. Holds at most `limit` bytes of a line.
+/// How much is read at once.
+const PART: usize = 8 * 1024;
+/// How much is read before anybody wants it, to see whether the input has ended behind it.
+const AHEAD_LIMIT: usize = 1024 * 1024;
+
+/// Reads lines. Holds at most `limit` bytes of a line, and [`AHEAD_LIMIT`] beyond.
 pub(super) struct Lines<R> {
-    input: BufReader<R>,
+    input: R,
+    /// Read and not looked at yet, but for the first `taken` bytes.
+    ahead: Vec<u8>,
+    taken: usize,
+    ended: bool,
     limit: usize,
     held: Vec<u8>,
     /// Set while the rest of an overlong line is skipped.
@@ -31,7 +40,10 @@ pub(super) struct Lines<R> {
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(super) fn new(input: R, limit: usize) -> Self {
         Self {
-            input: BufReader::new(input),
+            input,
+            ahead: Vec::new(),
+            taken: 0,
+            ended: false,
             limit,
             held: Vec::new(),
             skipping: None,
@@ -41,13 +53,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// The next line. Cancel-safe: what was read of an unfinished line is kept here and not in the future.
     pub(super) async fn next(&mut self) -> Line {
         loop {
-            let available = match self.input.fill_buf().await {
-                Ok(available) => available,
-                Err(error) => {
-                    tracing::warn!(%error, "the input could not be read");
-                    return Line::End;
-                }
-            };
+            if self.taken == self.ahead.len() {
+                self.ahead.clear();
+                self.ahead.shrink_to(PART);
+                self.taken = 0;
+                self.fill().await;
+            }
+            let available = &self.ahead[self.taken..];
             let at_end = available.is_empty();
             let newline = available.iter().position(|byte| *byte == b'\n');
             let part = &available[..newline.unwrap_or(available.len())];
@@ -61,8 +73,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             } else {
                 self.held.extend_from_slice(part);
             }
-            let consumed = newline.map_or(part.len(), |at| at + 1);
-            self.input.consume(consumed);
+            self.taken += newline.map_or(part.len(), |at| at + 1);
             if newline.is_some() || at_end {
                 match self.skipping.take() {
                     Some(finder) => return Line::TooLong { id: finder.found },
@@ -73,10 +84,35 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// How many bytes are set aside for a line.
+    /// Reads ahead until the input has ended; never comes back when too much stands before its end. Cancel-safe.
+    pub(super) async fn end(&mut self) {
+        while !self.ended {
+            if self.ahead.len() - self.taken >= AHEAD_LIMIT {
+                return std::future::pending().await;
+            }
+            self.fill().await;
+        }
+    }
+
+    /// Reads a part more, or learns that there is none. Cancel-safe.
+    async fn fill(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.ahead.reserve(PART);
+        match self.input.read_buf(&mut self.ahead).await {
+            Ok(read) => self.ended = read == 0,
+            Err(error) => {
+                tracing::warn!(%error, "the input could not be read");
+                self.ended = true;
+            }
+        }
+    }
+
+    /// How many bytes are set aside.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.held.capacity()
+        self.held.capacity() + self.ahead.capacity()
     }
 }
 

@@ -178,7 +178,7 @@ async fn an_id_in_flight_is_refused_until_it_is_answered_or_cancelled() {
 async fn a_client_that_does_not_read_is_not_read_from() {
     let (mut client, mut guard, _) = connect(64);
     let mut sends = Vec::new();
-    for id in 0..UNFINISHED_LIMIT {
+    for id in 0..TOO_MANY {
         let answer = serde_json::from_value(json!({"jsonrpc":"2.0","id":id,"result":{}})).unwrap();
         sends.push(guard.send(answer));
     }
@@ -190,7 +190,7 @@ async fn a_client_that_does_not_read_is_not_read_from() {
     let wait = std::time::Duration::from_secs(60);
     assert!(tokio::time::timeout(wait, guard.receive()).await.is_err());
     let (received, _) = tokio::join!(guard.receive(), async {
-        for _ in 0..UNFINISHED_LIMIT {
+        for _ in 0..TOO_MANY {
             client.hear().await;
         }
     });
@@ -198,6 +198,75 @@ async fn a_client_that_does_not_read_is_not_read_from() {
     for send in sends {
         send.await.unwrap();
     }
+}
+
+/// As many answers as may be unfinished, and the few that the pipe to the client takes.
+const TOO_MANY: usize = UNFINISHED_LIMIT + 4;
+
+/// Queues them for a client that reads none.
+fn fill_up(guard: &mut Guard<ReadHalf<DuplexStream>>) {
+    for id in 0..TOO_MANY {
+        let answer = serde_json::from_value(json!({"jsonrpc":"2.0","id":id,"result":{}})).unwrap();
+        drop(guard.send(answer));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hung_up_is_noticed_although_it_reads_no_answers() {
+    let (mut client, mut guard, ends) = connect(64);
+    fill_up(&mut guard);
+    let many = ping(1).len() + 1;
+    let talk = async {
+        for _ in 0..200_000 / many {
+            client.say(&ping(1)).await;
+        }
+        client.write.shutdown().await.unwrap();
+    };
+    let wait = Duration::from_secs(60);
+    let (received, ()) = tokio::join!(tokio::time::timeout(wait, guard.receive()), talk);
+    assert!(received.unwrap().is_none());
+    assert!(ends.eof.is_cancelled() && ends.closing.is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hung_up_and_reads_slowly_gets_all_it_asked_for() {
+    let (mut client, mut guard, ends) = connect(64);
+    fill_up(&mut guard);
+    client.write.write_all(b"\n").await.unwrap();
+    let talk = async {
+        client.say(&ping(1000)).await;
+        client.say(&ping(1001)).await;
+        client.write.shutdown().await.unwrap();
+        for _ in 0..TOO_MANY {
+            tokio::time::sleep(LAST_PATIENCE / 2).await;
+            client.hear().await;
+        }
+    };
+    let receive = async {
+        let mut seen = Vec::new();
+        while let Some(message) = guard.receive().await {
+            seen.push(method(Some(message)));
+        }
+        seen
+    };
+    let (seen, ()) = tokio::join!(receive, talk);
+    assert_eq!(seen, ["ping", "ping"]);
+    assert!(ends.eof.is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_talks_is_not_kept_in_memory() {
+    let (mut client, mut guard, ends) = connect(64);
+    fill_up(&mut guard);
+    let flood = vec![b'x'; 4_000_000];
+    let wait = Duration::from_secs(60);
+    tokio::select! {
+        _ = guard.receive() => panic!("nothing can be received"),
+        _ = client.write.write_all(&flood) => panic!("nothing takes it all"),
+        () = tokio::time::sleep(wait) => {}
+    }
+    assert!(guard.lines.held() < 3_000_000, "{}", guard.lines.held());
+    assert!(!ends.closing.is_cancelled());
 }
 
 #[tokio::test]

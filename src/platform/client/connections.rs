@@ -1,12 +1,30 @@
 //! Building the connection pool: certificates, proxies, keep-alive.
 
 use std::error::Error;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Certificate;
 use reqwest::redirect::Policy;
+use tokio::sync::OnceCell;
 
-use super::{CallError, MAX_DETAIL, Settings, clip};
+use super::{CallError, MAX_DETAIL, Settings, clip, lock};
+
+/// The connections of one generation, made at the first request.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<(u64, Arc<OnceCell<reqwest::Client>>)>);
+
+impl Pool {
+    /// Where the connections of this generation are or will be. Those of another one are let go, but for requests under
+    /// way over them.
+    pub(super) fn of(&self, generation: u64) -> Arc<OnceCell<reqwest::Client>> {
+        let mut pool = lock(&self.0);
+        if pool.0 != generation {
+            *pool = (generation, Arc::default());
+        }
+        Arc::clone(&pool.1)
+    }
+}
 
 /// Builds a pool. Reading the system's certificates takes milliseconds, so this happens off the runtime's threads.
 ///
@@ -37,6 +55,10 @@ fn configured(settings: &Settings, connect_deadline: Duration) -> Result<reqwest
     }
     if settings.base.is_loopback() {
         builder = builder.no_proxy();
+    }
+    #[cfg(debug_assertions)]
+    if let Some(names) = super::names::TestNames::from_environment() {
+        builder = builder.dns_resolver(names);
     }
     let further = further_authorities(settings)?;
     // Plain HTTP needs no certificates, and must not fail or wait for those of a machine that has none.

@@ -1,8 +1,11 @@
 //! Bytes out and in: headers and bodies made safe, answers bounded.
 
+use std::time::Duration;
+
 use reqwest::Response;
 use reqwest::header::HeaderValue;
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use super::{CallError, MAX_BODY};
 
@@ -54,8 +57,13 @@ fn replace_nul(value: &mut Value) {
     }
 }
 
-/// The whole body, or an error as soon as it is known to be longer than `limit`.
-pub(super) async fn whole_body(mut response: Response, limit: usize) -> Result<Vec<u8>, CallError> {
+/// What a body must bring within a silence to count as still coming. The slowest line on which the largest rows arrive in
+/// time is a hundred times as fast.
+const SIGN_OF_LIFE: usize = 4096;
+
+/// The whole body, or an error as soon as it is known to be longer than `limit`, or when next to nothing comes for as long
+/// as `silence`.
+pub(super) async fn whole_body(mut response: Response, limit: usize, silence: Duration) -> Result<Vec<u8>, CallError> {
     let announced = response
         .content_length()
         .map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
@@ -64,13 +72,30 @@ pub(super) async fn whole_body(mut response: Response, limit: usize) -> Result<V
     }
     // An announced length is a claim: it is believed only so far before the bytes are there.
     let mut body = Vec::with_capacity(announced.min(1024 * 1024));
-    while let Some(chunk) = response.chunk().await.map_err(|error| CallError::transport(&error))? {
+    let mut heard = 0;
+    let mut patience = Instant::now() + silence;
+    loop {
+        let chunk = match timeout_at(patience, response.chunk()).await {
+            Ok(chunk) => chunk.map_err(|error| CallError::transport(&error))?,
+            Err(_) => {
+                return Err(CallError::Interrupted {
+                    detail: format!(
+                        "less than {SIGN_OF_LIFE} bytes within {} s",
+                        silence.as_secs_f64().floor()
+                    ),
+                });
+            }
+        };
+        let Some(chunk) = chunk else { return Ok(body) };
         if body.len() + chunk.len() > limit {
             return Err(CallError::TooLarge { limit });
         }
         body.extend_from_slice(&chunk);
+        if body.len() - heard >= SIGN_OF_LIFE {
+            heard = body.len();
+            patience = Instant::now() + silence;
+        }
     }
-    Ok(body)
 }
 
 /// As much of an error's body as comes, up to `limit`: the status already says the main thing.

@@ -12,6 +12,7 @@ fn get<'a>(path: &'a [&'a str]) -> Request<'a> {
         path,
         query: Vec::new(),
         body: None,
+        file: None,
         bearer: Some(Secret::parse(TOKEN).unwrap()),
         sender: None,
         class: Class::Quick,
@@ -167,6 +168,97 @@ async fn a_slow_answer_is_cut_at_the_deadline_of_its_class() {
 }
 
 #[tokio::test]
+async fn a_page_that_brings_next_to_nothing_is_cut_and_one_that_comes_steadily_is_not() {
+    let steps = |count: usize, part: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", count * part.len());
+        (0..count).fold(Reply::raw(&head), |reply, _| {
+            reply.pause(Duration::from_millis(100)).then(part)
+        })
+    };
+    let silent = Reply::raw("").pause(Duration::from_secs(5));
+    let steady = "x".repeat(8192);
+    for (reply, comes) in [(steps(100, "x"), false), (silent, false), (steps(12, &steady), true)] {
+        let responder = Responder::start(vec![reply]).await;
+        let short = Deadlines {
+            silence: Duration::from_millis(600),
+            ..deadlines()
+        };
+        let client = Client::with_deadlines(responder.settings(), short);
+        for class in [Class::Page, Class::Row] {
+            let asked = Request {
+                class,
+                limit: 1_000_000,
+                ..get(&["x"])
+            };
+            let start = std::time::Instant::now();
+            let outcome = client.send(asked).await;
+            match &outcome {
+                Ok(_) => assert!(comes),
+                Err(error) => assert!(!comes && matches!(error, CallError::Interrupted { .. }), "{error:?}"),
+            }
+            assert!(
+                comes || start.elapsed() < Duration::from_secs(4),
+                "{:?}",
+                start.elapsed()
+            );
+        }
+    }
+}
+
+/// From the way's return to the next read: at most one that hangs, and the pause after it, which its time counts for.
+#[test]
+fn what_hangs_is_given_up_in_time_to_work_again_within_10_s() {
+    for class in [Class::Beat, Class::Page, Class::Row] {
+        let silence = Deadlines::REAL.silence_of(class);
+        assert!(silence <= Duration::from_secs(8), "{class:?}");
+        assert!(Deadlines::REAL.connect < silence, "{class:?}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_connection_died_idle_ones_are_not_trusted() {
+    let good = Reply::json(200, "{}").keep_open();
+    let together = good.clone().pause(Duration::from_millis(300));
+    let responder = Responder::start(vec![together.clone(), together, Reply::raw(""), good]).await;
+    let client = responder.client();
+    let other = client.separate();
+    let (one, two) = tokio::join!(client.send(get(&["x"])), client.send(get(&["x"])));
+    assert!(one.is_ok() && two.is_ok());
+    // The pool takes connections back in tasks of their own.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(client.send(get(&["x"])).await.is_err());
+    for client in [&client, &other] {
+        client.send(get(&["x"])).await.unwrap();
+    }
+    let connections: Vec<_> = responder.seen().iter().map(|seen| seen.connection).collect();
+    assert!(connections[2] < 2, "an idle one was used: {connections:?}");
+    assert_eq!(connections[3..], [2, 3]);
+}
+
+#[tokio::test]
+async fn a_fresh_start_is_told_to_all_and_trusts_nothing_from_before() {
+    let dated = Reply::new(200, &[("date", "Fri, 01 May 2026 10:00:00 GMT")], "{}").keep_open();
+    let responder = Responder::start(vec![dated]).await;
+    let client = responder.client();
+    let beats = client.separate();
+    let mut told = beats.fresh_starts();
+    assert_eq!(client.platform_time(), None);
+    client.send(get(&["x"])).await.unwrap();
+    let date = Timestamp::parse("2026-05-01T10:00:00Z").unwrap();
+    let time = beats.platform_time().unwrap();
+    assert!(date <= time && date.until(time) < Duration::from_secs(60), "{time:?}");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    client.start_over();
+    assert!(told.has_changed().unwrap());
+    told.mark_unchanged();
+    assert_eq!(beats.platform_time(), None);
+    client.send(get(&["x"])).await.unwrap();
+    let connections: Vec<_> = responder.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [0, 1]);
+    assert!(!told.has_changed().unwrap());
+}
+
+#[tokio::test]
 async fn nothing_listening_means_that_nothing_was_sent() {
     let responder = Responder::start(vec![Reply::json(200, "{}")]).await;
     let closed = {
@@ -217,7 +309,7 @@ async fn tls_that_fails_or_never_ends_means_that_nothing_was_sent() {
         assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
         shown(&error);
         let heard = String::from_utf8_lossy(&server.await.unwrap()).into_owned();
-        assert!(!heard.contains(TOKEN) && !heard.contains("GET"), "{heard}");
+        assert!(!heard.contains(TOKEN) && !heard.contains("GET /x"), "{heard}");
     }
 }
 

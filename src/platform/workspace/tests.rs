@@ -192,14 +192,27 @@ async fn a_platform_without_acknowledgements_is_no_failure() {
 #[tokio::test]
 async fn a_notice_counts_as_sent_only_when_the_platform_says_so() {
     let responder = answering(200, r#"{"status":"sent"}"#).await;
-    responder.api().notify("a\0b").await.unwrap();
+    responder.api().notify("a\0b", &[]).await.unwrap();
     let sent = only(&responder);
     assert_eq!(sent.request_line(), format!("POST /workspaces/{SELF}/notify HTTP/1.1"));
     assert_eq!(sent.json(), json!({ "message": "a\u{fffd}b" }));
-    let error = answering(200, "<html>").await.api().notify("x").await.unwrap_err();
+    let file = Attached {
+        uri: "platform-pending:w/f".to_owned(),
+        name: "Plän.csv".to_owned(),
+        mime_type: "text/csv".to_owned(),
+        size: 8,
+    };
+    let responder = answering(200, r#"{"status":"sent"}"#).await;
+    responder.api().notify("x", &[file]).await.unwrap();
+    let listed = json!([{ "uri": "platform-pending:w/f", "name": "Plän.csv", "mimeType": "text/csv", "size": 8 }]);
+    assert_eq!(
+        only(&responder).json(),
+        json!({ "message": "x", "attachments": listed })
+    );
+    let error = answering(200, "<html>").await.api().notify("x", &[]).await.unwrap_err();
     assert!(error.outcome_is_unknown());
     let responder = answering(200, "{}").await;
-    let refused = responder.api().notify(&"x".repeat(MAX_BODY)).await.unwrap_err();
+    let refused = responder.api().notify(&"x".repeat(MAX_BODY), &[]).await.unwrap_err();
     assert!(matches!(refused, CallError::NotSent(_)));
     assert!(responder.seen().is_empty());
 }
@@ -289,4 +302,19 @@ async fn lists_leave_out_rows_of_another_shape() {
     let sent = only(&responder);
     assert_eq!(sent.request_line(), format!("GET /registry/{SELF}/peers HTTP/1.1"));
     assert_eq!(sent.header("x-workspace-id"), Some(SELF));
+}
+
+#[tokio::test]
+async fn a_card_is_replaced_whole_and_passing_failures_are_tried_again() {
+    let responder = Responder::start(vec![
+        Reply::json(503, r#"{"error":"platform datastore unavailable"}"#),
+        Reply::json(200, r#"{"status":"updated"}"#),
+    ])
+    .await;
+    let card = json!({ "name": "x", "skills": [] });
+    responder.api().update_card(card.as_object().unwrap()).await.unwrap();
+    let seen = responder.seen();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[1].request_line(), "POST /registry/update-card HTTP/1.1");
+    assert_eq!(seen[1].json(), json!({ "workspace_id": SELF, "agent_card": card }));
 }

@@ -71,6 +71,15 @@ impl Folder {
         }
     }
 
+    /// The same where syncing costs nothing, if there is such a place: for tests that open very many journals.
+    pub(super) fn in_memory() -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self {
+            dir: dir.unwrap(),
+            time: ManualTime::starting_at(START),
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -86,9 +95,9 @@ impl Folder {
 
     pub(super) async fn try_open(&self, workspace: &str, look_every: Duration) -> Result<Journal, super::JournalError> {
         let settings = Settings {
-            lease: LEASE,
             look_every,
             clock: self.time.clock(),
+            ..Settings::with_lease(LEASE)
         };
         Journal::open_with(self.path(), ORIGIN, &WorkspaceId::parse(workspace).unwrap(), settings).await
     }

@@ -18,7 +18,7 @@ pub(super) const LOCAL: &str = "local:";
 
 /// Answers that a running call waits for: it returns them itself, so nobody else is shown them meanwhile.
 #[derive(Default)]
-struct Withheld {
+pub(super) struct Withheld {
     activities: HashSet<String>,
     delegations: HashSet<String>,
 }
@@ -44,19 +44,25 @@ impl Ledger<'_> {
     pub(super) fn lease_next(&self) -> Result<Option<Entry>, JournalError> {
         self.free_overdue()?;
         let withheld = self.withheld()?;
+        let reserved = self.reserved_elsewhere()?;
         let (damaged, chosen) = {
             let mut statement = self.conn.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM message WHERE scope = ?1 AND state = 'new' ORDER BY at, n"
             ))?;
             let mut rows = statement.query([self.scope])?;
             let mut damaged = Vec::new();
+            // Senders of whom a message waits for its files: what they wrote after it waits, too.
+            let mut behind = HashSet::new();
             let chosen = loop {
                 let Some(row) = rows.next()? else { break None };
                 let stored = self.stored(row)?;
                 match stored.entry {
                     None => damaged.push(stored),
-                    Some(entry) if !withheld.holds(&entry) => break Some((stored.n, entry)),
-                    Some(_) => {}
+                    Some(entry) if withheld.holds(&entry) || reserved.contains(entry.message.activity_id.as_str()) => {}
+                    Some(entry) if behind.contains(&entry.message.peer_id) || self.waits_for_files(&entry)? => {
+                        behind.insert(entry.message.peer_id);
+                    }
+                    Some(entry) => break Some((stored.n, entry)),
                 }
             };
             (damaged, chosen)
@@ -89,7 +95,7 @@ impl Ledger<'_> {
         Ok(Some(entry))
     }
 
-    fn withheld(&self) -> Result<Withheld, JournalError> {
+    pub(super) fn withheld(&self) -> Result<Withheld, JournalError> {
         let mut statement = self.conn.prepare_cached(
             "SELECT id, awaited_by, answer_activity, delegation_id FROM outbox
              WHERE scope = ?1 AND awaited_by IS NOT NULL",
@@ -112,7 +118,7 @@ impl Ledger<'_> {
     }
 
     /// Its text is never shown again, unless the platform's copy mends it; said once.
-    fn mark_damaged(&self, stored: &Stored) -> Result<(), JournalError> {
+    pub(super) fn mark_damaged(&self, stored: &Stored) -> Result<(), JournalError> {
         tracing::error!(
             activity_id = stored.activity_id,
             "a stored message does not match its checksum"
@@ -229,9 +235,7 @@ impl Ledger<'_> {
         match stored {
             None => Ok(None),
             Some(Stored { entry: Some(entry), .. }) => Ok(Some(entry)),
-            Some(_) => Err(JournalError::Damaged(format!(
-                "message {id} does not match its checksum; ask its sender to repeat it"
-            ))),
+            Some(_) => Err(JournalError::DamagedRow(format!("message {id}"))),
         }
     }
 
@@ -253,7 +257,7 @@ impl Ledger<'_> {
     }
 
     /// Sound rows only; `which` begins after `scope = ?1 AND`.
-    fn entries(&self, which: &str, params: impl rusqlite::Params) -> Result<Vec<Entry>, JournalError> {
+    pub(super) fn entries(&self, which: &str, params: impl rusqlite::Params) -> Result<Vec<Entry>, JournalError> {
         let mut statement = self
             .conn
             .prepare_cached(&format!("SELECT {COLUMNS} FROM message WHERE scope = ?1 AND {which}"))?;
@@ -361,7 +365,7 @@ impl Ledger<'_> {
 }
 
 impl Withheld {
-    fn holds(&self, entry: &Entry) -> bool {
+    pub(super) fn holds(&self, entry: &Entry) -> bool {
         self.activities.contains(entry.message.activity_id.as_str())
             || entry
                 .maybe_reply_to

@@ -1,5 +1,7 @@
 //! Leases: a message shown to a session belongs to it until it is acknowledged, its time runs out, or the session ends.
 
+use std::collections::HashMap;
+
 use rusqlite::params;
 
 use super::error::JournalError;
@@ -125,12 +127,24 @@ impl Ledger<'_> {
         )?;
         let mut rows = statement.query([self.scope])?;
         let mut overdue = Vec::new();
+        // Asked once for each session, not for each of its messages: this is looked at after every commit of any process.
+        let mut alive = HashMap::<String, bool>::new();
         while let Some(row) = rows.next()? {
-            let worth = self.judge(&Lease {
+            let lease = Lease {
                 session: row.get(4).ok().flatten(),
                 boot: row.get(5).ok().flatten(),
                 until_micros: row.get(6).ok().flatten(),
-            });
+            };
+            let lives = lease
+                .session
+                .as_deref()
+                .is_some_and(|session| match alive.get(session) {
+                    Some(lives) => *lives,
+                    None => *alive
+                        .entry(session.to_owned())
+                        .or_insert(self.sessions.is_alive(session)),
+                });
+            let worth = standing(&lease, lives, &self.boot);
             if worth != Standing::Holds {
                 overdue.push(Overdue {
                     n: row.get(0)?,

@@ -2,19 +2,22 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::JournalError;
+use super::files::FilePatience;
 use super::open::Opened;
 use super::sessions::Sessions;
 use super::shape::Settings;
-use super::{open, scope};
+use super::{open, schema, scope};
 use crate::state::clock::{BootInstant, Clock};
 use crate::state::lock::scope_key;
+use crate::state::obstacle::Obstacle;
 use crate::types::{Timestamp, WorkspaceId};
 
 /// Outbox items whose answer a call of this process waits for, and how many calls do.
@@ -53,6 +56,7 @@ pub(super) struct Store {
     place: Place,
     scope: i64,
     lease: Duration,
+    files: FilePatience,
     clock: Clock,
     seen_version: i64,
 }
@@ -64,6 +68,7 @@ pub(super) struct Ledger<'a> {
     pub(super) sessions: &'a Sessions,
     pub(super) awaited: &'a Awaited,
     pub(super) lease: Duration,
+    pub(super) files: FilePatience,
     pub(super) wall: Timestamp,
     pub(super) boot: BootInstant,
 }
@@ -85,9 +90,16 @@ impl Store {
             lock,
         } = open::open(dir)?;
         let place = Place::of(path);
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let scope = scope::find_or_make(&tx, origin, workspace)?;
-        tx.commit()?;
+        // Written only the first time: a process that begins must not have to wait for those that write.
+        let scope = match scope::find(&conn, origin, workspace)? {
+            Some(scope) => scope,
+            None => {
+                let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let scope = scope::find_or_make(&tx, origin, workspace)?;
+                tx.commit()?;
+                scope
+            }
+        };
         let store = Self {
             seen_version: data_version(&conn)?,
             conn,
@@ -96,6 +108,10 @@ impl Store {
             place,
             scope,
             lease: settings.lease,
+            files: FilePatience {
+                message: settings.wait_for_files,
+                announcement: settings.wait_for_message,
+            },
             clock: settings.clock.clone(),
         };
         Ok((store, replaced, cut))
@@ -112,47 +128,58 @@ impl Store {
 
     /// Reads in one snapshot.
     pub(super) fn read<T>(
-        &mut self,
+        &self,
         awaited: &Awaited,
         work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Deferred)?;
-        work(&Ledger {
-            conn: &tx,
-            scope: self.scope,
-            sessions: &self.sessions,
-            awaited,
-            lease: self.lease,
-            wall: self.clock.wall(),
-            boot: self.clock.boot(),
-        })
+        self.within(TransactionBehavior::Deferred, awaited, work)
+            .map(|(outcome, tx)| {
+                drop(tx);
+                outcome
+            })
+            .map_err(|error| error.explained(self.place.folder()))
     }
 
     /// Writes in one transaction, which holds the write lock from its start, and answers whether any row changed.
     /// An error of `work` undoes everything.
     pub(super) fn write<T>(
-        &mut self,
+        &self,
         awaited: &Awaited,
         work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
     ) -> Result<(T, bool), JournalError> {
-        if !self.place.is_there() {
-            return Err(JournalError::Disk(
-                "its file was removed or replaced while it was open; restart molecule-mcp".to_owned(),
-            ));
-        }
+        self.place.check()?;
         let before = self.conn.total_changes();
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let outcome = self
+            .within(TransactionBehavior::Immediate, awaited, work)
+            .and_then(|(outcome, tx)| {
+                tx.commit()?;
+                Ok(outcome)
+            })
+            .map_err(|error| error.explained(self.place.folder()))?;
+        Ok((outcome, self.conn.total_changes() != before))
+    }
+
+    /// Begins a transaction and does the work in it; it is undone unless the caller commits it.
+    fn within<T>(
+        &self,
+        behavior: TransactionBehavior,
+        awaited: &Awaited,
+        work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
+    ) -> Result<(T, Transaction<'_>), JournalError> {
+        // Nobody else begins one on this connection: the store is used by one thread at a time.
+        let tx = Transaction::new_unchecked(&self.conn, behavior)?;
+        schema::still_known(&tx)?;
         let outcome = work(&Ledger {
             conn: &tx,
             scope: self.scope,
             sessions: &self.sessions,
             awaited,
             lease: self.lease,
+            files: self.files,
             wall: self.clock.wall(),
             boot: self.clock.boot(),
         })?;
-        tx.commit()?;
-        Ok((outcome, self.conn.total_changes() != before))
+        Ok((outcome, tx))
     }
 
     /// Whether another connection has committed since the last call.
@@ -161,12 +188,21 @@ impl Store {
         Ok(std::mem::replace(&mut self.seen_version, version) != version)
     }
 
-    /// Gives up to `pages` free pages back to the file system.
-    pub(super) fn shrink(&self, pages: u32) -> Result<(), JournalError> {
+    /// Gives up to `pages` free pages back to the file system. `true`: there were more.
+    pub(super) fn shrink(&self, pages: u32) -> Result<bool, JournalError> {
+        let free = || -> Result<u32, JournalError> {
+            let mut statement = self.conn.prepare_cached("PRAGMA freelist_count")?;
+            Ok(statement.query_row([], |row| row.get(0))?)
+        };
+        let before = free()?;
+        if before == 0 {
+            return Ok(false);
+        }
         let mut statement = self.conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
         let mut rows = statement.query([])?;
         while rows.next()?.is_some() {}
-        Ok(())
+        let left = free()?;
+        Ok(left > 0 && left < before)
     }
 }
 
@@ -185,24 +221,35 @@ struct Place {
 
 impl Place {
     fn of(path: PathBuf) -> Self {
-        let identity = identity(&path);
+        let identity = identity(&path).ok();
         Self { path, identity }
     }
 
-    fn is_there(&self) -> bool {
-        identity(&self.path) == self.identity
+    /// Whether the file is still the one that was opened.
+    fn check(&self) -> Result<(), JournalError> {
+        match identity(&self.path) {
+            Ok(found) if Some(found) == self.identity => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Err(JournalError::disk(
+                Obstacle::Gone,
+                "its file was removed or replaced while it was open",
+            )),
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 }
 
 #[cfg(unix)]
-fn identity(path: &Path) -> Option<(u64, u64)> {
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
-    std::fs::symlink_metadata(path)
-        .ok()
-        .map(|found| (found.dev(), found.ino()))
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 #[cfg(not(unix))]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    path.exists().then_some((0, 0))
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|_| (0, 0))
 }

@@ -5,23 +5,22 @@
 //! locks within the process.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::error::JournalError;
 use super::mark::Mark;
+use super::medium::{self, NoLog, beside};
+use super::replace::set_aside;
 use super::schema::{self, Standing};
-use super::{scope, wal};
+use super::{on_disk, scope, wal, words};
 use crate::state::lock::open_private;
+use crate::state::obstacle::Obstacle;
 
 /// How long to wait for another process's write or for its replacement of a damaged file.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Up to this size the indexes are compared with their tables at every open; above, only the tables are checked.
-const FULL_CHECK_LIMIT: u64 = 32 * 1024 * 1024;
 /// The write-ahead file is cut to this size after a checkpoint.
 const WAL_LIMIT: i64 = 8 * 1024 * 1024;
 
@@ -44,14 +43,20 @@ pub(super) struct Opened {
 /// See [`JournalError`]; `Damaged` when the file is damaged and another process has it open.
 pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
     // SQLite refuses links anywhere in the path; only links to our own files are none of anybody's business.
-    let dir = fs::canonicalize(dir)?;
+    let dir = fs::canonicalize(dir).map_err(|error| JournalError::at(dir, &error))?;
+    let network = medium::network_name(&dir).map(NoLog::Network);
+    open_on(&dir, network).map_err(|error| error.explained(&dir))
+}
+
+/// The same on a file system where a write-ahead log is out of the question, if `no_log` says why.
+pub(super) fn open_on(dir: &Path, no_log: Option<NoLog>) -> Result<Opened, JournalError> {
     let path = dir.join("molecule.db");
     let lock_path = dir.join("molecule.db.lock");
     let mut replaced = None;
     let cut = is_cut(&path, &lock_path);
     for _ in 0..3 {
         let mut lock = lock_shared(&lock_path)?;
-        match patiently(|| prepare(&path, &mut lock)) {
+        match patiently(|| prepare(&path, &mut lock, no_log)) {
             Ok(conn) => {
                 return Ok(Opened {
                     conn,
@@ -63,7 +68,8 @@ pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
             }
             Err(JournalError::Damaged(why)) => {
                 lock.unlock()?;
-                replaced = set_aside(&path, &mut lock, &why)?.or(replaced);
+                let again = |lock: &mut File| patiently(|| prepare(&path, lock, no_log)).map(drop);
+                replaced = set_aside(&path, &mut lock, &why, again)?.or(replaced);
             }
             Err(error) => return Err(error),
         }
@@ -77,45 +83,61 @@ pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
 /// looks first; where another process has the file open, that one has looked.
 fn is_cut(path: &Path, lock: &Path) -> bool {
     let alone = open_private(lock).ok().filter(|lock| lock.try_lock().is_ok());
-    alone.is_some() && wal::has_lost_commits(&with_suffix(path, "-wal")).unwrap_or(false)
+    alone.is_some() && wal::has_lost_commits(&beside(path, "-wal"), &beside(path, "-shm")).unwrap_or(false)
 }
+
+/// How long to wait altogether until the file can be opened: nobody waits for that but calls that need it.
+const OPENING: Duration = Duration::from_secs(30);
 
 /// Repeats while another process is in the middle of making, replacing or recovering the file.
 fn patiently<T>(mut attempt: impl FnMut() -> Result<T, JournalError>) -> Result<T, JournalError> {
     let begun = Instant::now();
     loop {
         match attempt() {
-            Err(JournalError::Busy(_)) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(20)),
+            Err(JournalError::Busy(_)) if begun.elapsed() < OPENING => std::thread::sleep(Duration::from_millis(20)),
             outcome => return outcome,
         }
     }
 }
 
+/// Waits for another process's commit. SQLite's own way of waiting sleeps the longer, up to 100 ms, the longer it has waited:
+/// among busy writers whoever has waited longest hardly ever gets his turn, and a commit is over in less than a millisecond
+/// or two.
+fn wait_for_writer(looks: i32) -> bool {
+    const EVERY: Duration = Duration::from_millis(2);
+    std::thread::sleep(EVERY);
+    EVERY.saturating_mul(looks.unsigned_abs()) < PATIENCE
+}
+
 fn lock_shared(path: &Path) -> Result<File, JournalError> {
-    let file = open_private(path)?;
+    let file = open_private(path).map_err(|error| JournalError::at(path, &error))?;
     patiently(|| match file.try_lock_shared() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(JournalError::Busy("another process replaces it".to_owned())),
-        Err(TryLockError::Error(error)) => Err(JournalError::Disk(format!(
-            "{} cannot be locked ({error}); the state folder must be on a file system with locks",
-            path.display()
-        ))),
+        Err(TryLockError::Error(error)) => Err(medium::unlockable(path, &error.to_string())),
     })?;
+    medium::check_locks(path)?;
     Ok(file)
 }
 
-fn prepare(path: &Path, lock: &mut File) -> Result<Connection, JournalError> {
+fn prepare(path: &Path, lock: &mut File, no_log: Option<NoLog>) -> Result<Connection, JournalError> {
     // Read before the database: once it says so, the tables are there for everyone to see.
-    let mark = ensure_file(path, lock)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let mut conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(PATIENCE)?;
-    conn.set_prepared_statement_cache_capacity(64);
-    conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;")?;
-    // In one transaction: between two reads another process may have made the tables.
-    let snapshot = conn.unchecked_transaction()?;
-    let standing = schema::standing(&snapshot)?;
-    drop(snapshot);
+    let mark = on_disk::ensure(path, lock)?;
+    on_disk::check(path)?;
+    let mut conn = connect(path)?;
+    let standing = match standing(&conn) {
+        // It was used on another file system.
+        Err(JournalError::Disk {
+            obstacle: Obstacle::NoSharing,
+            ..
+        }) => {
+            drop(conn);
+            medium::leave_write_ahead(path)?;
+            conn = connect(path)?;
+            standing(&conn)?
+        }
+        found => found?,
+    };
     if standing == Standing::Empty {
         if mark == Mark::Made {
             return Err(JournalError::Damaged("it is empty although it was in use".to_owned()));
@@ -123,9 +145,9 @@ fn prepare(path: &Path, lock: &mut File) -> Result<Connection, JournalError> {
         // Only an empty file can still be told to give space back.
         conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
     }
-    keep_durably(&conn)?;
+    keep_durably(&conn, path, no_log)?;
     if standing != Standing::Empty {
-        check(&conn, path)?;
+        check(&conn)?;
     }
     schema::migrate(&mut conn, mark.lost())?;
     schema::compare(&conn)?;
@@ -136,151 +158,91 @@ fn prepare(path: &Path, lock: &mut File) -> Result<Connection, JournalError> {
     Ok(conn)
 }
 
-/// Makes an empty 0600 file where there is none; answers what is known of it.
-fn ensure_file(path: &Path, lock: &mut File) -> Result<Mark, JournalError> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => {
-            tighten(path, &found);
-            Ok(Mark::read(lock)?)
-        }
-        Ok(found) => Err(JournalError::Disk(format!(
-            "{} is {}; remove it",
-            path.display(),
-            if found.is_symlink() {
-                "a symbolic link"
-            } else {
-                "not a plain file"
-            }
-        ))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut mark = Mark::read(lock)?;
-            if mark == Mark::Made {
-                mark = Mark::Fresh;
-                mark.write(lock)?;
-            }
-            let dir = path.parent().unwrap_or(Path::new("."));
-            let draft = tempfile::NamedTempFile::with_prefix_in(".molecule.db.", dir)?.into_temp_path();
-            match draft.persist_noclobber(path) {
-                Ok(()) => {}
-                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {}
-                // Some file systems have neither links nor a rename that replaces nothing.
-                Err(_) => drop(open_private(path)?),
-            }
-            Ok(mark)
-        }
-        Err(error) => Err(error.into()),
+fn connect(path: &Path) -> Result<Connection, JournalError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_handler(Some(wait_for_writer))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    // What SQLite would put into a temporary file stays in memory: one obstacle less, and no text outside the folder.
+    conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
+    // Where the file may not be written SQLite opens it all the same, to be read.
+    if conn.is_readonly(MAIN_DB)? {
+        return Err(JournalError::disk(
+            Obstacle::Refused,
+            format!("{} cannot be written", path.display()),
+        ));
     }
+    Ok(conn)
 }
 
-#[cfg(unix)]
-fn tighten(path: &Path, found: &fs::Metadata) {
-    use std::os::unix::fs::PermissionsExt as _;
-    if found.permissions().mode() & 0o077 != 0
-        && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-    {
-        tracing::warn!(%error, path = %path.display(), "the journal is readable by others and cannot be tightened");
-    }
+/// In one transaction: between two reads another process may have made the tables.
+fn standing(conn: &Connection) -> Result<Standing, JournalError> {
+    let snapshot = conn.unchecked_transaction()?;
+    schema::standing(&snapshot)
 }
-
-#[cfg(not(unix))]
-fn tighten(_path: &Path, _found: &fs::Metadata) {}
 
 /// Write-ahead log where it is possible, rollback journal elsewhere; every commit reaches the disk before it counts.
-fn keep_durably(conn: &Connection) -> Result<(), JournalError> {
-    let mode = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
-    match mode.map_err(JournalError::from) {
-        Ok(mode) if mode == "wal" => {}
-        Err(error @ (JournalError::Busy(_) | JournalError::Damaged(_))) => return Err(error),
-        _ => {
-            let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
-            tracing::warn!(
-                mode,
-                "this file system has no shared memory for a write-ahead log; using a rollback journal"
-            );
-        }
+fn keep_durably(conn: &Connection, path: &Path, mut no_log: Option<NoLog>) -> Result<(), JournalError> {
+    let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    let has_log = mode == "wal";
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if no_log.is_none() && !has_log && !medium::can_share_memory(folder)? {
+        no_log = Some(NoLog::NoSharing);
     }
-    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;")?;
+    let wanted = if no_log.is_some() { "delete" } else { "wal" };
+    let kept: String = conn.query_row(&format!("PRAGMA journal_mode = {wanted}"), [], |row| row.get(0))?;
+    if kept != wanted {
+        return Err(JournalError::Busy(format!("it stays in {kept} mode")));
+    }
+    if let Some(why) = no_log {
+        tracing::warn!("{why}");
+    }
+    // Beyond FULL: without a log a commit is the removal of a file, and the folder is synced after it.
+    conn.execute_batch("PRAGMA synchronous = EXTRA; PRAGMA fullfsync = ON;")?;
     conn.pragma_update_and_check(None, "journal_size_limit", WAL_LIMIT, |_| Ok(()))?;
     Ok(())
 }
 
-fn check(conn: &Connection, path: &Path) -> Result<(), JournalError> {
-    let small = fs::metadata(path).is_ok_and(|found| found.len() <= FULL_CHECK_LIMIT);
-    let check = if small {
-        "PRAGMA integrity_check(1)"
-    } else {
-        "PRAGMA quick_check(1)"
+/// Reads the whole file and compares every index with its table: an index that does not match would hide messages, or offer
+/// again what was acknowledged. Takes about 10 ms for each MiB, so nothing that a client waits for may wait for this.
+fn check(conn: &Connection) -> Result<(), JournalError> {
+    let verdict = || match conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)) {
+        Err(error) if words::is_about_an_index(&error.to_string()) => Ok(error.to_string()),
+        verdict => verdict,
     };
-    let verdict: String = conn.query_row(check, [], |row| row.get(0))?;
-    if verdict == "ok" {
+    let mut found: String = verdict()?;
+    if words::is_about_an_index(&found) {
+        tracing::warn!(
+            reason = found,
+            "the word index of the journal is damaged and is made anew"
+        );
+        words::forget(conn)?;
+        found = verdict()?;
+    }
+    // What was read is not needed again.
+    conn.execute_batch("PRAGMA shrink_memory")?;
+    if found == "ok" {
         Ok(())
     } else {
-        Err(JournalError::Damaged(verdict))
+        Err(JournalError::Damaged(found))
     }
-}
-
-/// Renames the damaged file and what belongs to it. `None`: another process has replaced it already.
-fn set_aside(path: &Path, lock: &mut File, why: &str) -> Result<Option<PathBuf>, JournalError> {
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(JournalError::Damaged(format!(
-                "{why}; it is replaced once no other molecule-mcp process has it open"
-            )));
-        }
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
-    let outcome = match patiently(|| prepare(path, lock)) {
-        Err(JournalError::Damaged(_)) => rename_all(path, lock).map(Some),
-        Ok(_) => Ok(None),
-        Err(error) => Err(error),
-    };
-    lock.unlock()?;
-    if let Ok(Some(aside)) = &outcome {
-        tracing::error!(reason = why, kept = %aside.display(), "the journal was damaged; a new one was started");
-    }
-    outcome
-}
-
-/// The database goes first: a log without its database is dropped by SQLite, a database without its log is older. Before
-/// that its new name is written down, so that a process that dies here leaves no file that seems to be a first start's.
-fn rename_all(path: &Path, lock: &mut File) -> Result<PathBuf, JournalError> {
-    let stamp = Utc::now().format("%Y%m%dT%H%M%SZ");
-    let aside = (1..)
-        .map(|n| match n {
-            1 => format!("molecule.db.damaged-{stamp}"),
-            n => format!("molecule.db.damaged-{stamp}-{n}"),
-        })
-        .map(|name| path.with_file_name(name))
-        .find(|candidate| fs::symlink_metadata(candidate).is_err())
-        .expect("some number is free");
-    let name = aside.file_name().unwrap_or_default().to_string_lossy();
-    Mark::Lost(name.into_owned()).write(lock)?;
-    lock.sync_all()?;
-    fs::rename(path, &aside)?;
-    for suffix in ["-wal", "-shm", "-journal"] {
-        match fs::rename(with_suffix(path, suffix), with_suffix(&aside, suffix)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-    Ok(aside)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::journal::replace::rename_all;
 
     fn in_new_dir() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("molecule.db");
         (dir, path)
+    }
+
+    #[test]
+    fn waiting_for_another_process_ends() {
+        assert!(wait_for_writer(0));
+        assert!(!wait_for_writer(i32::MAX));
     }
 
     #[cfg(unix)]
@@ -290,7 +252,7 @@ mod tests {
         let (dir, path) = in_new_dir();
         let _opened = open(dir.path()).unwrap();
         for name in ["", "-wal", "-shm", ".lock"] {
-            let mode = fs::metadata(with_suffix(&path, name)).unwrap().permissions().mode();
+            let mode = fs::metadata(beside(&path, name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4, "no drafts are left");
@@ -308,17 +270,17 @@ mod tests {
         let elsewhere = dir.path().join("elsewhere");
         fs::rename(&path, &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-        assert!(matches!(open(dir.path()), Err(JournalError::Disk(_))));
+        assert!(matches!(open(dir.path()), Err(JournalError::Disk { .. })));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(matches!(open(dir.path()), Err(JournalError::Disk(_))));
+        assert!(matches!(open(dir.path()), Err(JournalError::Disk { .. })));
     }
 
     #[test]
     fn it_is_a_synced_write_ahead_log_that_gives_space_back() {
         let (dir, _) = in_new_dir();
         let opened = open(dir.path()).unwrap();
-        for (pragma, expected) in [("journal_mode", "wal"), ("synchronous", "2"), ("auto_vacuum", "2")] {
+        for (pragma, expected) in [("journal_mode", "wal"), ("synchronous", "3"), ("auto_vacuum", "2")] {
             let found: rusqlite::types::Value = opened.conn.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
             let found = match found {
                 rusqlite::types::Value::Text(text) => text,
@@ -326,6 +288,34 @@ mod tests {
                 other => panic!("{other:?}"),
             };
             assert_eq!(found, expected, "{pragma}");
+        }
+    }
+
+    #[test]
+    fn on_a_network_file_system_it_is_a_rollback_journal_and_comes_back_to_a_log_elsewhere() {
+        let (dir, path) = in_new_dir();
+        let mode = |opened: &Opened| -> String {
+            opened
+                .conn
+                .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+                .unwrap()
+        };
+        let no_log = Some(NoLog::Network("NFS"));
+        let opened = open_on(dir.path(), no_log).unwrap();
+        assert_eq!(mode(&opened), "delete");
+        let synced: i64 = opened
+            .conn
+            .pragma_query_value(None, "synchronous", |row| row.get(0))
+            .unwrap();
+        assert_eq!(synced, 3);
+        assert!(!beside(&path, "-shm").exists());
+        let second = open_on(dir.path(), no_log).unwrap();
+        assert_eq!(mode(&second), "delete");
+        drop((opened, second));
+        for (no_log, expected) in [(None, "wal"), (no_log, "delete"), (None, "wal")] {
+            let opened = open_on(dir.path(), no_log).unwrap();
+            assert!(opened.replaced.is_none());
+            assert_eq!(mode(&opened), expected);
         }
     }
 

@@ -87,6 +87,11 @@ impl OutboxRow {
     }
 }
 
+/// Two look-ups: for an OR of two columns SQLite reads every row of the outbox. The plus keeps it from doing so all the
+/// same, because an index begins with the scope.
+const NAMED: &str = "+scope = ?1 AND n IN (SELECT n FROM outbox WHERE id = ?2
+    UNION ALL SELECT n FROM outbox WHERE scope = ?1 AND delegation_id = ?2) ORDER BY n";
+
 fn progress_of(word: &str) -> Option<Progress> {
     Progress::ALL.into_iter().find(|progress| progress.as_str() == word)
 }
@@ -121,31 +126,70 @@ impl Ledger<'_> {
     pub(super) fn sound_row(&self, id: &str) -> Result<Option<OutboxRow>, JournalError> {
         let mut found = self.named(id)?;
         match found.sound.pop() {
-            None if !found.damaged.is_empty() => Err(JournalError::Damaged(format!(
-                "outgoing message {id} does not match its checksum"
-            ))),
+            None if !found.damaged.is_empty() => Err(JournalError::DamagedRow(format!("outgoing message {id}"))),
             row => Ok(row),
         }
     }
 
     fn named(&self, id: &str) -> Result<Found, JournalError> {
-        self.rows("(id = ?2 OR delegation_id = ?2) ORDER BY n", params![self.scope, id])
+        self.select(NAMED, params![self.scope, id])
     }
 
     /// `which` begins after `scope = ?1 AND`.
     pub(super) fn rows(&self, which: &str, params: impl rusqlite::Params) -> Result<Found, JournalError> {
+        self.select(&format!("scope = ?1 AND {which}"), params)
+    }
+
+    fn select(&self, which: &str, params: impl rusqlite::Params) -> Result<Found, JournalError> {
+        let mut found = Found::default();
+        self.visit(which, params, |row| match row {
+            Ok(sound) => found.sound.push(sound),
+            Err(damaged) => found.damaged.push(damaged),
+        })?;
+        Ok(found)
+    }
+
+    /// The damaged ones of all rows; the texts of the sound ones are not gathered.
+    pub(super) fn damaged_work(&self) -> Result<Vec<(i64, String)>, JournalError> {
+        let mut found = Vec::new();
+        self.visit("scope = ?1", [self.scope], |row| found.extend(row.err()))?;
+        Ok(found)
+    }
+
+    /// Shows each row, or number and id of a damaged one.
+    fn visit(
+        &self,
+        which: &str,
+        params: impl rusqlite::Params,
+        mut show: impl FnMut(Result<OutboxRow, (i64, String)>),
+    ) -> Result<(), JournalError> {
         let mut statement = self.conn.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM outbox WHERE scope = ?1 AND progress <> 'damaged' AND {which}"
+            "SELECT {COLUMNS} FROM outbox WHERE progress <> 'damaged' AND {which}"
         ))?;
         let mut rows = statement.query(params)?;
-        let mut found = Found::default();
         while let Some(row) = rows.next()? {
             // A value of the wrong type is damage, too.
             match OutboxRow::read(row) {
-                Ok(Some(sound)) => found.sound.push(sound),
-                Ok(None) | Err(_) => found.damaged.push((row.get(0)?, row.get(1).unwrap_or_default())),
+                Ok(Some(sound)) => show(Ok(sound)),
+                Ok(None) | Err(_) => show(Err((row.get(0)?, row.get(1).unwrap_or_default()))),
             }
         }
-        Ok(found)
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NAMED;
+    use crate::state::journal::schema::testing::reads_everything;
+
+    #[test]
+    fn a_row_is_found_by_either_id_without_reading_the_others() {
+        assert!(reads_everything(
+            "SELECT * FROM outbox WHERE scope = ?1 AND (id = ?2 OR delegation_id = ?2) ORDER BY n"
+        ));
+        assert!(!reads_everything(&format!(
+            "SELECT * FROM outbox WHERE progress <> 'damaged' AND {NAMED}"
+        )));
     }
 }

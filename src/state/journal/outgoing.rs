@@ -25,14 +25,16 @@ fn parts(work: &Work) -> (&'static str, &str, &str) {
     match work {
         Work::Delegate { target, task } => ("delegate", target.as_str(), task),
         Work::ReplyToPeer { target, text, .. } => ("reply", target.as_str(), text),
-        Work::NotifyUser { text } => ("notify", "", text),
+        Work::NotifyUser { text, .. } => ("notify", "", text),
     }
 }
 
-/// Equal for the same text to the same target by the same route.
+/// Equal for the same text with the same files to the same target by the same route.
 fn fingerprint(work: &Work) -> String {
     let (kind, target, text) = parts(work);
-    let digest = Sha256::digest(format!("{kind}\n{target}\n{text}"));
+    let files = work.parcel().into_iter().flat_map(|parcel| &parcel.files);
+    let files: String = files.map(|file| format!("{}\n{}\n", file.name, file.digest)).collect();
+    let digest = Sha256::digest(format!("{kind}\n{target}\n{files}{text}"));
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -51,6 +53,13 @@ fn advance(current: Progress, wanted: Progress) -> Option<Progress> {
     };
     allowed.then_some(wanted)
 }
+
+/// Asked for every plain message of a peer that comes in. Of several none is the one that is answered, so two are enough.
+const OUTSTANDING_WITH: &str = "kind = 'delegate' AND target = ?2 AND progress IN ('pending', 'accepted', 'delivered')
+    AND +delegation_id IS NOT NULL AND created > ?3
+    AND NOT EXISTS (SELECT 1 FROM message WHERE message.scope = outbox.scope
+        AND message.done_at >= outbox.created AND message.maybe_reply_to = outbox.delegation_id)
+    ORDER BY n LIMIT 2";
 
 impl Ledger<'_> {
     /// Writes work down, unless it is a repetition.
@@ -81,7 +90,7 @@ impl Ledger<'_> {
         }
         let row = OutboxRow {
             n: 0,
-            work: serde_json::to_string(&work).map_err(|error| JournalError::Disk(error.to_string()))?,
+            work: serde_json::to_string(&work).map_err(std::io::Error::from)?,
             session: self.sessions.id().to_owned(),
             awaited_by: None,
             item: Item {
@@ -187,14 +196,14 @@ impl Ledger<'_> {
     }
 
     /// What may have been altered is not sent; said once.
-    fn give_up_damaged(&self, n: i64, id: &str) -> Result<(), JournalError> {
+    pub(super) fn give_up_damaged(&self, n: i64, id: &str) -> Result<(), JournalError> {
         tracing::error!(id, "an outgoing message does not match its checksum and is not sent");
         self.conn
             .prepare_cached("UPDATE outbox SET progress = 'damaged' WHERE n = ?1")?
             .execute([n])?;
         let text = format!(
             "An outgoing delegation or reply ({id}) was damaged on this computer's disk. It is not sent any more, and \
-             whether it was sent before is unknown. Check the disk, and repeat what is missing."
+             what became of it before is no longer known here. Check the disk, and repeat what is missing."
         );
         self.announce(&text, &format!("damaged-outgoing:{n}"))?;
         Ok(())
@@ -278,22 +287,19 @@ impl Ledger<'_> {
     /// Delegations that the platform knows and that may still be answered.
     pub(super) fn outstanding(&self) -> Result<Vec<Item>, JournalError> {
         let found = self.rows(
-            "progress IN ('pending', 'accepted', 'delivered') AND kind = 'delegate' AND delegation_id IS NOT NULL
+            // The plus keeps SQLite from reading every delegation there ever was instead of the open ones.
+            "progress IN ('pending', 'accepted', 'delivered') AND kind = 'delegate' AND +delegation_id IS NOT NULL
                 AND created > ?2 ORDER BY n",
             params![self.scope, self.wall.plus_micros(-DAY_MICROS).0],
         )?;
         Ok(found.sound.into_iter().map(|row| row.item).collect())
     }
 
-    /// The same, with one peer, but for those whose probable answer was acknowledged: older daemons never say that they
-    /// answer, and what was handled must not keep the next answer from being recognised.
+    /// The first two of them with one peer, but for those whose probable answer was acknowledged: older daemons never say
+    /// that they answer, and what was handled must not keep the next answer from being recognised.
     pub(super) fn outstanding_with(&self, target: &str) -> Result<Vec<OutboxRow>, JournalError> {
         let found = self.rows(
-            "kind = 'delegate' AND target = ?2 AND progress IN ('pending', 'accepted', 'delivered')
-                AND delegation_id IS NOT NULL AND created > ?3
-                AND NOT EXISTS (SELECT 1 FROM message WHERE message.scope = outbox.scope
-                    AND message.done_at >= outbox.created AND message.maybe_reply_to = outbox.delegation_id)
-             ORDER BY n",
+            OUTSTANDING_WITH,
             params![self.scope, target, self.wall.plus_micros(-DAY_MICROS).0],
         )?;
         Ok(found.sound)
@@ -346,5 +352,18 @@ impl Ledger<'_> {
                 .execute(params![self.scope, id, self.sessions.id()])?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OUTSTANDING_WITH;
+    use crate::state::journal::schema::testing::reads_everything;
+
+    #[test]
+    fn what_a_peer_may_be_answering_is_found_without_reading_every_message() {
+        assert!(!reads_everything(&format!(
+            "SELECT * FROM outbox WHERE scope = ?1 AND progress <> 'damaged' AND {OUTSTANDING_WITH}"
+        )));
     }
 }

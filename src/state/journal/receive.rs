@@ -31,12 +31,12 @@ impl Ledger<'_> {
                 continue;
             }
             if let Some(original) = self.original_of(message)? {
-                self.conn
-                    .prepare_cached(
-                        "INSERT OR IGNORE INTO alias (scope, activity_id, original, seen) VALUES (?1, ?2, ?3, ?4)",
-                    )?
-                    .execute(params![self.scope, message.activity_id.as_str(), original, self.wall.0])?;
+                self.alias(message.activity_id.as_str(), &original)?;
                 committed.repeats += 1;
+                continue;
+            }
+            if self.take_announcement(message, state)? {
+                committed.added += 1;
                 continue;
             }
             let maybe_reply_to = match state {
@@ -50,6 +50,7 @@ impl Ledger<'_> {
                 continue;
             }
             self.insert(message, state, maybe_reply_to.as_deref())?;
+            self.note_files(message)?;
             committed.added += 1;
             if state != State::Recovered {
                 self.settle_with(message)?;
@@ -71,6 +72,14 @@ impl Ledger<'_> {
         Ok(committed)
     }
 
+    /// Notes that a row repeats another under an id of its own.
+    pub(super) fn alias(&self, repeat: &str, original: &str) -> Result<(), JournalError> {
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO alias (scope, activity_id, original, seen) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![self.scope, repeat, original, self.wall.0])?;
+        Ok(())
+    }
+
     /// Stores a message; a damaged row of the same id is mended by it.
     pub(super) fn insert(
         &self,
@@ -78,7 +87,7 @@ impl Ledger<'_> {
         state: State,
         maybe_reply_to: Option<&str>,
     ) -> Result<(), JournalError> {
-        let body = serde_json::to_string(message).map_err(|error| JournalError::Disk(error.to_string()))?;
+        let body = serde_json::to_string(message).map_err(std::io::Error::from)?;
         let id = message.activity_id.as_str();
         self.conn
             .prepare_cached(
@@ -126,7 +135,8 @@ impl Ledger<'_> {
             .conn
             .prepare_cached(
                 "SELECT 1 FROM message WHERE scope = ?1 AND activity_id = ?2 AND state <> 'damaged'
-                 UNION ALL SELECT 1 FROM alias WHERE scope = ?1 AND activity_id = ?2",
+                 UNION ALL SELECT 1 FROM alias WHERE scope = ?1 AND activity_id = ?2
+                 UNION ALL SELECT 1 FROM file WHERE scope = ?1 AND activity_id = ?2",
             )?
             .exists(params![self.scope, id.as_str()])?)
     }

@@ -10,7 +10,6 @@ use rusqlite::{OptionalExtension as _, params};
 use super::Journal;
 use super::error::JournalError;
 use super::ledger::Ledger;
-use super::shared::blocking;
 use crate::state::message::State;
 use crate::types::Timestamp;
 
@@ -20,21 +19,28 @@ const KEPT_MICROS: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 /// Rows removed in one transaction, so that nobody waits long for the write lock.
 const STEP: usize = 500;
 
-/// Free pages given back to the file system after each step.
+/// Free pages given back to the file system at once.
 const SHRINK_PAGES: u32 = 1000;
 
 /// Between two steps.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Table, key, and which rows are old: `?1` is the scope, `?2` the end of what is kept.
-const OLD: [(&str, &str, &str); 5] = [
+const OLD: [(&str, &str, &str); 7] = [
     // The row's own time counts, too: the clock may have been far behind when it was acknowledged.
     ("message", "n", "state = 'done' AND done_at < ?2 AND at < ?2"),
-    ("message", "n", "state = 'recovered' AND at < ?2"),
+    ("message", "n", "state IN ('recovered', 'damaged') AND at < ?2"),
     // Not only final rows: a delegation that nobody answered in 30 days will not be answered any more.
     ("outbox", "n", "progress <> 'pending' AND updated < ?2"),
     ("alias", "activity_id", "seen < ?2"),
     ("announced", "name", "at < ?2"),
+    // Those on this computer go first, see `files_to_drop`.
+    (
+        "file",
+        "n",
+        "state IN ('gone', 'oversize', 'dropped', 'outgoing') AND message IS NULL AND seen < ?2",
+    ),
+    ("upload", "name", "at < ?2"),
 ];
 
 impl Journal {
@@ -59,7 +65,8 @@ impl Journal {
         }
     }
 
-    /// Removes what was handled more than 30 days ago, in small steps; answers how many rows went. Call it now and then.
+    /// Removes what was handled more than 30 days ago, in small steps, and gives free space back to the file system; answers
+    /// how many rows went. Call it now and then.
     ///
     /// # Errors
     /// See [`JournalError`].
@@ -67,13 +74,14 @@ impl Journal {
         let mut removed = 0;
         while self.read(|ledger| ledger.has_old_rows()).await? {
             let step = self.write(|ledger| ledger.prune_step()).await?;
-            let inner = self.inner.clone();
-            blocking(move || inner.store().shrink(SHRINK_PAGES)).await?;
             removed += step;
             if step < STEP {
                 break;
             }
             // Others, in this process and elsewhere, get their turn.
+            tokio::time::sleep(PAUSE).await;
+        }
+        while self.in_turn(|inner| inner.store().shrink(SHRINK_PAGES)).await? {
             tokio::time::sleep(PAUSE).await;
         }
         Ok(removed)
@@ -118,7 +126,7 @@ impl Ledger<'_> {
     /// The instant before which handled things may go. `None`: the platform has told no time yet.
     ///
     /// A message that claims to be of the future does not move it past what our own clock says.
-    fn kept_since(&self) -> Result<Option<Timestamp>, JournalError> {
+    pub(super) fn kept_since(&self) -> Result<Option<Timestamp>, JournalError> {
         let mut newest = None;
         for state in State::ALL {
             let at: Option<i64> = self

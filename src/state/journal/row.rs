@@ -43,6 +43,13 @@ impl Ledger<'_> {
             .filter(|body| row.get_ref(3) == Ok(ValueRef::Integer(seal(&activity_id, body).into())))
             .and_then(|body| serde_json::from_slice::<Message>(body).ok())
             .filter(|message| message.activity_id.as_str() == activity_id);
+        let message = match message {
+            Some(mut message) => {
+                self.localise(&mut message)?;
+                Some(message)
+            }
+            None => None,
+        };
         let session: Option<String> = row.get(7).ok().flatten();
         let state = text(row.get_ref(4)?).and_then(state_of);
         let lease = (state == Some(State::Leased)).then(|| {

@@ -10,11 +10,15 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use super::error::JournalError;
 use crate::types::Timestamp;
 
+mod files;
+mod reservations;
+mod second;
+
 /// `application_id` of our files: "MoJr".
 const APPLICATION_ID: i64 = 0x4d6f_4a72;
 
 /// One script for each schema version, oldest first. Never change one that was released; add the next.
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, files::STEP, GUESSED_REPLIES, reservations::STEP, second::SCRIPT];
 
 /// How long after a damaged file was replaced its messages are looked for.
 const LOOKED_FOR_MICROS: i64 = 7 * 24 * 60 * 60 * 1_000_000;
@@ -118,6 +122,11 @@ CREATE INDEX outbox_awaited ON outbox (scope) WHERE awaited_by IS NOT NULL;
 CREATE INDEX outbox_updated ON outbox (updated);
 ";
 
+/// Without it, each plain message of a peer was compared with all messages there are, for each open delegation.
+const GUESSED_REPLIES: &str = "
+CREATE INDEX message_by_guess ON message (scope, maybe_reply_to) WHERE maybe_reply_to IS NOT NULL;
+";
+
 /// What a file is, as far as its header and its table list tell.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -132,6 +141,11 @@ pub(super) enum Standing {
 /// # Errors
 /// `Newer` for a newer program's file, `Damaged` when the version cannot be right.
 pub(super) fn standing(conn: &Connection) -> Result<Standing, JournalError> {
+    standing_for(KNOWN, conn)
+}
+
+/// For a program that knows this version and those before it.
+fn standing_for(known: i64, conn: &Connection) -> Result<Standing, JournalError> {
     let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
@@ -144,13 +158,24 @@ pub(super) fn standing(conn: &Connection) -> Result<Standing, JournalError> {
             "its version is not what it was written with".to_owned(),
         ));
     }
-    if version > KNOWN {
-        return Err(JournalError::Newer {
-            found: version,
-            known: KNOWN,
-        });
+    if version > known {
+        return Err(JournalError::Newer { found: version, known });
     }
     Ok(Standing::Version(version))
+}
+
+/// Whether the schema is still one that this program knows: a newer program may have migrated the file meanwhile.
+///
+/// # Errors
+/// `Newer` then.
+pub(super) fn still_known(conn: &Connection) -> Result<(), JournalError> {
+    let found: i64 = conn
+        .prepare_cached("PRAGMA user_version")?
+        .query_row([], |row| row.get(0))?;
+    if found > KNOWN {
+        return Err(JournalError::Newer { found, known: KNOWN });
+    }
+    Ok(())
 }
 
 /// Brings a file up to the newest schema, in one transaction. A new one remembers the name of the damaged file it replaces.
@@ -158,13 +183,24 @@ pub(super) fn standing(conn: &Connection) -> Result<Standing, JournalError> {
 /// # Errors
 /// When nothing was changed.
 pub(super) fn migrate(conn: &mut Connection, lost: Option<&str>) -> Result<(), JournalError> {
+    migrate_by(STEPS, conn, lost)
+}
+
+fn migrate_by(steps: &[&str], conn: &mut Connection, lost: Option<&str>) -> Result<(), JournalError> {
+    let known = steps.len() as i64;
+    // A process that begins must not have to wait for those that write.
+    let snapshot = conn.unchecked_transaction()?;
+    if standing_for(known, &snapshot)? == Standing::Version(known) {
+        return Ok(());
+    }
+    drop(snapshot);
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been faster.
-    let from = match standing(&tx)? {
+    let from = match standing_for(known, &tx)? {
         Standing::Empty => 0,
         Standing::Version(version) => version,
     };
-    for (version, step) in (1..).zip(STEPS).filter(|(version, _)| *version > from) {
+    for (version, step) in (1..).zip(steps).filter(|(version, _)| *version > from) {
         tx.execute_batch(step)?;
         tx.execute(
             "INSERT OR REPLACE INTO meta (name, value) VALUES ('schema', ?1)",
@@ -182,6 +218,16 @@ pub(super) fn migrate(conn: &mut Connection, lost: Option<&str>) -> Result<(), J
         )?;
     }
     tx.commit()?;
+    Ok(())
+}
+
+/// Writes down that a commit was tried, and when: the least that can be committed.
+///
+/// # Errors
+/// See [`JournalError`].
+pub(super) fn note_trial(conn: &Connection, now: Timestamp) -> Result<(), JournalError> {
+    conn.prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES ('tried', ?1)")?
+        .execute([now.0])?;
     Ok(())
 }
 
@@ -212,6 +258,7 @@ pub(super) fn compare(conn: &Connection) -> Result<(), JournalError> {
     let found = definitions(conn)?;
     match definitions(&reference)?
         .iter()
+        .filter(|(name, _)| !second::is_inner_part(name))
         .find(|(name, sql)| found.get(*name) != Some(*sql))
     {
         None => Ok(()),
@@ -225,6 +272,28 @@ fn definitions(conn: &Connection) -> rusqlite::Result<HashMap<String, String>> {
     conn.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// Whether SQLite means to answer a query by reading all rows of a workspace: of a table or of an index.
+    pub(in crate::state::journal) fn reads_everything(query: &str) -> bool {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, None).unwrap();
+        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        let unbound = plan.parameter_count();
+        let nothing = vec![rusqlite::types::Null; unbound];
+        let steps = plan
+            .query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3))
+            .unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        assert!(!steps.is_empty());
+        let whole = |step: &String| step.starts_with("SCAN") || step.ends_with("(scope=?)");
+        println!("{steps:#?}");
+        steps.iter().any(whole)
+    }
 }
 
 #[cfg(test)]
@@ -249,6 +318,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_an_older_version_keeps_its_rows() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(FIRST).unwrap();
+        conn.execute_batch("INSERT INTO meta VALUES ('schema', 1); INSERT INTO alias VALUES (1, 'a', 'b', 2);")
+            .unwrap();
+        conn.pragma_update(None, "user_version", 1).unwrap();
+        conn.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        assert_eq!(standing(&conn).unwrap(), Standing::Version(1));
+        migrate(&mut conn, None).unwrap();
+        assert_eq!(standing(&conn).unwrap(), Standing::Version(KNOWN));
+        compare(&conn).unwrap();
+        let kept: i64 = conn
+            .query_row("SELECT count(*) FROM alias", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(kept, 1);
+    }
+
+    #[test]
     fn a_newer_file_is_refused_and_a_mere_bit_flip_is_damage() {
         let conn = migrated();
         conn.pragma_update(None, "user_version", KNOWN + 1).unwrap();
@@ -258,6 +345,60 @@ mod tests {
             panic!("a newer schema must be refused")
         };
         assert_eq!((found, known), (KNOWN + 1, KNOWN));
+    }
+
+    /// The newest schema and two that may follow it.
+    fn steps_to_come() -> Vec<&'static str> {
+        let further = [
+            "ALTER TABLE message ADD COLUMN colour TEXT; UPDATE message SET colour = 'red';",
+            "CREATE INDEX message_by_colour ON message (scope, colour);",
+        ];
+        STEPS.iter().copied().chain(further).collect()
+    }
+
+    fn with_a_message() -> Connection {
+        let conn = migrated();
+        conn.execute_batch(
+            "INSERT INTO message (scope, activity_id, at, state, kind, peer_id, body, crc)
+             VALUES (1, 'a', 7, 'new', 'peer_agent', 'p', '{}', 0)",
+        )
+        .unwrap();
+        conn
+    }
+
+    fn version(conn: &Connection) -> i64 {
+        conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn every_later_version_is_reached_step_by_step_and_keeps_what_there_is() {
+        let steps = steps_to_come();
+        for from in [STEPS.len(), STEPS.len() + 1] {
+            let mut conn = with_a_message();
+            migrate_by(&steps[..from], &mut conn, None).unwrap();
+            migrate_by(&steps, &mut conn, None).unwrap();
+            assert_eq!(version(&conn), KNOWN + 2);
+            let kept = conn.query_row("SELECT activity_id, state, colour FROM message", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            });
+            assert_eq!(kept.unwrap(), ("a".to_owned(), "new".to_owned(), "red".to_owned()));
+            // This program, which knows less, now leaves it alone.
+            let refused = |outcome| matches!(outcome, Err(JournalError::Newer { found, .. }) if found == KNOWN + 2);
+            assert!(refused(migrate(&mut conn, None)));
+            assert!(refused(still_known(&conn)));
+        }
+    }
+
+    #[test]
+    fn a_migration_that_fails_half_way_leaves_the_version_that_was() {
+        let mut steps = steps_to_come();
+        steps.push("UPDATE message SET state = 'gone'");
+        let mut conn = with_a_message();
+        assert!(migrate_by(&steps, &mut conn, None).is_err());
+        assert_eq!(version(&conn), KNOWN);
+        assert_eq!(standing(&conn).unwrap(), Standing::Version(KNOWN));
+        compare(&conn).unwrap();
+        still_known(&conn).unwrap();
     }
 
     #[test]

@@ -65,18 +65,21 @@ pub(super) fn check_all(conn: &Connection) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// The id of the row, made if need be: in a file that replaced a damaged one, with the note that its messages are to be
-/// looked for.
-pub(super) fn find_or_make(conn: &Connection, origin: &str, workspace: &WorkspaceId) -> Result<i64, JournalError> {
-    let find = || {
-        conn.query_row(
+/// The id of the row, if it is there.
+pub(super) fn find(conn: &Connection, origin: &str, workspace: &WorkspaceId) -> Result<Option<i64>, JournalError> {
+    Ok(conn
+        .query_row(
             "SELECT id FROM scope WHERE origin = ?1 AND workspace = ?2",
             params![origin, workspace.as_str()],
             |row| row.get(0),
         )
-        .optional()
-    };
-    if let Some(id) = find()? {
+        .optional()?)
+}
+
+/// The id of the row, made if need be: in a file that replaced a damaged one, with the note that its messages are to be
+/// looked for.
+pub(super) fn find_or_make(conn: &Connection, origin: &str, workspace: &WorkspaceId) -> Result<i64, JournalError> {
+    if let Some(id) = find(conn, origin, workspace)? {
         return Ok(id);
     }
     let row = ScopeRow {
@@ -90,7 +93,7 @@ pub(super) fn find_or_make(conn: &Connection, origin: &str, workspace: &Workspac
         "INSERT OR IGNORE INTO scope (origin, workspace, lost, crc) VALUES (?1, ?2, ?3, ?4)",
         params![row.origin, row.workspace, row.lost, row.seal()],
     )?;
-    find()?.ok_or_else(damaged)
+    find(conn, origin, workspace)?.ok_or_else(damaged)
 }
 
 fn load(conn: &Connection, scope: i64) -> Result<ScopeRow, JournalError> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::error::JournalError;
 use crate::state::lock::{is_at, open_private};
 
 /// This session, and the means to ask about others.
@@ -26,18 +27,19 @@ impl Sessions {
     ///
     /// # Errors
     /// When the folder or lock file cannot be made, or the file system has no locks.
-    pub(super) fn begin(state_dir: &Path, scope: &str) -> io::Result<Self> {
+    pub(super) fn begin(state_dir: &Path, scope: &str) -> Result<Self, JournalError> {
         let dir = state_dir.join("sessions");
-        make_private_dir(&dir)?;
+        make_private_dir(&dir).map_err(|error| JournalError::at(&dir, &error))?;
         remove_ended(&dir);
         // Between its creation and its locking a new file looks like an ended session's and may be removed: then again.
         for _ in 0..10 {
             let id = Uuid::new_v4().to_string();
             let path = lock_path(&dir, &id);
-            let mut lock = open_private(&path)?;
-            lock.lock()?;
+            let refused = |error: io::Error| JournalError::at(&path, &error);
+            let mut lock = open_private(&path).map_err(refused)?;
+            lock.lock().map_err(refused)?;
             if is_at(&lock, &path) {
-                lock.write_all(scope.as_bytes())?;
+                lock.write_all(scope.as_bytes()).map_err(refused)?;
                 return Ok(Self {
                     dir,
                     id,
@@ -46,7 +48,9 @@ impl Sessions {
                 });
             }
         }
-        Err(io::Error::other("the session's lock file keeps being removed"))
+        Err(JournalError::Busy(
+            "the session's lock file keeps being removed".to_owned(),
+        ))
     }
 
     /// This session's id, a UUID.
@@ -142,8 +146,8 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
                 Ok(())
             } else {
                 Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    format!("{} is not a folder; remove it", dir.display()),
+                    io::ErrorKind::NotADirectory,
+                    "it is not a folder; remove it",
                 ))
             }
         }

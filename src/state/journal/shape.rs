@@ -1,5 +1,6 @@
 //! What goes into the journal and what comes out, beside messages and outbox rows.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::state::clock::Clock;
@@ -32,7 +33,7 @@ pub struct Batch {
     pub cursor: Option<Cursor>,
     /// Forget the saved cursor (the platform no longer knows it). A new one in the same batch wins.
     pub forget_cursor: bool,
-    /// Record this wall-clock instant as the last good poll.
+    /// Record this instant as that of the last good poll: the platform's time, as far as it is known.
     pub polled: Option<Timestamp>,
 }
 
@@ -56,6 +57,24 @@ pub enum Popped {
     LeasedElsewhere,
     /// No such message, or one that is not offered yet.
     Unknown,
+}
+
+/// What became of announcements of files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileNews {
+    /// Messages that were put into the inbox.
+    pub told: usize,
+    /// Announcements that wait for their message, or for an unfinished recovery.
+    pub waiting: usize,
+}
+
+/// What has to go to make room for a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileRoom {
+    /// Ids and paths of files to remove.
+    pub drop: Vec<(String, PathBuf)>,
+    /// Whether there is room once they are gone.
+    pub fits: bool,
 }
 
 /// How many messages are in each state.
@@ -84,6 +103,12 @@ pub struct Settings {
     pub lease: Duration,
     /// How often other processes' changes, ended sessions and leases that ran out are looked for when nothing wakes us.
     pub look_every: Duration,
+    /// How long a message is kept back for its files, from when the first was heard of. What its sender wrote after it
+    /// waits with it.
+    pub wait_for_files: Duration,
+    /// How long the announcement of a file waits for the message that the file belongs to. A bound on the network between the
+    /// two, so tests that run faster than real life leave it.
+    pub wait_for_message: Duration,
     /// The clocks.
     pub clock: Clock,
 }
@@ -95,6 +120,8 @@ impl Settings {
         Self {
             lease,
             look_every: Duration::from_secs(1),
+            wait_for_files: Duration::from_secs(10),
+            wait_for_message: Duration::from_secs(3),
             clock: Clock::system(),
         }
     }

@@ -6,25 +6,29 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task;
 
 use super::error::JournalError;
 use super::ledger::{Awaited, Ledger, Store};
 use super::scope;
 use super::shape::Settings;
-use super::wake::Wake;
+use super::wake::{Calls, Wake};
 use crate::state::message::Entry;
+use crate::state::obstacle::Obstacle;
 use crate::types::WorkspaceId;
 
 /// What the clones share.
 pub(super) struct Inner {
     store: Mutex<Store>,
+    /// Whose turn it is: there is one connection, and whoever waits for it should not hold a thread meanwhile.
+    turn: Arc<Semaphore>,
     pub(super) session: String,
     pub(super) awaited: Awaited,
     pub(super) changes: watch::Sender<u64>,
+    /// Dropped after the store: it calls the others when the session has ended.
     wake: Wake,
-    pub(super) woken: Arc<Notify>,
+    pub(super) calls: Arc<Calls>,
     pub(super) replaced: Option<PathBuf>,
 }
 
@@ -37,14 +41,15 @@ impl Inner {
         settings: &Settings,
     ) -> Result<Arc<Self>, JournalError> {
         let (store, replaced, cut) = Store::open(dir, origin, workspace, settings)?;
-        let woken = Arc::new(Notify::new());
+        let calls = Arc::new(Calls::default());
         let inner = Self {
             session: store.sessions().id().to_owned(),
             store: Mutex::new(store),
+            turn: Arc::new(Semaphore::new(1)),
             awaited: Awaited::default(),
             changes: watch::Sender::new(0),
-            wake: Wake::new(dir, &woken),
-            woken,
+            wake: Wake::new(dir, &calls),
+            calls,
             replaced,
         };
         // A full disk must not cost the journal as well: the next process tells it then.
@@ -64,7 +69,28 @@ impl Inner {
         if let Some(kept) = self.read(|ledger| scope::lost(ledger.conn, ledger.scope))? {
             self.write(|ledger| announce_replacement(ledger, &kept))?;
         }
+        let damage = self.read(|ledger| ledger.damage())?;
+        if !damage.is_none() {
+            self.write(|ledger| ledger.give_up(&damage))?;
+        }
         Ok(())
+    }
+
+    /// Does work on a thread for blocking work, one at a time and in the order of asking. A disk that hangs so holds up one
+    /// thread and not, one call after the other, all that there are: looking up the platform's address needs them, too.
+    ///
+    /// Work that has begun is done to its end even if nobody waits for it any more.
+    pub(super) async fn in_turn<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let turn = self.turn.clone().acquire_owned().await;
+        blocking(move || {
+            let outcome = work(&self);
+            drop(turn);
+            outcome
+        })
+        .await
     }
 
     /// A panic inside a transaction rolled it back: the store is as sound as before.
@@ -119,7 +145,7 @@ impl Inner {
 impl Drop for Inner {
     /// Ends the background look at once.
     fn drop(&mut self) {
-        self.woken.notify_one();
+        self.calls.wake();
     }
 }
 
@@ -186,24 +212,29 @@ impl Drop for AnswerGuard {
     }
 }
 
-/// Runs on a thread for blocking work, to its end even if nobody waits for it any more.
+/// Runs on a thread for blocking work.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, JournalError> {
     match task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(ended) if ended.is_cancelled() => Err(JournalError::Busy("the program is ending".to_owned())),
-        Err(_) => Err(JournalError::Disk("an internal error; nothing was changed".to_owned())),
+        Err(_) => Err(JournalError::disk(
+            Obstacle::Failing,
+            "an internal error; nothing was changed",
+        )),
     }
 }
 
-/// Looks when woken and every `look_every`, until the journal is gone. It does not keep the journal alive.
-pub(super) async fn look_after(inner: Weak<Inner>, woken: Arc<Notify>, look_every: Duration) {
-    let mut told = false;
+/// Looks when called and every `look_every`, until the journal is gone. It does not keep the journal alive.
+pub(super) async fn look_after(inner: Weak<Inner>, calls: Arc<Calls>, look_every: Duration) {
+    // Commits that come thick and fast are looked at together: a wake-up call in between is kept.
+    const BREATH: Duration = Duration::from_millis(5);
+    let (mut told, mut wait) = (false, look_every);
     loop {
-        let _ = tokio::time::timeout(look_every, woken.notified()).await;
+        wait = calls.next(wait, look_every).await;
         let Some(inner) = inner.upgrade() else { return };
-        match blocking(move || inner.look()).await {
+        match inner.in_turn(|inner| inner.look()).await {
             Ok(()) => told = false,
             Err(error) if !told => {
                 tracing::warn!(%error, "the journal cannot be looked at");
@@ -211,6 +242,7 @@ pub(super) async fn look_after(inner: Weak<Inner>, woken: Arc<Notify>, look_ever
             }
             Err(_) => {}
         }
+        tokio::time::sleep(BREATH).await;
     }
 }
 

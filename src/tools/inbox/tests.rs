@@ -2,8 +2,9 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::config::Timing;
+use crate::config::files::AttachRoots;
 use crate::config::token::TokenSource;
+use crate::config::{Card, RuntimeIdentity, Timing};
 use crate::mcp::answer::RESULT_LIMIT;
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
@@ -11,6 +12,8 @@ use crate::state::health::HealthBoard;
 use crate::state::journal::{Batch, Journal};
 use crate::state::message::Kind;
 use crate::state::record::HealthFile;
+use crate::state::spool::Spool;
+use crate::tools::attachments::Attaching;
 use crate::tools::message::sample;
 use crate::types::{BaseUrl, PlainHttp, Secret, WorkspaceId};
 
@@ -35,7 +38,15 @@ async fn context(dir: &std::path::Path) -> Context {
         own,
         inbox: Switch::On,
         delegation_timeout: Duration::from_secs(1),
+        attaching: Attaching {
+            roots: AttachRoots::default(),
+            never: Vec::new(),
+            spool: Spool::new(dir),
+        },
         timing: Timing::REAL,
+        card: Card::default(),
+        identity: RuntimeIdentity::default(),
+        read_row: |_, _| None,
     }
 }
 

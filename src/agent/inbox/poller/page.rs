@@ -26,9 +26,9 @@ pub(super) fn query(plan: &Plan) -> ActivityQuery {
 ///
 /// # Errors
 /// When reading it panicked: rows that do so are treated like rows that cannot be fetched, not met again for ever.
-pub(super) async fn read(page: ActivityPage, plan: &Plan, own: WorkspaceId) -> Result<Page, CallError> {
+pub(super) async fn read(page: ActivityPage, plan: &Plan, now: Timestamp, own: WorkspaceId) -> Result<Page, CallError> {
     let oldest_first = plan.since.is_some();
-    let read = spawn_blocking(move || page_of(&page, oldest_first, &own)).await;
+    let read = spawn_blocking(move || page_of(&page, oldest_first, now, &own)).await;
     read.map_err(|_| CallError::Malformed {
         detail: "a row could not be taken apart".to_owned(),
     })
@@ -36,8 +36,8 @@ pub(super) async fn read(page: ActivityPage, plan: &Plan, own: WorkspaceId) -> R
 
 /// A row without a readable time is given that of the row before it. The first row of a page is given the answer's time, unless
 /// it is followed by newer ones: then that of the first row that has one.
-fn page_of(page: &ActivityPage, oldest_first: bool, own: &WorkspaceId) -> Page {
-    let mut instant = page.date.unwrap_or_else(Timestamp::now);
+fn page_of(page: &ActivityPage, oldest_first: bool, now: Timestamp, own: &WorkspaceId) -> Page {
+    let mut instant = page.date.unwrap_or(now);
     let mut rows: Vec<Row> = Vec::with_capacity(page.rows.len());
     let mut begun = false;
     for raw in &page.rows {
@@ -151,7 +151,7 @@ mod tests {
                 .collect(),
             date: Some(Timestamp(9)),
         };
-        let read = page_of(&page, oldest_first, &own);
+        let read = page_of(&page, oldest_first, Timestamp(0), &own);
         assert_eq!(read.rows.len(), rows.len());
         read.rows.iter().map(|row| row.head().map(|head| head.at)).collect()
     }

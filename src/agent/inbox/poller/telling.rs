@@ -1,5 +1,6 @@
 //! Judging what reads come to, and telling of it: in the log, in the health record and in the inbox.
 
+use std::io;
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
@@ -8,12 +9,14 @@ use super::{Poller, announce, page};
 use crate::agent::inbox::reader::{Failure, Note, Plan, ReadFailure};
 use crate::agent::inbox::trouble;
 use crate::platform::error::CallError;
-use crate::state::health::HealthBoard;
+use crate::state::health::{HealthBoard, JOURNAL_ERROR, Trouble};
 use crate::state::journal::JournalError;
 use crate::types::Timestamp;
 
 /// Failed reads in a row before they are told of.
 const FAILURES_TOLD: u32 = 2;
+/// A commit that takes this long is told of.
+const SLOW: Duration = Duration::from_secs(1);
 
 impl Poller {
     pub(super) fn read_well(&mut self) {
@@ -31,8 +34,23 @@ impl Poller {
             if !health.removed {
                 health.read_trouble = waiting;
             }
-            health.journal_trouble.take_if(|told| told.code == trouble::JOURNAL);
+            health.journal_trouble.take_if(|told| told.code == JOURNAL_ERROR);
         });
+    }
+
+    /// Tells of a disk that keeps messages, but not as it should; logged once.
+    pub(super) fn tell_of_disk(&self, exported: io::Result<()>, commit: Duration) {
+        let told = match exported {
+            Err(error) => Some(trouble::unexported(&error)),
+            Ok(()) if commit >= SLOW => Some(trouble::slow(commit)),
+            Ok(()) => None,
+        };
+        let code = |trouble: &Option<Trouble>| trouble.as_ref().map(|trouble| trouble.code.clone());
+        let known = code(&self.health.now().disk_trouble);
+        if let Some(trouble) = told.as_ref().filter(|_| code(&told) != known) {
+            warn!("{}", trouble.what);
+        }
+        self.health.update(|health| health.disk_trouble = told);
     }
 
     pub(super) fn tell_of_rival(&mut self) {
@@ -70,8 +88,8 @@ impl Poller {
         }
     }
 
-    /// Judges a failed read, tells of it when it lasts, and says how long to wait.
-    pub(super) fn read_failed(&mut self, error: &CallError, plan: &Plan) -> ReadFailure {
+    /// Judges a failed read that took so long, tells of it when it lasts, and says how long to wait.
+    pub(super) fn read_failed(&mut self, error: &CallError, plan: &Plan, spent: Duration) -> ReadFailure {
         let failure = page::failure_of(error, plan);
         if matches!(failure, Failure::Gone | Failure::TooLarge) {
             debug!(%error, limit = plan.limit, "reading in another way");
@@ -102,7 +120,9 @@ impl Poller {
             let least = self.timing.of(Duration::from_secs(5));
             self.refusals.next_delay().max(least)
         } else {
-            self.errors.after(error)
+            // What was waited for the answer was waited. What the platform asks for counts from its answer.
+            let rest = self.errors.next_delay().saturating_sub(spent);
+            error.retry_after().map_or(rest, |asked| asked.max(rest))
         };
         ReadFailure { failure, pause }
     }

@@ -1,9 +1,9 @@
-use std::collections::HashMap;
 use std::fs;
 
 use crate::state::journal::fixture::{Folder, batch, delegate, end, id, lease_name, message};
 use crate::state::journal::{Batch, Journal, JournalError, Popped};
 use crate::state::message::{Kind, State};
+use crate::state::outbox::{Change, Progress};
 
 const MESSAGES: i64 = 12;
 
@@ -22,83 +22,6 @@ async fn filled() -> (Folder, Vec<u8>) {
     end(journal).await;
     let bytes = fs::read(folder.path().join("molecule.db")).unwrap();
     (folder, bytes)
-}
-
-/// What a session is shown of a file, checked: no text is altered, nothing acknowledged is shown, and what is missing is
-/// said to be.
-async fn inspect(what: &str, bytes: &[u8]) {
-    let folder = Folder::new();
-    drop(folder.open().await);
-    let path = folder.path().join("molecule.db");
-    for old in ["molecule.db-wal", "molecule.db-shm"] {
-        let _ = fs::remove_file(folder.path().join(old));
-    }
-    fs::write(&path, bytes).unwrap();
-    let Ok(journal) = folder.try_open("w", std::time::Duration::from_secs(3600)).await else {
-        return; // Refused: said.
-    };
-    let mut shown = HashMap::new();
-    let mut told = journal.replaced().is_some();
-    loop {
-        match journal.lease_next().await {
-            Ok(Some(entry)) if entry.message.kind == Kind::System => told = true,
-            Ok(Some(entry)) => {
-                shown.insert(entry.message.activity_id.as_str().to_owned(), entry.message);
-            }
-            Ok(None) => break,
-            Err(_) => {
-                told = true;
-                break;
-            }
-        }
-    }
-    for (name, found) in &shown {
-        let n: i64 = name.strip_prefix("m-").unwrap().parse().unwrap();
-        assert_eq!(*found, message(name, n), "{what}");
-        assert!(n >= 3, "{what}: {name} was acknowledged");
-    }
-    let all = shown.len() == usize::try_from(MESSAGES - 3).unwrap();
-    assert!(all || told, "{what}: only {} messages, and nothing said", shown.len());
-    for item in journal.recent_delegations(10).await.unwrap_or_default() {
-        assert!(format!("{:?}", item.work).contains("a task"), "{what}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flipped_bit_anywhere_alters_no_text_and_hides_nothing_silently() {
-    let (_folder, sound) = filled().await;
-    inspect("untouched", &sound).await;
-    // A prime step and changing bits reach every page, header and column over time.
-    for (round, at) in (0..sound.len()).step_by(487).enumerate() {
-        let mut bytes = sound.clone();
-        bytes[at] ^= 1 << (round % 8);
-        inspect(&format!("bit {} of byte {at}", round % 8), &bytes).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flipped_bit_in_a_message_alters_nothing() {
-    let (_folder, sound) = filled().await;
-    let needle = b"text of m-7";
-    let start = sound.windows(needle.len()).position(|part| part == needle).unwrap();
-    for at in (start - 400..start + 60).step_by(5) {
-        let mut bytes = sound.clone();
-        bytes[at] ^= 1 << (at % 8);
-        inspect(
-            &format!("byte {at}, {} after the text's start", at as i64 - start as i64),
-            &bytes,
-        )
-        .await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_cut_at_any_page_is_replaced_or_refused() {
-    let (_folder, sound) = filled().await;
-    for pages in 0..sound.len() / 4096 {
-        inspect(&format!("cut after {pages} pages"), &sound[..pages * 4096]).await;
-        inspect(&format!("cut within page {pages}"), &sound[..pages * 4096 + 100]).await;
-    }
 }
 
 /// The files of a journal that is still open: what a kill or power cut at this moment leaves.
@@ -134,44 +57,6 @@ async fn a_kill_after_any_commit_keeps_all_that_was_committed() {
         assert!(after.replaced().is_none() && !after.recovery_wanted().await.unwrap());
         assert_eq!(lease_name(&after).await, Some(format!("m-{n}")));
         assert_eq!(lease_name(&after).await, None);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flipped_bit_in_the_write_ahead_log_alters_no_text() {
-    let folder = Folder::new();
-    let journal = folder.open().await;
-    for n in 0..MESSAGES {
-        journal.commit(batch([message(&format!("m-{n}"), n)])).await.unwrap();
-    }
-    let sound = left_by_a_kill(&folder);
-    for (round, at) in (0..sound[1].1.len()).step_by(7919).enumerate() {
-        let mut files = sound.clone();
-        files[1].1[at] ^= 1 << (round % 8);
-        let (_folder, Ok(journal)) = restored(&files).await else {
-            continue;
-        };
-        let (mut shown, mut told) = (0, journal.replaced().is_some());
-        loop {
-            match journal.lease_next().await {
-                Ok(Some(entry)) if entry.message.kind == Kind::System => told = true,
-                Ok(Some(entry)) => {
-                    let name = entry.message.activity_id.as_str();
-                    let n: i64 = name.strip_prefix("m-").unwrap().parse().unwrap();
-                    assert_eq!(entry.message, message(name, n), "byte {at}");
-                    shown += 1;
-                }
-                Ok(None) => break,
-                Err(_) => {
-                    told = true;
-                    break;
-                }
-            }
-        }
-        assert!(
-            told || shown == MESSAGES,
-            "byte {at}: only {shown} messages, and nothing said"
-        );
     }
 }
 
@@ -245,7 +130,7 @@ async fn a_damaged_message_is_passed_over_told_once_and_mended_by_reading_it_aga
         &journal,
         "UPDATE message SET body = replace(body, 'text of a', 'TEXT of a')",
     );
-    assert!(matches!(journal.find(&id("a")).await, Err(JournalError::Damaged(_))));
+    assert!(matches!(journal.find(&id("a")).await, Err(JournalError::DamagedRow(_))));
     assert_eq!(
         lease_name(&journal).await.as_deref(),
         Some("b"),
@@ -298,7 +183,7 @@ async fn damaged_work_is_not_sent_and_told_once() {
     alter(&journal, "UPDATE outbox SET work = replace(work, 'a task', 'a tusk')");
     assert!(matches!(
         journal.outbox_item(&bad.id).await,
-        Err(JournalError::Damaged(_))
+        Err(JournalError::DamagedRow(_))
     ));
     for _ in 0..2 {
         let pending = journal.claim_pending(true).await.unwrap();
@@ -307,6 +192,44 @@ async fn damaged_work_is_not_sent_and_told_once() {
     let told = journal.lease_next().await.unwrap().unwrap();
     assert!(told.message.text.contains(&bad.id));
     assert_eq!(lease_name(&journal).await, None);
+}
+
+#[tokio::test]
+async fn what_nobody_would_read_is_verified_at_the_start_and_told_once() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    journal
+        .commit(batch(["aside", "done"].map(|name| message(name, 0))))
+        .await
+        .unwrap();
+    journal.pop(&id("done")).await.unwrap();
+    let sent = delegate(&journal, "a task").await;
+    let accepted = Change {
+        progress: Some(Progress::Accepted),
+        delegation_id: Some("d-1".to_owned()),
+        ..Change::default()
+    };
+    journal.record(&sent.id, accepted).await.unwrap();
+    alter(
+        &journal,
+        "UPDATE message SET state = 'aside' WHERE activity_id = 'aside';
+         UPDATE message SET body = replace(body, 'text of', 'TEXT of');
+         UPDATE outbox SET detail = 'altered'",
+    );
+    end(journal).await;
+    for expected in [2, 0] {
+        let journal = folder.open().await;
+        let mut told = Vec::new();
+        while let Some(entry) = journal.lease_next().await.unwrap() {
+            journal.pop(&entry.message.activity_id).await.unwrap();
+            told.push(entry.message.text);
+        }
+        assert_eq!(told.len(), expected, "{told:?}");
+        assert!(told.iter().all(|text| text.contains("damaged")), "{told:?}");
+        // What was acknowledged stays so, whatever became of its text.
+        assert_eq!(journal.commit(batch([message("done", 0)])).await.unwrap().added, 0);
+        end(journal).await;
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,10 @@ fn reply(text: &str) -> Work {
 }
 
 fn to_user(text: &str) -> Work {
-    Work::NotifyUser { text: text.to_owned() }
+    Work::NotifyUser {
+        text: text.to_owned(),
+        parcel: None,
+    }
 }
 
 fn progress(progress: Progress) -> Change {

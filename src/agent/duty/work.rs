@@ -1,0 +1,163 @@
+//! What the holder of each duty does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{Ended, Office, attend};
+use crate::agent::heartbeat::Heartbeat;
+use crate::agent::inbox::poller::Inbox;
+use crate::agent::register::{FirstRegister, RefusedAtStart, Registrar, keep_registered};
+use crate::agent::uploads::Uploads;
+use crate::config::Timing;
+use crate::state::cursor::CursorFile;
+use crate::state::file_folder::FileFolder;
+use crate::state::health::{Duty, HealthBoard};
+use crate::state::lock::DutyLock;
+use crate::state::record::{HealthFile, RENEW_EVERY};
+
+/// Changes of the health record this close together are told as one.
+const COALESCE: Duration = Duration::from_millis(500);
+
+impl Office {
+    /// Does a duty until `over`.
+    pub(super) async fn work(
+        &self,
+        duty: Duty,
+        lock: &Arc<DutyLock>,
+        takeover: bool,
+        late: bool,
+        over: &CancellationToken,
+    ) -> Result<(), Ended> {
+        match duty {
+            Duty::Presence => self.keep_present(lock, late, over).await,
+            Duty::Reading => self.read(lock, takeover, over).await,
+        }
+    }
+
+    /// Registers and beats. Ends early only with a refusal that ends the process.
+    async fn keep_present(&self, lock: &Arc<DutyLock>, late: bool, over: &CancellationToken) -> Result<(), Ended> {
+        if late {
+            self.attempted.send_replace(true);
+        }
+        let first = (!late).then(|| FirstRegister {
+            refusal_is_fatal: true,
+            attempted: self.attempted.clone(),
+        });
+        let registering = keep_registered(self.registrar(lock), first, self.pulse.subscribe());
+        tokio::select! {
+            RefusedAtStart(why) = registering => Err(Ended::Refused(why)),
+            ended = self.beat(lock, over) => ended,
+        }
+    }
+
+    async fn beat(&self, lock: &Arc<DutyLock>, over: &CancellationToken) -> Result<(), Ended> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.tell(Duty::Presence, lock, over));
+        if self.first_attempt(over).await.is_some() {
+            let heartbeat = Heartbeat {
+                api: self.duties.api.separate(),
+                journal: self.duties.journal.clone(),
+                lock: Arc::clone(lock),
+                health: self.duties.health.clone(),
+                stream: self.duties.stream.clone(),
+                pulse: self.pulse.clone(),
+                timing: self.duties.config.timing,
+                started: self.duties.started,
+            };
+            tasks.spawn(heartbeat.run(over.clone()));
+        }
+        attend(tasks, over).await
+    }
+
+    async fn read(&self, lock: &Arc<DutyLock>, takeover: bool, over: &CancellationToken) -> Result<(), Ended> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.tell(Duty::Reading, lock, over));
+        if self.first_attempt(over).await.is_some() {
+            let config = &self.duties.config;
+            let inbox = Inbox {
+                api: self.duties.api.clone(),
+                journal: self.duties.journal.clone(),
+                cursor_file: CursorFile::new(&config.state_dir, &config.platform.to_string(), &config.workspace),
+                lock: Arc::clone(lock),
+                health: self.duties.health.clone(),
+                stream: self.duties.stream.clone(),
+                timing: config.timing,
+                own: config.workspace.clone(),
+                takeover,
+            };
+            tasks.spawn(inbox.run(over.clone()));
+            let uploads = Uploads {
+                api: self.duties.api.clone(),
+                journal: self.duties.journal.clone(),
+                folder: FileFolder::new(config.files.uploads.clone()),
+                quota: config.files.quota,
+                timing: config.timing,
+            };
+            tasks.spawn(uploads.run(over.clone()));
+        }
+        attend(tasks, over).await
+    }
+
+    fn registrar(&self, lock: &Arc<DutyLock>) -> Registrar {
+        Registrar {
+            api: self.duties.api.clone(),
+            card: self.duties.config.card.clone(),
+            journal: self.duties.journal.clone(),
+            lock: Arc::clone(lock),
+            bootstrap: self.duties.config.bootstrap,
+            health: self.duties.health.clone(),
+            timing: self.duties.config.timing,
+        }
+    }
+
+    fn tell(
+        &self,
+        duty: Duty,
+        lock: &Arc<DutyLock>,
+        over: &CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let file = self.duties.record.clone();
+        let (board, timing) = (self.duties.health.clone(), self.duties.config.timing);
+        tell_followers(duty, file, Arc::clone(lock), board, timing, over.clone())
+    }
+}
+
+/// Keeps the record file as fresh as the record: followers take its age for the holder's progress.
+async fn tell_followers(
+    duty: Duty,
+    file: HealthFile,
+    lock: Arc<DutyLock>,
+    board: HealthBoard,
+    timing: Timing,
+    over: CancellationToken,
+) {
+    let mut changes: watch::Receiver<_> = board.watch();
+    let mut told = true;
+    while !over.is_cancelled() {
+        let part = changes.borrow_and_update().part(duty);
+        let (file, lock, written) = (file.clone(), Arc::clone(&lock), part.clone());
+        let write = move || {
+            let told = lock.folder().map_or(Ok(()), |_| file.write(duty, &written));
+            told.inspect_err(|_| file.withdraw(duty))
+        };
+        let written = tokio::task::spawn_blocking(write).await;
+        if let Ok(Err(error)) = &written
+            && told
+        {
+            warn!("the health record cannot be written ({error}); other processes will call this one silent");
+        }
+        told = matches!(written, Ok(Ok(())));
+        let next = async {
+            let changed = changes.wait_for(|health| health.part(duty) != part);
+            let _ = timeout(timing.of(RENEW_EVERY), changed).await;
+            sleep(timing.of(COALESCE)).await;
+        };
+        over.run_until_cancelled(next).await;
+    }
+}

@@ -1,0 +1,131 @@
+//! Configuration of MCP clients to paste, and the names in it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::local_platform::Created;
+
+/// Ready-to-paste configuration. The token itself is never shown: the state folder holds it. Server and folder have names
+/// of their own, so that several workspaces on one computer do not overwrite one another.
+pub(super) fn configuration(program: &str, label: &str, created: &Created, folder: &Path) -> String {
+    let folder = folder.display().to_string();
+    let server = format!("molecule-{label}");
+    let variables = [
+        ("WORKSPACE_ID", created.id.as_str()),
+        ("PLATFORM_URL", created.platform_url.as_str()),
+        ("CONFIGS_DIR", folder.as_str()),
+    ];
+    let env: serde_json::Map<_, _> = variables
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), json!(value)))
+        .collect();
+    let servers = json!({ "mcpServers": { server.as_str(): { "command": program, "args": [], "env": env } } });
+    let mut text = format!(
+        "Workspace {}\nIts state folder, with its token, is {folder}\n",
+        created.id
+    );
+    let _ = writeln!(text, "\nMost MCP clients (JSON):\n{servers:#}");
+    let flags: String = variables
+        .iter()
+        .map(|(key, value)| format!(" -e {}", shell_word(&format!("{key}={value}"))))
+        .collect();
+    let _ = writeln!(
+        text,
+        "\nClaude Code:\nclaude mcp add {server}{flags} -- {}",
+        shell_word(program)
+    );
+    let _ = writeln!(
+        text,
+        "\nCodex (~/.codex/config.toml):\n[mcp_servers.{server}]\ncommand = {}",
+        toml_string(program)
+    );
+    let _ = writeln!(text, "\n[mcp_servers.{server}.env]");
+    for (key, value) in variables {
+        let _ = writeln!(text, "{key} = {}", toml_string(value));
+    }
+    text
+}
+
+/// `alpha-0a1b2c3d`: the name as far as it is safe in file and server names, and the start of the id.
+pub(super) fn label(name: &str, id: &str) -> String {
+    let safe: String = name
+        .chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .take(40)
+        .collect();
+    let safe = safe.trim_matches('-');
+    let short = id.get(..8).unwrap_or(id);
+    if safe.is_empty() {
+        format!("workspace-{short}")
+    } else {
+        format!("{safe}-{short}")
+    }
+}
+
+/// A word as a shell reads it back.
+pub(super) fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// A TOML basic string; its escapes are those of JSON.
+fn toml_string(text: &str) -> String {
+    json!(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Secret;
+
+    #[test]
+    fn the_configuration_can_be_pasted_whatever_the_paths_hold() {
+        let created = Created {
+            id: "0a1b2c3d-0000-4000-8000-000000000000".to_owned(),
+            token: Secret::parse("secret").unwrap(),
+            platform_url: "http://127.0.0.1:8080".to_owned(),
+        };
+        let shown = configuration(
+            "/opt/my tools/molecule-mcp",
+            "alpha",
+            &created,
+            Path::new("/home/a'b/alpha"),
+        );
+        let json = &shown[shown.find('{').unwrap()..=shown.find("\n}\n").unwrap() + 1];
+        let servers: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            servers["mcpServers"]["molecule-alpha"]["env"]["CONFIGS_DIR"],
+            "/home/a'b/alpha"
+        );
+        let codex: toml::Table = shown[shown.find("[mcp_servers").unwrap()..].parse().unwrap();
+        let codex = &codex["mcp_servers"]["molecule-alpha"];
+        assert_eq!(codex["command"].as_str(), Some("/opt/my tools/molecule-mcp"));
+        assert_eq!(codex["env"]["WORKSPACE_ID"].as_str(), Some(created.id.as_str()));
+        assert!(shown.contains(r"-e 'CONFIGS_DIR=/home/a'\''b/alpha' -- '/opt/my tools/molecule-mcp'"));
+        assert!(!shown.contains("secret"));
+    }
+
+    #[test]
+    fn names_become_safe_labels() {
+        for (name, expected) in [
+            ("Alpha", "alpha-0a1b2c3d"),
+            ("../../etc", "etc-0a1b2c3d"),
+            ("über", "ber-0a1b2c3d"),
+            ("", "workspace-0a1b2c3d"),
+        ] {
+            assert_eq!(label(name, "0a1b2c3d-0000"), expected);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Approvals as levels A and B know them: asked for by a workspace, decided by anyone with its credential.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::local_platform::call::{Answer, Call, Outcome};
+use crate::local_platform::clock;
+
+const KIND: &str = "approval";
+const MOST: usize = 50;
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Approval {
+    id: String,
+    /// Not part of a row.
+    workspace_id: String,
+    task_id: Option<String>,
+    action: String,
+    reason: Option<String>,
+    status: String,
+    decided_by: Option<String>,
+    decided_at: Option<String>,
+    created_at: String,
+}
+
+#[derive(Deserialize)]
+struct Create {
+    action: String,
+    reason: Option<String>,
+    task_id: Option<String>,
+}
+
+/// Asks for an approval.
+pub(crate) fn create(call: &Call) -> Outcome {
+    let sent: Create = call.json("invalid request body")?;
+    if sent.action.is_empty() {
+        return Err(Answer::error(400, "invalid request body"));
+    }
+    let approval = Approval {
+        id: Uuid::new_v4().to_string(),
+        workspace_id: call.id.clone(),
+        task_id: sent.task_id,
+        action: sent.action,
+        reason: sent.reason,
+        status: "pending".to_owned(),
+        decided_by: None,
+        decided_at: None,
+        created_at: clock::text(clock::now()),
+    };
+    call.site.store.put(KIND, &approval.id, &approval)?;
+    let told = json!({ "approval_id": approval.id, "action": approval.action, "reason": approval.reason });
+    call.site.hub.send(&call.id, "APPROVAL_REQUESTED", told);
+    Ok(Answer::json(
+        201,
+        &json!({ "approval_id": approval.id, "status": "pending" }),
+    ))
+}
+
+/// What the workspace asked for, newest first.
+pub(crate) fn list(call: &Call) -> Outcome {
+    let mut all: Vec<Approval> = call.site.store.list(KIND)?;
+    all.retain(|approval| approval.workspace_id == call.id);
+    all.reverse();
+    all.truncate(MOST);
+    let rows: Vec<_> = all
+        .iter()
+        .map(|one| {
+            json!({ "id": one.id, "task_id": one.task_id, "action": one.action, "reason": one.reason,
+                "status": one.status, "decided_by": one.decided_by, "decided_at": one.decided_at,
+                "created_at": one.created_at })
+        })
+        .collect();
+    Ok(Answer::ok(&rows))
+}
+
+#[derive(Deserialize)]
+struct Decide {
+    decision: String,
+    decided_by: Option<String>,
+}
+
+/// Decides one, once.
+pub(crate) fn decide(call: &Call) -> Outcome {
+    let sent: Decide = call.json("invalid request body")?;
+    if !["approved", "denied"].contains(&sent.decision.as_str()) {
+        return Err(Answer::error(400, "decision must be 'approved' or 'denied'"));
+    }
+    let decided = call.site.store.change(KIND, &call.second, |approval: &mut Approval| {
+        let open = approval.workspace_id == call.id && approval.status == "pending";
+        if open {
+            approval.status.clone_from(&sent.decision);
+            approval.decided_by = Some(sent.decided_by.unwrap_or_else(|| "human".to_owned()));
+            approval.decided_at = Some(clock::text(clock::now()));
+        }
+        open
+    })?;
+    if decided != Some(true) {
+        return Err(Answer::error(404, "approval not found or already decided"));
+    }
+    Ok(Answer::ok(
+        &json!({ "status": sent.decision, "approval_id": call.second }),
+    ))
+}

@@ -1,0 +1,75 @@
+//! What a run was like, in print.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::figures::{self, Times};
+use super::journal::Sent;
+use super::ledger::{Book, End};
+use super::polls::Poll;
+use super::verdict::Tally;
+use super::world::World;
+
+/// The normal time between two beats.
+const BEAT: Duration = Duration::from_secs(20);
+
+/// Prints the figures.
+pub fn print(world: &World, book: &Book, polls: &[Poll], outbox: &[Sent], tally: &Tally, took: Duration) {
+    let kills = figures::ends(book, End::Killed);
+    let crashes: u64 = book.crashes.values().sum();
+    let taken = book.messages.values().filter(|message| message.taken).count();
+    println!(
+        "torture: {} s at level {:?}, {} times real speed",
+        took.as_secs(),
+        world.level,
+        world.plan.speed
+    );
+    println!(
+        "  lives {}: {kills} killed, {crashes} crashed, {} closed, {} refused their disk; {} stops",
+        book.lives.len(),
+        figures::ends(book, End::Closed),
+        figures::ends(book, End::Refused),
+        book.stops
+    );
+    println!("  crashes: {:?}", book.crashes);
+    println!(
+        "  disks: {} times full, {} times refusing all writes; {} jumps of clocks",
+        book.full_disks,
+        book.refusing_disks,
+        book.jumps.len()
+    );
+    println!(
+        "  messages: {taken} taken by the platform, {} texts shown, {} acknowledged, {} lost, {} shown after acknowledgement",
+        tally.shown, tally.acknowledged, tally.lost, tally.again_after_acknowledgement
+    );
+    println!(
+        "  shown again: {} because their session ended, {} because their lease did; {} set aside, {} answers kept for a \
+         caller that died, {} notes",
+        tally.after_an_end, tally.after_a_lease, tally.aside, tally.returned_unseen, book.notes
+    );
+    println!(
+        "  ends after the client went away: {}; aim 1500 ms",
+        Times::of(book.exits.clone())
+    );
+    let mut work: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for sent in outbox {
+        *work.entry((&sent.kind, &sent.progress)).or_default() += 1;
+    }
+    println!("  work: {work:?}, {} arrived twice", tally.twice_told);
+    println!(
+        "  attempts for one piece of work: {} at most",
+        outbox.iter().map(|sent| sent.attempts).max().unwrap_or(0)
+    );
+    println!("  tool failures: {:?}", book.failures);
+    let interval = world.plan.scaled(BEAT);
+    for workspace in 0..world.workspaces.len() {
+        let takeovers: Times = figures::takeovers(&book.lives, polls, workspace);
+        let gaps = figures::beat_gaps(&book.lives, polls, workspace, interval);
+        println!("  workspace {workspace}: takeover {takeovers}; aim 2000 ms");
+        println!(
+            "  workspace {workspace}: beats late by {gaps}; so the largest gap at real speed is {} ms; aim 25000 ms",
+            i64::try_from(BEAT.as_millis()).unwrap() + gaps.most()
+        );
+    }
+    println!("  {} polls and beats", polls.len());
+}
