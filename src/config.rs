@@ -12,14 +12,17 @@ pub use host::Host;
 pub use problem::{Fault, Problem, explain};
 use token::TokenSource;
 
+pub mod access;
 mod ca;
 mod check;
 pub mod dirs;
 pub mod file;
 pub mod files;
 mod host;
+pub mod management;
 mod problem;
 mod reader;
+pub mod shown;
 pub mod token;
 mod workspaces;
 
@@ -41,7 +44,7 @@ pub struct Config {
     pub token: TokenSource,
     /// The state folder, made and writable.
     pub state_dir: PathBuf,
-    /// `MOLECULE_ORG_ID`, alias `MOLECULE_ORGANIZATION_ID`; never set when an entry of `MOLECULE_WORKSPACES` brings a
+    /// `MOLECULE_ORG_ID`, alias `MOLECULE_ORGANIZATION_ID`, `MOLECULE_ORG`; never set when an entry of `MOLECULE_WORKSPACES` brings a
     /// platform of its own.
     pub org_id: Option<String>,
     /// `MOLECULE_CA_FILE`.
@@ -67,6 +70,10 @@ pub struct Config {
     pub files: files::Files,
     /// `MOLECULE_MCP_PROTOCOL`: `auto` (the default) and `legacy`, or `modern`.
     pub protocol: McpProtocol,
+    /// Keys for managing the tenant, beside the workspace's token.
+    pub access: access::Access,
+    /// The tools to show.
+    pub shown: shown::Shown,
     /// The client that started this process, as far as its variables tell: where messages are pushed to.
     pub host: Option<Host>,
     /// `MOLECULE_MCP_VERBOSE`.
@@ -178,6 +185,18 @@ impl Config {
         check::check(&var, places, Existing::Used)?
             .make()
             .map_err(|problem| vec![problem])
+    }
+}
+
+/// The state folder that a process with this environment would use. It is not made.
+///
+/// # Errors
+/// When none can be used.
+pub fn state_dir(var: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, Vec<Problem>> {
+    let reader = &mut reader::Reader::new(&var);
+    match check::choose_folder(reader, &Places::usual()) {
+        Some(folder) => Ok(folder.path().to_owned()),
+        None => Err(std::mem::take(&mut reader.problems)),
     }
 }
 

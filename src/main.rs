@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Options, Outcome};
-use molecule_mcp::cli::{init, logging, run, signals};
+use molecule_mcp::cli::{audit, init, logging, run, signals, tools};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -42,6 +42,8 @@ async fn perform(options: Options) -> Outcome {
                 Err(failure) => Outcome::failed(failure.code, failure.text),
             }
         }
+        Command::Audit(args) => audit::perform(args, |name| std::env::var_os(name)),
+        Command::Tools(args) => Outcome::fine(tools::perform(args)),
         #[cfg(feature = "local-platform")]
         Command::Platform(args) => molecule_mcp::cli::platform::perform(args, stop).await,
         #[cfg(feature = "local-platform")]

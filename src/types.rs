@@ -197,6 +197,9 @@ macro_rules! textual_id {
         }
     };
 }
+mod names;
+pub use names::{FilePath, KeyName, ResourceId, Slug};
+
 textual_id!(WorkspaceId, "Id of a workspace.");
 textual_id!(PeerId, "UUID of a workspace.");
 textual_id!(ActivityId, "Id of a message.");

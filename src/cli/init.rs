@@ -89,6 +89,7 @@ pub async fn perform(args: InitArgs, var: impl Fn(&str) -> Option<OsString>) -> 
         let client = Client::new(client::Settings {
             base: config.platform.clone(),
             org_id: config.org_id.clone(),
+            org_slug: None,
             ca_file: config.ca_file.clone(),
         });
         WorkspaceApi::new(client, config.workspace.clone(), config.token.clone())

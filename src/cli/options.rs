@@ -38,6 +38,10 @@ pub enum Command {
     Run,
     /// Ask for platform, workspace and token once, check them, and keep them in 0600 files.
     Init(InitArgs),
+    /// Show what was changed on a platform through this computer's tools: when, by which tool, what, and how it ended.
+    Audit(super::audit::AuditArgs),
+    /// List all tools, with the sets they belong to.
+    Tools(super::tools::ToolsArgs),
     /// Run a small platform on this computer, for trying things out.
     #[cfg(feature = "local-platform")]
     Platform(super::platform::PlatformArgs),

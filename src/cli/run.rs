@@ -9,17 +9,18 @@ use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::logging;
 use super::options::{Outcome, exit};
+use super::{bench, logging, manage};
 use crate::agent::away;
 use crate::agent::duty::Duties;
 use crate::agent::envelope::{Row, read_row};
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
 use crate::agent::supervisor::{Ended, Supervisor};
-use crate::config::{self, Config, Switch};
+use crate::config::shown::Mode;
+use crate::config::{self, Config, Problem, Switch};
 use crate::mcp::instructions;
 use crate::mcp::server::{self, End, InboxNews, Offer};
 use crate::mcp::transport;
@@ -30,13 +31,14 @@ use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::message::Message;
 use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
-use crate::tools;
+use crate::tools::agent::Opening;
 use crate::tools::attachments::Attaching;
+use crate::tools::catalogue::Catalogue;
 use crate::tools::context::Context;
 use crate::types::{Timestamp, WorkspaceId};
 
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
-const GRACE: Duration = Duration::from_millis(1400);
+pub(super) const GRACE: Duration = Duration::from_millis(1400);
 
 /// How often the token's file is looked at.
 const LOOK_AT_TOKEN: Duration = Duration::from_secs(20);
@@ -48,19 +50,33 @@ const WAIT_FOR_FILES: Duration = Duration::from_secs(10);
 /// Joins the workspace and serves MCP until the client goes away or `stop` is cancelled.
 pub async fn perform(stop: CancellationToken) -> Outcome {
     let started = Instant::now();
-    let config = match Config::read(|name| std::env::var_os(name)) {
-        Ok(config) => config,
+    let var = |name: &str| std::env::var_os(name);
+    if Mode::of(var) == Mode::Management {
+        return manage::perform(stop).await;
+    }
+    let (config, catalogue) = match Config::read(var).and_then(checked) {
+        Ok(both) => both,
         Err(problems) => return Outcome::failed(exit::CONFIGURATION, config::explain(&problems)),
     };
-    logging::to_stderr(config.verbose);
+    greet(config.verbose, &config.warnings);
+    outcome(serve(config, catalogue, started, stop).await)
+}
+
+/// What every server says when it starts: warnings, and a word to a person who started it by hand.
+pub(super) fn greet(verbose: bool, warnings: &[String]) {
+    logging::to_stderr(verbose);
     if std::io::stdin().is_terminal() {
         warn!("speaking MCP on standard input and output, as an MCP client expects; for a person there is --help");
     }
-    for warning in &config.warnings {
+    for warning in warnings {
         warn!("{warning}");
     }
+}
+
+/// How a server's end becomes the program's.
+pub(super) fn outcome(ended: Ended) -> Outcome {
     let complaint = |text| format!("molecule-mcp: {text}\n");
-    match serve(config, started, stop).await {
+    match ended {
         Ended::Fine => Outcome::fine(""),
         Ended::Unusable(text) => Outcome::failed(exit::CONFIGURATION, complaint(text)),
         Ended::Refused(text) => Outcome::failed(exit::REFUSED, complaint(text)),
@@ -68,45 +84,65 @@ pub async fn perform(stop: CancellationToken) -> Outcome {
     }
 }
 
+/// The tools there are, when the configuration names no others.
+fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem>> {
+    let catalogue = Catalogue::new();
+    catalogue.check(&config.shown).map_err(|problem| vec![problem])?;
+    Ok((config, catalogue))
+}
+
 /// Starts the tasks of the process and waits for them. MCP comes first: opening the journal reads it whole, and a client
 /// that has just started the process does not wait for that.
-async fn serve(config: Config, started: Instant, stop: CancellationToken) -> Ended {
+async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: CancellationToken) -> Ended {
+    let settings = Settings {
+        base: config.platform.clone(),
+        org_id: config.org_id.clone(),
+        org_slug: None,
+        ca_file: config.ca_file.clone(),
+    };
+    let api = WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone());
     let health = HealthBoard::default();
-    let (ready, context) = oneshot::channel();
-    let context = context.map(Result::ok).shared();
-    let toolset = match tools::agent::toolset(context.clone(), health.clone()) {
+    let (ready, context) = oneshot::channel::<Context>();
+    let context = context.map(Result::ok).boxed().shared();
+    let opening = Opening {
+        context: context.clone().boxed(),
+        health: health.clone(),
+    };
+    let bench = bench::of_workspace(&config, &api, opening);
+    let toolset = match catalogue.finish(&config.shown, config.access.api_key.is_some(), bench) {
         Ok(toolset) => toolset,
         Err(duplicate) => return Ended::Failed(duplicate.to_string()),
     };
+    let instructions = match toolset.has("wait_for_message") {
+        true => instructions::text(config.poll_hint_secs, config.inbox),
+        false => manage::INSTRUCTIONS.to_owned(),
+    };
+    // News are for an agent that can look at them and acknowledge.
+    let has_inbox = config.inbox == Switch::On && ["inbox_peek", "inbox_pop"].iter().all(|tool| toolset.has(tool));
     let offer = Offer {
         toolset,
-        instructions: instructions::text(config.poll_hint_secs, config.inbox),
+        instructions,
         protocol: config.protocol,
-        inbox: (config.inbox == Switch::On).then(|| InboxNews {
-            journal: context.map(|context: Option<Context>| Some(context?.journal)).boxed(),
+        inbox: has_inbox.then(|| InboxNews {
+            journal: context.map(|context| context.map(|it| it.journal)).boxed(),
             host: config.host,
             timing: config.timing,
         }),
     };
     let mut tasks = Supervisor::new(stop.clone());
-    let token = stop.clone();
-    tasks.spawn("mcp", async move {
-        let (input, output) = transport::stdio();
-        match server::serve(offer, input, output, token).await {
-            End::Closed | End::Stopped => Ended::Fine,
-            End::Broken => {
-                warn!("the client closed standard output; ending");
-                Ended::Fine
-            }
-        }
-    });
-    tasks.spawn("workspace", live(config, health, ready, started, stop));
+    tasks.spawn("mcp", serve_client(offer, stop.clone()));
+    // In the mode `self` the agent of this workspace is present already: a second one that registers or polls would be in
+    // its way.
+    if config.shown.mode != Mode::Own {
+        tasks.spawn("workspace", live(config, api, health, ready, started, stop));
+    }
     tasks.run(GRACE).await
 }
 
 /// Opens the journal, hands the tools what they work with, and does the rest of what a workspace does.
 async fn live(
     config: Config,
+    api: WorkspaceApi,
     health: HealthBoard,
     ready: oneshot::Sender<Context>,
     started: Instant,
@@ -117,12 +153,6 @@ async fn live(
         Some(Err(error)) => return unusable(&config, &health, &error),
         None => return Ended::Fine,
     };
-    let settings = Settings {
-        base: config.platform.clone(),
-        org_id: config.org_id.clone(),
-        ca_file: config.ca_file.clone(),
-    };
-    let api = WorkspaceApi::new(Client::new(settings), config.workspace.clone(), config.token.clone());
     let record = HealthFile::new(&config.state_dir, &config.platform.to_string(), &config.workspace);
     let stream = Stream::new();
     let (holder, is_holder) = watch::channel(false);
@@ -185,6 +215,19 @@ async fn live(
     };
     tasks.spawn("duties", duties.run(stop));
     tasks.run(GRACE).await
+}
+
+/// Serves MCP on standard input and output until the client goes away.
+pub(super) async fn serve_client(offer: Offer, stop: CancellationToken) -> Ended {
+    info!("serving {} tools on standard input and output", offer.toolset.count());
+    let (input, output) = transport::stdio();
+    match server::serve(offer, input, output, stop).await {
+        End::Closed | End::Stopped => Ended::Fine,
+        End::Broken => {
+            warn!("the client closed standard output; ending");
+            Ended::Fine
+        }
+    }
 }
 
 /// What holds credentials.

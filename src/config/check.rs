@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access::Access;
 use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
 use super::files;
 use super::host::Host;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
+use super::shown::Shown;
 use super::token::TokenSource;
 use super::token::resolve::Given;
 use super::{Card, Config, McpProtocol, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces};
@@ -113,14 +115,18 @@ pub(crate) fn check(
     let files = files::read(reader, places, folder.as_ref());
     let lease = reader.whole("MOLECULE_LEASE_SECS", 10..=86_400, 600);
     let protocol = protocol(reader);
+    let access = Access::read(reader, plain, identity.platform.as_ref());
+    let shown = Shown::read(reader);
     let host = Host::detect(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
+    let runtime = runtime_identity(reader);
     let problems = std::mem::take(&mut reader.problems);
-    let (Some(folder), Some(platform), Some(workspace), Some(token), []) = (
+    let (Some(folder), Some(platform), Some(workspace), Some(token), Some(access), []) = (
         folder,
         identity.platform,
         identity.workspace,
         identity.token,
+        access,
         &problems[..],
     ) else {
         return Err(problems);
@@ -133,7 +139,7 @@ pub(crate) fn check(
         org_id,
         ca_file,
         card,
-        identity: runtime_identity(reader),
+        identity: runtime,
         heartbeat,
         inbox,
         bootstrap,
@@ -142,6 +148,8 @@ pub(crate) fn check(
         lease: Duration::from_secs(lease.into()),
         files,
         protocol,
+        access,
+        shown,
         host,
         verbose,
         timing: Timing { speed },
@@ -150,7 +158,7 @@ pub(crate) fn check(
     Ok(Checked { config, folder })
 }
 
-fn choose_folder(reader: &mut Reader<'_>, places: &Places) -> Option<StateDir> {
+pub(super) fn choose_folder(reader: &mut Reader<'_>, places: &Places) -> Option<StateDir> {
     let named = reader.variable(dirs::CONFIGS_DIR);
     if reader.has_problem(dirs::CONFIGS_DIR) {
         return None;
@@ -280,10 +288,11 @@ fn token(reader: &mut Reader<'_>, mut given: Given) -> Option<TokenSource> {
     given.resolve(&mut reader.problems, &mut reader.warnings)
 }
 
-fn org_id(reader: &mut Reader<'_>, filed: &Settings) -> Option<String> {
+pub(super) fn org_id(reader: &mut Reader<'_>, filed: &Settings) -> Option<String> {
     let found = reader
         .setting("MOLECULE_ORG_ID", "org_id", None)
-        .or_else(|| reader.setting("MOLECULE_ORGANIZATION_ID", "org_id", filed.org_id.as_ref()))?;
+        .or_else(|| reader.setting("MOLECULE_ORGANIZATION_ID", "org_id", None))
+        .or_else(|| reader.setting("MOLECULE_ORG", "org_id", filed.org_id.as_ref()))?;
     if found.text.len() <= 128 && found.text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some(found.text);
     }
@@ -294,7 +303,7 @@ fn org_id(reader: &mut Reader<'_>, filed: &Settings) -> Option<String> {
     None
 }
 
-fn ca_file(reader: &mut Reader<'_>, filed: &Settings) -> Option<PathBuf> {
+pub(super) fn ca_file(reader: &mut Reader<'_>, filed: &Settings) -> Option<PathBuf> {
     let Found { text, setting } = reader.setting(CA_FILE, "ca_file", filed.ca_file.as_ref())?;
     let path = absolute(&text);
     if let Err(rule) = ca::check(&path) {
@@ -392,7 +401,7 @@ fn delegation_timeout(reader: &mut Reader<'_>) -> Duration {
     }
 }
 
-fn protocol(reader: &mut Reader<'_>) -> McpProtocol {
+pub(super) fn protocol(reader: &mut Reader<'_>) -> McpProtocol {
     const NAME: &str = "MOLECULE_MCP_PROTOCOL";
     match reader.variable(NAME).map(|value| value.to_ascii_lowercase()).as_deref() {
         None | Some("auto" | "legacy") => McpProtocol::Legacy,

@@ -1,6 +1,7 @@
 //! Who may call what. The order of the checks is the real platform's, quirks included.
 
 use super::call::{Answer, Call};
+use super::routes::org;
 use super::server::Level;
 use super::store::tokens::TokenKind;
 
@@ -9,23 +10,26 @@ use super::store::tokens::TokenKind;
 pub(crate) enum Auth {
     /// None, or one that the handler makes itself because it needs the body.
     Open,
-    /// The admin token, or a live token of exactly the workspace in the path.
+    /// The admin token, an organization's key, or a live token of exactly the workspace in the path.
     Workspace,
-    /// The admin token.
+    /// The admin token, or an organization's key.
     Admin,
 }
 
 /// Makes the check of `auth`.
 pub(crate) fn check(auth: Auth, call: &Call) -> Result<(), Answer> {
-    let is_admin = call.bearer() == Some(call.site.admin_token.as_str());
     match (auth, call.bearer()) {
         (Auth::Open, _) => Ok(()),
-        (Auth::Workspace | Auth::Admin, Some(_)) if is_admin => Ok(()),
+        (Auth::Workspace | Auth::Admin, Some(token)) if is_admin(call, token)? => Ok(()),
         (Auth::Workspace, None) => Err(missing_token()),
         (Auth::Workspace, Some(token)) => own_token(call, token, &call.id),
         (Auth::Admin, None) => Err(Answer::error(401, "admin auth required")),
         (Auth::Admin, Some(_)) => Err(Answer::error(401, "invalid admin auth token")),
     }
+}
+
+fn is_admin(call: &Call, token: &str) -> Result<bool, Answer> {
+    Ok(token == call.site.admin_token || org::opens(call, token)?)
 }
 
 /// The gate of register, heartbeat and update-card. A workspace without a live token passes without a credential, a

@@ -18,7 +18,9 @@ pub(crate) struct Call {
     pub(crate) site: Arc<Site>,
     /// `:id` of the path, in lower case; empty on routes without one.
     pub(crate) id: String,
-    /// The second parameter of the path, or empty.
+    /// Whether `:id` was written so.
+    pub(crate) id_is_lower_case: bool,
+    /// The second parameter of the path, unescaped, or empty.
     pub(crate) second: String,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,

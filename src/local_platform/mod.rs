@@ -50,6 +50,7 @@ mod routes;
 mod server;
 mod site;
 mod store;
+mod tenant;
 #[cfg(test)]
 mod tests;
 

@@ -15,7 +15,7 @@ use super::connection::Cut;
 use super::request_log::{Entry, Pending, RequestLog};
 use super::routes::table::{self, Found, Run};
 use super::site::Site;
-use super::{auth, clock, credentials, origin, rate_limit};
+use super::{auth, clock, credentials, origin, rate_limit, tenant};
 
 /// No route reads more; the real platform has no general limit.
 const LARGEST_BODY: usize = 128 * 1024 * 1024;
@@ -60,6 +60,10 @@ pub(crate) async fn serve(
 }
 
 async fn routed(site: &Arc<Site>, parts: &Parts, body: Bytes, cut: &Cut, pending: &mut Pending) -> Answer {
+    let org = site.org_id.as_deref();
+    if let Some(refusal) = tenant::refusal(site.level, org, parts.uri.path(), &parts.headers) {
+        return refusal;
+    }
     let Some(found) = table::find(site.level, &parts.method, parts.uri.path()) else {
         return Answer::no_route();
     };
@@ -124,12 +128,21 @@ fn call(site: &Arc<Site>, parts: &Parts, body: Bytes, found: &Found) -> Call {
     let id = uuid(&found.id).unwrap_or_else(|| found.id.to_lowercase());
     Call {
         site: site.clone(),
+        id_is_lower_case: id == found.id,
         id,
-        second: found.second.clone(),
+        second: unescaped(&found.second),
         query,
         headers: parts.headers.clone(),
         body,
     }
+}
+
+/// One segment of a path. The router of the real platform matches unescaped paths; ids there hold nothing to unescape.
+fn unescaped(segment: &str) -> String {
+    // A plus sign means itself in a path.
+    let pair = format!("x={}", segment.replace('+', "%2B"));
+    let mut pairs = form_urlencoded::parse(pair.as_bytes());
+    pairs.next().map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
 fn log(site: &Arc<Site>, parts: &Parts) -> Pending {

@@ -52,6 +52,10 @@ pub struct Options {
     pub faults: bool,
     /// How much faster than real time liveness windows run; 1 normally.
     pub speed: u32,
+    /// The organization that every request has to name, as on a hosted tenant; `None`: nobody asks.
+    pub org_id: Option<String>,
+    /// Writing secrets, minting organization keys and deleting workspaces wait for a person's approval (level C).
+    pub approval_gate: bool,
 }
 
 impl Default for Options {
@@ -64,6 +68,8 @@ impl Default for Options {
             rate_limit: 600,
             faults: false,
             speed: 1,
+            org_id: None,
+            approval_gate: false,
         }
     }
 }
@@ -100,6 +106,8 @@ impl LocalPlatform {
             level: options.level,
             speed: options.speed.max(1),
             admin_token: admin_token.clone(),
+            org_id: options.org_id,
+            approval_gate: options.approval_gate && options.level == Level::C,
             store: Store::open(options.data.as_deref()).map_err(io::Error::other)?,
             hub: Hub::default(),
             limiter: RateLimiter::new(options.rate_limit),

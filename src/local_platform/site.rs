@@ -20,6 +20,10 @@ pub(crate) struct Site {
     /// How much faster than real time liveness windows and retry pauses run.
     pub(crate) speed: u32,
     pub(crate) admin_token: String,
+    /// The organization that requests have to name.
+    pub(crate) org_id: Option<String>,
+    /// Some changes wait for an approval.
+    pub(crate) approval_gate: bool,
     pub(crate) store: Store,
     pub(crate) hub: Hub,
     pub(crate) limiter: RateLimiter,

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 pub(crate) mod activity;
 pub(crate) mod delegations;
 pub(crate) mod queue;
+pub(crate) mod resources;
 pub(crate) mod tokens;
 pub(crate) mod uploads;
 pub(crate) mod workspaces;

@@ -5,6 +5,7 @@ mod conversation;
 mod delegation;
 mod faults;
 mod level_c;
+mod management;
 mod memories;
 mod registry;
 mod requests;

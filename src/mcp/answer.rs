@@ -83,6 +83,64 @@ impl ToolError {
         self
     }
 
+    /// As [`ToolError::with`], but nothing is said as `null`.
+    #[must_use]
+    pub fn with_null_or(mut self, key: &str, value: Option<&str>) -> Self {
+        if let Self::Failed(failure) = &mut self {
+            failure.facts.insert(key.to_owned(), json!(value));
+        }
+        self
+    }
+
+    /// A fact beside `error`, `detail` and `hint`.
+    #[must_use]
+    pub fn fact(&self, key: &str) -> Option<&Value> {
+        match self {
+            Self::Failed(failure) => failure.facts.get(key),
+            _ => None,
+        }
+    }
+
+    /// The same failure with better advice. Only failures of their own take it.
+    #[must_use]
+    pub fn advising(mut self, hint: impl Into<String>) -> Self {
+        if let Self::Failed(failure) = &mut self {
+            failure.hint = hint.into();
+        }
+        self
+    }
+
+    /// The failure as the object that a result would be.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut fields = match self {
+            Self::Failed(failure) => failure.facts.clone(),
+            _ => Map::new(),
+        };
+        if Value::Object(fields.clone()).to_string().len() > RESULT_LIMIT - 4 * SENTENCE_LIMIT {
+            fields.clear();
+        }
+        fields.insert("error".to_owned(), json!(self.code()));
+        fields.insert("detail".to_owned(), json!(sentence(&self.to_string())));
+        fields.insert("hint".to_owned(), json!(sentence(&self.hint())));
+        Value::Object(fields)
+    }
+
+    /// The same failure without any of these values, should a platform have repeated one. Values of less than six bytes
+    /// are not looked for.
+    #[must_use]
+    pub fn without(mut self, secrets: &[String]) -> Self {
+        if let Self::Failed(failure) = &mut self {
+            for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
+                let clean = |text: &mut String| *text = text.replace(secret.as_str(), HIDDEN);
+                clean(&mut failure.detail);
+                clean(&mut failure.hint);
+                failure.facts.values_mut().for_each(|value| each_text(value, &clean));
+            }
+        }
+        self
+    }
+
     /// Machines match on this. Add codes; never change one.
     #[must_use]
     pub fn code(&self) -> &str {
@@ -111,6 +169,22 @@ impl ToolError {
             Self::Internal => "see the log on stderr; other calls are not affected".into(),
             Self::Failed(failure) => failure.hint.as_str().into(),
         }
+    }
+}
+
+/// A shorter value would be found in words by chance, which both spoils them and gives it away.
+const SHORTEST_SECRET: usize = 6;
+
+/// Stands where a secret was.
+const HIDDEN: &str = "(secret)";
+
+/// Changes every text in a value; names stay.
+pub fn each_text(value: &mut Value, change: &impl Fn(&mut String)) {
+    match value {
+        Value::String(text) => change(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, change)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| each_text(field, change)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -153,17 +227,7 @@ pub fn shape(outcome: Result<Value, ToolError>) -> CallToolResult {
 }
 
 fn failure(error: &ToolError) -> CallToolResult {
-    let mut fields = match error {
-        ToolError::Failed(failure) => failure.facts.clone(),
-        _ => Map::new(),
-    };
-    if Value::Object(fields.clone()).to_string().len() > RESULT_LIMIT - 4 * SENTENCE_LIMIT {
-        fields.clear();
-    }
-    fields.insert("error".to_owned(), json!(error.code()));
-    fields.insert("detail".to_owned(), json!(sentence(&error.to_string())));
-    fields.insert("hint".to_owned(), json!(sentence(&error.hint())));
-    CallToolResult::structured_error(Value::Object(fields))
+    CallToolResult::structured_error(error.to_json())
 }
 
 fn sentence(text: &str) -> &str {
@@ -213,6 +277,19 @@ mod tests {
             json!({ "error": "DELEGATION_FAILED", "detail": "no", "hint": "ask another", "delegation_id": "d-1" });
         assert_eq!(result.structured_content, Some(expected.clone()));
         assert_eq!(serde_json::from_str::<Value>(&text_of(&result)).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_secret_that_came_back_is_hidden_everywhere() {
+        let body = json!({ "a": ["x abcde!"], "status": "pending" });
+        let error = ToolError::failed("HTTP 400", "bad abcde!", "not abcde!").with("body", body);
+        let shown = shape(Err(error.without(&[
+            "abcde!".to_owned(),
+            "p".to_owned(),
+            String::new(),
+        ])));
+        assert!(!text_of(&shown).contains("abcde!"), "{}", text_of(&shown));
+        assert!(text_of(&shown).contains("x (secret)") && text_of(&shown).contains("pending"));
     }
 
     #[test]

@@ -170,8 +170,8 @@ impl Server {
     }
 
     fn call_for(&self, context: RequestContext<RoleServer>) -> Call {
-        let progress = context.meta.get_progress_token().map(|token| (context.peer, token));
-        Call::new(context.ct, self.closing.clone(), progress)
+        let progress = context.meta.get_progress_token();
+        Call::new(context.ct, self.closing.clone()).of_client(context.peer, progress)
     }
 
     fn capabilities(&self) -> ServerCapabilities {
@@ -213,9 +213,7 @@ impl ServerHandler for Server {
                 None,
             ));
         }
-        Ok(ListToolsResult::with_all_items(
-            self.toolset.definitions().cloned().collect(),
-        ))
+        Ok(ListToolsResult::with_all_items(self.toolset.definitions().collect()))
     }
 
     async fn call_tool(

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rmcp::model::{CallToolResult, ToolAnnotations};
+use rmcp::model::CallToolResult;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,9 +15,18 @@ use serde_json::{Map, Value};
 
 use super::answer::{self, ToolError};
 use super::call::Call;
+use crate::config::shown::Sets;
 
 mod arguments;
+mod description;
+mod effect;
+mod nullable;
 mod schema;
+
+pub use arguments::Given;
+pub use description::Description;
+pub use effect::Effect;
+pub use nullable::Nullable;
 
 /// A tool: the struct is its arguments, the doc comment its description, the field comments describe the parameters.
 ///
@@ -34,110 +43,115 @@ pub trait Tool<C>: DeserializeOwned + JsonSchema + Send + 'static {
     fn call(self, context: &C, call: &Call) -> impl Future<Output = Result<Self::Output, ToolError>> + Send;
 }
 
-/// What a tool does to the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effect {
-    writes: bool,
-    destroys: bool,
-    idempotent: bool,
-    open_world: bool,
-}
-
-impl Effect {
-    /// Changes nothing.
-    pub const READ: Self = Self {
-        writes: false,
-        destroys: false,
-        idempotent: true,
-        open_world: true,
-    };
-    /// Adds or changes something.
-    pub const WRITE: Self = Self {
-        writes: true,
-        idempotent: false,
-        ..Self::READ
-    };
-    /// Takes something away for good.
-    pub const DESTROY: Self = Self {
-        destroys: true,
-        ..Self::WRITE
-    };
-
-    /// Calling it again with the same arguments changes nothing more.
-    #[must_use]
-    pub const fn idempotent(self) -> Self {
-        Self {
-            idempotent: true,
-            ..self
-        }
-    }
-
-    /// It touches only what is on this computer.
-    #[must_use]
-    pub const fn local(self) -> Self {
-        Self {
-            open_world: false,
-            ..self
-        }
-    }
-
-    fn annotations(self) -> ToolAnnotations {
-        ToolAnnotations::new()
-            .read_only(!self.writes)
-            .destructive(self.destroys)
-            .idempotent(self.idempotent)
-            .open_world(self.open_world)
-    }
-}
-
 /// Two tools have the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("two tools are named {0}")]
 pub struct Duplicate(pub &'static str);
 
-type Run<C> = Arc<dyn Fn(Arc<C>, Map<String, Value>, Call) -> Running + Send + Sync>;
+/// What is known of a tool without asking for its schemas.
+#[derive(Clone, Copy, Debug)]
+pub struct Face {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// The sets it belongs to.
+    pub sets: Sets,
+    /// Makes its description. All of them together take longer than a client should wait for the start.
+    pub describe: fn() -> Description,
+}
+
+impl Face {
+    /// What a client is told.
+    #[must_use]
+    pub fn definition(&self) -> rmcp::model::Tool {
+        (self.describe)().definition(self.name, self.effect)
+    }
+}
+
+/// The outcome of a call on its way.
+pub type Running = BoxFuture<'static, Result<Value, ToolError>>;
+
+type Run<C> = Arc<dyn Fn(Arc<C>, Given, Call) -> Running + Send + Sync>;
 
 /// Tools being put together, before they are given what they share.
 pub struct Registry<C> {
-    tools: BTreeMap<&'static str, (rmcp::model::Tool, Run<C>)>,
+    sets: Sets,
+    tools: BTreeMap<&'static str, (Face, Run<C>)>,
     duplicate: Option<Duplicate>,
 }
 
 impl<C> Default for Registry<C> {
     fn default() -> Self {
+        Self::of(Sets::NONE)
+    }
+}
+
+impl<C> Registry<C> {
+    /// For tools that belong to these sets.
+    #[must_use]
+    pub fn of(sets: Sets) -> Self {
         Self {
+            sets,
             tools: BTreeMap::new(),
             duplicate: None,
         }
     }
+
+    /// What the tools are, sorted by name.
+    pub fn faces(&self) -> impl Iterator<Item = Face> {
+        self.tools.values().map(|(face, _)| *face)
+    }
+
+    /// Leaves out the tools that are not to be shown.
+    pub fn retain(&mut self, keep: impl Fn(&Face) -> bool) {
+        self.tools.retain(|_, (face, _)| keep(face));
+    }
 }
 
 impl<C: Send + Sync + 'static> Registry<C> {
-    /// Adds a tool.
+    /// Adds a tool to the sets of this registry.
     pub fn add<T: Tool<C>>(&mut self) -> &mut Self {
-        let schema = schema::input::<T>();
-        let definition = rmcp::model::Tool::new(T::NAME, schema.description, schema.object.clone())
-            .with_raw_output_schema(Arc::new(schema::output::<T::Output>()))
-            .with_annotations(T::EFFECT.annotations());
-        let run: Run<C> = Arc::new(move |context, given, call| {
-            let decoded = arguments::decode::<T>(given, &schema.object);
-            Box::pin(async move {
-                let output = decoded?.call(&context, &call).await?;
-                serde_json::to_value(output).map_err(|error| {
-                    tracing::error!(tool = T::NAME, %error, "a result could not be written as JSON");
-                    ToolError::Internal
-                })
-            })
-        });
-        if self.tools.insert(T::NAME, (definition, run)).is_some() {
-            self.duplicate = Some(Duplicate(T::NAME));
-        }
-        self
+        self.add_to::<T>(self.sets)
     }
 
-    /// What a client would be told about each tool, sorted by name.
-    pub fn definitions(&self) -> impl Iterator<Item = &rmcp::model::Tool> {
-        self.tools.values().map(|(definition, _)| definition)
+    /// Adds a tool to these sets.
+    pub fn add_to<T: Tool<C>>(&mut self, sets: Sets) -> &mut Self {
+        let face = Face {
+            name: T::NAME,
+            effect: T::EFFECT,
+            sets,
+            describe: Description::of::<T, T::Output>,
+        };
+        self.insert(face, |context, given, call| Box::pin(run::<C, T>(context, given, call)))
+    }
+
+    /// Adds a tool to the sets of this registry, by what it is and how it is run.
+    pub fn add_raw(
+        &mut self,
+        name: &'static str,
+        effect: Effect,
+        describe: fn() -> Description,
+        run: impl Fn(Arc<C>, Given, Call) -> Running + Send + Sync + 'static,
+    ) -> &mut Self {
+        let face = Face {
+            name,
+            effect,
+            sets: self.sets,
+            describe,
+        };
+        self.insert(face, run)
+    }
+
+    fn insert(
+        &mut self,
+        face: Face,
+        run: impl Fn(Arc<C>, Given, Call) -> Running + Send + Sync + 'static,
+    ) -> &mut Self {
+        if self.tools.insert(face.name, (face, Arc::new(run))).is_some() {
+            self.duplicate = Some(Duplicate(face.name));
+        }
+        self
     }
 
     /// The finished set, working with `context`.
@@ -157,14 +171,19 @@ impl<C: Send + Sync + 'static> Registry<C> {
             return Err(duplicate);
         }
         let context = context.map(|context| context.map(Arc::new)).boxed().shared();
-        let entries = self.tools.into_iter().map(|(name, (definition, run))| {
+        let entries = self.tools.into_iter().map(|(name, (face, run))| {
             let context = context.clone();
             let run: Bound = Box::new(move |given, call| {
                 let run = run.clone();
                 let begun = move |context: Option<_>| context.map(|it| run(it, given, call));
                 context.clone().map(begun).boxed()
             });
-            (name, Entry { definition, run })
+            let entry = Entry {
+                face,
+                description: OnceLock::new(),
+                run,
+            };
+            (name, entry)
         });
         Ok(Toolset {
             entries: entries.collect(),
@@ -173,14 +192,28 @@ impl<C: Send + Sync + 'static> Registry<C> {
     }
 }
 
-type Running = BoxFuture<'static, Result<Value, ToolError>>;
+async fn run<C: Send + Sync, T: Tool<C>>(context: Arc<C>, given: Given, call: Call) -> Result<Value, ToolError> {
+    let tool: T = given.decode()?;
+    let output = tool.call(&context, &call).await?;
+    serde_json::to_value(output).map_err(|error| {
+        tracing::error!(tool = T::NAME, %error, "a result could not be written as JSON");
+        ToolError::Internal
+    })
+}
 
 /// Begins a call once there is what it works with.
-type Bound = Box<dyn Fn(Map<String, Value>, Call) -> BoxFuture<'static, Option<Running>> + Send + Sync>;
+type Bound = Box<dyn Fn(Given, Call) -> BoxFuture<'static, Option<Running>> + Send + Sync>;
 
 struct Entry {
-    definition: rmcp::model::Tool,
+    face: Face,
+    description: OnceLock<Description>,
     run: Bound,
+}
+
+impl Entry {
+    fn description(&self) -> &Description {
+        self.description.get_or_init(self.face.describe)
+    }
 }
 
 /// The tools that a client is shown.
@@ -194,8 +227,34 @@ const LAST_CALL: Duration = Duration::from_millis(800);
 
 impl Toolset {
     /// What a client is told about each tool, sorted by name.
-    pub fn definitions(&self) -> impl Iterator<Item = &rmcp::model::Tool> {
-        self.entries.values().map(|entry| &entry.definition)
+    pub fn definitions(&self) -> impl Iterator<Item = rmcp::model::Tool> {
+        let definition = |entry: &Entry| entry.description().definition(entry.face.name, entry.face.effect);
+        self.entries.values().map(definition)
+    }
+
+    /// How many tools there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether a tool is among them.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// These tools and those.
+    ///
+    /// # Errors
+    /// When two have the same name.
+    pub fn and(mut self, other: Self) -> Result<Self, Duplicate> {
+        for (name, entry) in other.entries {
+            if self.entries.insert(name, entry).is_some() {
+                return Err(Duplicate(name));
+            }
+        }
+        Ok(self)
     }
 
     /// What calls are told that the end of the session overtakes.
@@ -211,11 +270,12 @@ impl Toolset {
     pub async fn call(&self, name: &str, arguments: Map<String, Value>, call: Call) -> Option<CallToolResult> {
         let entry = self.entries.get(name)?;
         let ending = call.clone();
+        let given = Given::new(arguments, entry.description().input.clone());
         let run = AssertUnwindSafe(async {
             let begun = tokio::select! {
                 // What can begin does: a call that came before the end is answered with its result.
                 biased;
-                begun = (entry.run)(arguments, call) => begun,
+                begun = (entry.run)(given, call) => begun,
                 () = ending.ended() => None,
             };
             match begun {
@@ -333,6 +393,16 @@ mod tests {
         let mut registry = Registry::default();
         registry.add::<Add>().add::<Add>();
         assert_eq!(registry.finish(0).err(), Some(Duplicate("add")));
+        assert_eq!(toolset().and(toolset()).err(), Some(Duplicate("add")));
+    }
+
+    #[test]
+    fn only_what_is_kept_is_shown() {
+        let mut registry = Registry::of(Sets::OPS);
+        registry.add::<Add>();
+        assert!(registry.faces().all(|face| face.sets == Sets::OPS));
+        registry.retain(|face| face.effect.writes());
+        assert_eq!(registry.finish(0).ok().unwrap().count(), 0);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Settings {
     pub base: BaseUrl,
     /// Sent as `X-Molecule-Org-Id` when known.
     pub org_id: Option<String>,
+    /// Sent as `X-Molecule-Org-Slug` when known.
+    pub org_slug: Option<String>,
     /// PEM file with further certificate authorities.
     pub ca_file: Option<PathBuf>,
 }
@@ -51,6 +53,8 @@ pub enum Class {
     /// 5 min, if it is under way within 8 s and goes on: a single row of the activity log, which may be 15 MiB on a slow
     /// line, or a file.
     Row,
+    /// 5 min, without a word meanwhile: work that the platform does before it answers.
+    Patient,
 }
 
 /// One request, before it is sent.
@@ -70,6 +74,8 @@ pub struct Request<'a> {
     pub bearer: Option<Secret>,
     /// Sent as `X-Workspace-ID`.
     pub sender: Option<&'a str>,
+    /// Sent as `X-Confirm-Name`.
+    pub confirm_name: Option<&'a str>,
     /// The deadline.
     pub class: Class,
     /// Largest acceptable answer in bytes.
@@ -142,7 +148,7 @@ impl Deadlines {
             Class::Beat => self.silence,
             Class::Quick => self.quick,
             Class::Long | Class::Page => self.long,
-            Class::Row => self.row,
+            Class::Row | Class::Patient => self.row,
         }
     }
 
@@ -150,7 +156,7 @@ impl Deadlines {
     fn silence_of(self, class: Class) -> Duration {
         match class {
             Class::Page | Class::Row => self.silence,
-            Class::Beat | Class::Quick | Class::Long => self.of(class),
+            Class::Beat | Class::Quick | Class::Long | Class::Patient => self.of(class),
         }
     }
 }
@@ -277,6 +283,16 @@ impl Client {
         if let Some(org) = &settings.org_id {
             headers.insert(ORG, sending::header("MOLECULE_ORG_ID", org)?);
         }
+        if let Some(slug) = &settings.org_slug {
+            headers.insert(ORG_SLUG, sending::header("MOLECULE_ORG_SLUG", slug)?);
+        }
+        if let Some(name) = request.confirm_name {
+            // Not only ASCII: the platform compares the bytes.
+            let name = HeaderValue::from_bytes(name.as_bytes()).ok();
+            let unsendable =
+                || CallError::NotSent("the workspace's name holds characters that cannot be sent".to_owned());
+            headers.insert(CONFIRM_NAME, name.ok_or_else(unsendable)?);
+        }
         if let Some(sender) = request.sender {
             headers.insert(SENDER, sending::header("the workspace id", sender)?);
         }
@@ -353,6 +369,8 @@ impl fmt::Debug for Client {
 }
 
 const ORG: HeaderName = HeaderName::from_static("x-molecule-org-id");
+const ORG_SLUG: HeaderName = HeaderName::from_static("x-molecule-org-slug");
+const CONFIRM_NAME: HeaderName = HeaderName::from_static("x-confirm-name");
 const SENDER: HeaderName = HeaderName::from_static("x-workspace-id");
 
 /// What is behind these locks is replaced whole, so a panic elsewhere leaves it sound.

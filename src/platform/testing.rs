@@ -129,6 +129,7 @@ impl Responder {
         Settings {
             base: self.base.clone(),
             org_id: None,
+            org_slug: None,
             ca_file: None,
         }
     }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::client::{Answer, Class, Client, Request};
 use super::error::CallError;
 use super::events::EventStream;
+use super::order::{self, Order};
 use super::wire::{
     A2aAnswer, ActivityPage, ActivityQuery, Attached, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer,
     RegisterBody, Registered,
@@ -305,6 +306,15 @@ impl WorkspaceApi {
         }
     }
 
+    /// Sends an order with this workspace's credential, and no other.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn send(&self, order: &Order) -> Result<Answer, CallError> {
+        let path: Vec<&str> = order.path.iter().map(String::as_str).collect();
+        self.deliver(order::request(order, &path, self.token.current())).await
+    }
+
     /// A quick request with this workspace's credential of the moment.
     pub(super) fn request<'a>(&self, method: Method, path: &'a [&'a str]) -> Request<'a> {
         Request {
@@ -315,6 +325,7 @@ impl WorkspaceApi {
             file: None,
             bearer: self.token.current(),
             sender: None,
+            confirm_name: None,
             class: Class::Quick,
             limit: MAX_RECEIPT,
         }

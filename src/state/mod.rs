@@ -4,6 +4,7 @@
 //! The other files are small, and each has one writer.
 
 pub mod agent_card;
+pub mod audit;
 pub mod clock;
 pub mod crash_point;
 pub mod cursor;

@@ -1,24 +1,30 @@
 //! The set `agent`: what a coding agent needs to live as a workspace, with nothing but the workspace's own token.
 
+use futures_util::future::BoxFuture;
+
 use super::context::{self, Context};
 use super::{broadcast, delegation, history, identity, inbox, memory, peers, reply, requests, user};
+use crate::config::shown::Sets;
 use crate::mcp::toolset::{Duplicate, Registry, Toolset};
 use crate::state::health::HealthBoard;
 
-/// All tools of the set, working with what is `coming`. Calls that end before they have a result are told why by `health`.
-///
-/// # Errors
-/// When two tools have the same name.
-pub fn toolset(
-    coming: impl Future<Output = Option<Context>> + Send + 'static,
-    health: HealthBoard,
-) -> Result<Toolset, Duplicate> {
-    let toolset = registry().finish_with(coming)?;
-    Ok(toolset.with_farewell(move || context::farewell(&health)))
+/// A workspace whose journal is being opened.
+pub struct Opening {
+    /// What the tools work with, once it is open. `None`: it never will be.
+    pub context: BoxFuture<'static, Option<Context>>,
+    /// Tells calls why that end before they have a result.
+    pub health: HealthBoard,
 }
 
-fn registry() -> Registry<Context> {
-    let mut tools = Registry::default();
+/// The finished set, whose calls wait for the workspace to be opened.
+pub(super) fn finish(tools: Registry<Context>, opening: Opening) -> Result<Toolset, Duplicate> {
+    let toolset = tools.finish_with(opening.context)?;
+    Ok(toolset.with_farewell(move || context::farewell(&opening.health)))
+}
+
+/// All tools of the set.
+pub(super) fn registry() -> Registry<Context> {
+    let mut tools = Registry::of(Sets::AGENT);
     peers::register(&mut tools);
     delegation::register(&mut tools);
     inbox::register(&mut tools);
@@ -35,61 +41,13 @@ fn registry() -> Registry<Context> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::answer::RESULT_LIMIT;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     fn definitions() -> Vec<Value> {
         registry()
-            .definitions()
-            .map(|tool| serde_json::to_value(tool).unwrap())
+            .faces()
+            .map(|face| serde_json::to_value(face.definition()).unwrap())
             .collect()
-    }
-
-    fn walk(schema: &Value, visit: &mut impl FnMut(&Value)) {
-        visit(schema);
-        match schema {
-            Value::Object(fields) => fields.values().for_each(|value| walk(value, visit)),
-            Value::Array(items) => items.iter().for_each(|value| walk(value, visit)),
-            _ => {}
-        }
-    }
-
-    #[test]
-    fn every_tool_is_one_that_any_client_accepts() {
-        for tool in definitions() {
-            let name = tool["name"].as_str().unwrap();
-            assert!(
-                name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')) && name.len() <= 40,
-                "{name}"
-            );
-            assert!(tool["description"].as_str().unwrap().len() > 20, "{name}");
-            assert!(tool["annotations"]["readOnlyHint"].is_boolean(), "{name}");
-            for key in ["inputSchema", "outputSchema"] {
-                let schema = &tool[key];
-                assert_eq!(schema["type"], "object", "{name} {key}");
-                assert!(schema["properties"].is_object(), "{name} {key}");
-                for choice in ["anyOf", "oneOf", "allOf", "$ref", "$defs"] {
-                    assert!(schema.get(choice).is_none(), "{name} {key} {choice}");
-                }
-                walk(schema, &mut |part| {
-                    assert!(
-                        part.get("$schema").is_none() && part.get("$ref").is_none(),
-                        "{name} {key}"
-                    );
-                    assert!(!part.get("type").is_some_and(Value::is_array), "{name} {key}: {part}");
-                    assert!(
-                        part.get("default").is_none_or(|default| !default.is_null()),
-                        "{name} {key}"
-                    );
-                });
-            }
-            for (argument, schema) in tool["inputSchema"]["properties"].as_object().unwrap() {
-                assert!(schema["description"].is_string(), "{name}({argument}) is not described");
-            }
-            let failure = json!({ "error": "A", "detail": "b", "hint": "c" });
-            assert!(jsonschema::is_valid(&tool["outputSchema"], &failure), "{name}");
-        }
-        assert!(serde_json::to_string(&definitions()).unwrap().len() < RESULT_LIMIT);
     }
 
     #[test]

@@ -2,12 +2,17 @@
 //!
 //! A tool sees its arguments, the [`context::Context`] of its workspace and the call it serves. What goes out is
 //! written into the journal's outbox, which the background duty empties; what came in is read from the journal.
+//!
+//! The tools for operating workspaces and managing a tenant are in `groups`. They need no workspace: a [`desk`] holds the
+//! credentials of their set. [`catalogue`] knows all tools and which of them a client is shown.
 
 pub mod agent;
 pub mod attachments;
 pub mod broadcast;
+pub mod catalogue;
 pub mod context;
 pub mod delegation;
+pub mod desk;
 pub mod history;
 pub mod identity;
 pub mod inbox;
@@ -17,6 +22,7 @@ pub mod reply;
 pub mod requests;
 pub mod user;
 
+mod groups;
 mod message;
 mod outgoing;
 mod paging;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use super::agent::{self, Opening};
 use super::attachments::Attaching;
 use super::context::Context;
 use crate::agent::envelope::{Row, read_row};
@@ -98,8 +100,11 @@ impl World {
     }
 
     async fn call_with(&self, tool: &str, arguments: Map<String, Value>) -> Answered {
-        let context = std::future::ready(Some(self.context.clone()));
-        let tools = super::agent::toolset(context, self.context.health.clone()).unwrap();
+        let opening = Opening {
+            context: std::future::ready(Some(self.context.clone())).boxed(),
+            health: self.context.health.clone(),
+        };
+        let tools = agent::finish(agent::registry(), opening).unwrap();
         let call = Call::without_client(CancellationToken::new());
         let result = tools.call(tool, arguments, call).await.expect("the tool exists");
         Answered {

@@ -10,6 +10,7 @@ mod files;
 mod history;
 mod inbox;
 mod leases;
+mod management;
 mod network;
 mod presence;
 mod protocol;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use molecule_mcp::config::Config;
+use molecule_mcp::config::management::Management;
 
 use super::start_up::run_to_end;
 use super::support::bare_command;
@@ -36,7 +37,7 @@ fn quoted(text: &str) -> BTreeSet<&str> {
 /// The names of variables in the first column of the tables of a section, or anywhere in its other text.
 fn variables(text: &str) -> BTreeSet<&str> {
     let is_name =
-        |word: &&str| word.contains('_') && word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_');
+        |word: &&str| word.len() > 3 && word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_');
     text.lines()
         .flat_map(|line| match line.strip_prefix('|') {
             Some(row) => quoted(row.split('|').next().unwrap_or_default()),
@@ -55,9 +56,19 @@ fn every_variable_that_is_read_is_named_and_no_other() {
             listed.filter(|_| name == "MOLECULE_WORKSPACES").map(Into::into)
         });
     }
+    let _ = Management::read(|name| {
+        read.lock().unwrap().insert(name.to_owned());
+        None
+    });
     let read = read.into_inner().unwrap();
     let read: BTreeSet<&str> = read.iter().map(String::as_str).chain(OTHERS.iter().copied()).collect();
-    let named: BTreeSet<&str> = ["### Joining a platform", "### How the agent appears", "### Behaviour"]
+    let sections = [
+        "### Joining a platform",
+        "### How the agent appears",
+        "### Behaviour",
+        "### Operating workspaces and managing a tenant",
+    ];
+    let named: BTreeSet<&str> = sections
         .into_iter()
         .flat_map(|title| variables(section(title)))
         .collect();

@@ -45,7 +45,7 @@ impl World {
     pub async fn at(level: Level) -> Self {
         Self::with(Options {
             level,
-            ..Self::options()
+            ..Options::default()
         })
         .await
     }
@@ -55,7 +55,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
             data: Some(folder.path().join("platform")),
-            ..Self::options()
+            ..Options::default()
         };
         Self {
             folder,
@@ -63,19 +63,13 @@ impl World {
         }
     }
 
-    fn options() -> Options {
-        Options {
-            listen: ([127, 0, 0, 1], 0).into(),
-            data: None,
-            admin_token: None,
-            level: Level::B,
+    /// A platform with these peculiarities, that limits nobody and can be told to fail.
+    pub async fn with(options: Options) -> Self {
+        let mut options = Options {
             rate_limit: 1_000_000,
             faults: true,
-            speed: 1,
-        }
-    }
-
-    async fn with(mut options: Options) -> Self {
+            ..options
+        };
         let platform = LocalPlatform::start(options.clone()).await.expect("a free port");
         let (url, admin) = (platform.url(), platform.admin_token().to_owned());
         options.listen = url.strip_prefix("http://").unwrap().parse().unwrap();
@@ -89,6 +83,11 @@ impl World {
             http: http(),
             folder: tempfile::tempdir().unwrap(),
         }
+    }
+
+    /// The credential of administrative routes.
+    pub fn admin(&self) -> &str {
+        &self.admin
     }
 
     /// Other intervals than usual, for daemons started from now on: where deadlines, which are not shortened, matter.

@@ -70,6 +70,8 @@ async fn every_result_fits_the_output_schema_of_its_tool_and_repeats_it_as_text(
     let id = message["activity_id"].clone();
     let calls = [
         ("list_peers", json!({})),
+        ("provision_workspace", json!({ "name": "x", "runtime": "external" })),
+        ("provision_workspace", json!({ "name": "x", "runtime": "nope" })),
         ("get_workspace_info", json!({})),
         ("inbox_peek", json!({})),
         ("inbox_peek", json!({ "activity_id": id })),

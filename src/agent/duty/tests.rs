@@ -35,6 +35,7 @@ async fn process(folder: &Path, switched_off: &[&str]) -> Office {
     let client = Client::new(Settings {
         base: config.platform.clone(),
         org_id: None,
+        org_slug: None,
         ca_file: None,
     });
     Office::new(Duties {

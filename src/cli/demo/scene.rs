@@ -37,12 +37,8 @@ impl Scene {
     pub(super) async fn set(folder: &Path) -> Result<Self, String> {
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
-            data: None,
-            admin_token: None,
             level: Level::B,
-            rate_limit: 600,
-            faults: false,
-            speed: 1,
+            ..Options::default()
         };
         let platform = LocalPlatform::start(options)
             .await

@@ -1,4 +1,5 @@
-//! Approvals as levels A and B know them: asked for by a workspace, decided by anyone with its credential.
+//! What waits for a person's approval: asked for by a workspace, decided by anyone with its credential. With the gate on,
+//! some changes do so by themselves (level C).
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,6 +18,9 @@ struct Approval {
     workspace_id: String,
     task_id: Option<String>,
     action: String,
+    /// What the gate holds back. Not part of a row.
+    #[serde(default)]
+    target: Option<String>,
     reason: Option<String>,
     status: String,
     decided_by: Option<String>,
@@ -42,6 +46,7 @@ pub(crate) fn create(call: &Call) -> Outcome {
         workspace_id: call.id.clone(),
         task_id: sent.task_id,
         action: sent.action,
+        target: None,
         reason: sent.reason,
         status: "pending".to_owned(),
         decided_by: None,
@@ -101,4 +106,39 @@ pub(crate) fn decide(call: &Call) -> Outcome {
     Ok(Answer::ok(
         &json!({ "status": sent.decision, "approval_id": call.second }),
     ))
+}
+
+/// 202 when `action` on `target` has to be approved first. An approval is good for one time.
+pub(crate) fn gate(call: &Call, action: &str, target: &str) -> Result<(), Answer> {
+    if !call.site.approval_gate {
+        return Ok(());
+    }
+    let store = &call.site.store;
+    let all: Vec<Approval> = store.list(KIND)?;
+    let open = all.into_iter().find(|one| {
+        one.action == action && one.target.as_deref() == Some(target) && matches!(&*one.status, "pending" | "approved")
+    });
+    let mut approval = open.unwrap_or_else(|| Approval {
+        id: Uuid::new_v4().to_string(),
+        workspace_id: call.id.clone(),
+        task_id: None,
+        action: action.to_owned(),
+        target: Some(target.to_owned()),
+        reason: Some("approval gate".to_owned()),
+        status: "pending".to_owned(),
+        decided_by: None,
+        decided_at: None,
+        created_at: clock::text(clock::now()),
+    });
+    let approved = approval.status == "approved";
+    if approved {
+        "used".clone_into(&mut approval.status);
+    }
+    store.put(KIND, &approval.id, &approval)?;
+    if approved {
+        return Ok(());
+    }
+    let body = json!({ "status": "pending_approval", "approval_id": approval.id, "action": action,
+        "reason": approval.reason });
+    Err(Answer::json(202, &body))
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{connect, registry};
+use super::{connect, org, registry, secrets};
 use crate::local_platform::call::{Answer, Call, Outcome, uuid};
 use crate::local_platform::server::Level;
 use crate::local_platform::store::tokens::TokenKind;
@@ -21,6 +21,9 @@ struct Create {
     tier: Option<i64>,
     model: Option<String>,
     runtime: Option<String>,
+    template: Option<String>,
+    workspace_dir: Option<String>,
+    workspace_access: Option<String>,
     external: Option<bool>,
     url: Option<String>,
     delivery_mode: Option<String>,
@@ -70,8 +73,33 @@ pub(crate) fn create(call: &Call) -> Outcome {
             )
         }
     };
-    let runtime = sent.runtime.filter(|runtime| !runtime.is_empty());
-    let external = sent.external == Some(true) || runtime.as_deref() == Some("external");
+    let asked = sent.runtime.filter(|runtime| !runtime.is_empty());
+    let own_compute = ["external", "kimi", "kimi-cli"].map(Some);
+    let known = if call.site.level == Level::C {
+        &own_compute[..]
+    } else {
+        &own_compute[..1]
+    };
+    let external = sent.external == Some(true) || known.contains(&asked.as_deref());
+    let template = sent.template.filter(|template| !template.is_empty());
+    let model = sent.model.filter(|model| !model.is_empty());
+    let runtime = match external {
+        true => asked,
+        false => Some(resolved(call.site.level, asked, template.as_deref(), model.as_deref())?),
+    };
+    let access = sent.workspace_access.unwrap_or_else(|| "none".to_owned());
+    if !["none", "read_only", "read_write"].contains(&access.as_str())
+        || (access != "none" && sent.workspace_dir.is_none())
+    {
+        return Err(Answer::error(400, "invalid workspace access"));
+    }
+    if sent
+        .workspace_dir
+        .as_deref()
+        .is_some_and(|dir| !dir.starts_with('/') || dir.contains(".."))
+    {
+        return Err(Answer::error(400, "invalid workspace directory"));
+    }
     let mut workspace = Workspace::new(
         Uuid::new_v4().to_string(),
         free_name(call, &name, parent_id.as_deref())?,
@@ -79,10 +107,11 @@ pub(crate) fn create(call: &Call) -> Outcome {
     workspace.role = sent.role.filter(|role| !role.is_empty());
     workspace.tier = sent.tier.filter(|tier| *tier > 0).unwrap_or(workspace.tier);
     workspace.runtime = if external {
-        "external".to_owned()
+        runtime.unwrap_or_else(|| "external".to_owned())
     } else {
         runtime.unwrap_or(workspace.runtime)
     };
+    workspace.workspace_dir = sent.workspace_dir;
     workspace.parent_id = parent_id;
     workspace.budget_limit = sent.budget_limit;
     workspace.max_concurrent_tasks = sent.max_concurrent_tasks.filter(|most| *most > 0).unwrap_or(1);
@@ -112,10 +141,46 @@ pub(crate) fn create(call: &Call) -> Outcome {
             workspace.last_sample_error = "this platform has no provisioner".to_owned();
             store.put_workspace(&workspace)?;
             json!({ "id": id, "status": "provisioning", "awareness_namespace": format!("workspace:{id}"),
-                "workspace_access": "none" })
+                "workspace_access": access })
         }
     };
+    if let Some(model) = model.filter(|_| call.site.level > Level::A) {
+        secrets::keep_model(call, &id, &model)?;
+    }
     Ok(Answer::json(201, &answer))
+}
+
+/// The runtime of a workspace that the platform runs. Levels A and B believe what is asked, and choose in silence what is
+/// not; level C refuses.
+fn resolved(
+    level: Level,
+    asked: Option<String>,
+    template: Option<&str>,
+    model: Option<&str>,
+) -> Result<String, Answer> {
+    let templates = org::templates(level);
+    let brought = template.and_then(|wanted| templates.iter().find(|(id, _)| *id == wanted));
+    if level < Level::C {
+        let brought = brought.map(|(_, runtime)| (*runtime).to_owned());
+        return Ok(asked.or(brought).unwrap_or_else(|| "langgraph".to_owned()));
+    }
+    let refusal = |code: &str, error: &str, runtime: Option<&str>| {
+        let body = json!({ "error": error, "code": code, "runtime": runtime, "template": template });
+        Answer::json(422, &body)
+    };
+    if template.is_some() && brought.is_none() {
+        return Err(refusal("RUNTIME_UNRESOLVED", "the template brings no runtime", None));
+    }
+    let runtime = asked
+        .or_else(|| brought.map(|(_, runtime)| (*runtime).to_owned()))
+        .unwrap_or_else(|| "claude-code".to_owned());
+    if !templates.iter().any(|(_, brought)| *brought == runtime) {
+        return Err(refusal("RUNTIME_UNSUPPORTED", "unsupported runtime", Some(&runtime)));
+    }
+    if model.is_none() {
+        return Err(refusal("MODEL_REQUIRED", "a model is required", Some(&runtime)));
+    }
+    Ok(runtime)
 }
 
 /// The name itself, or with the first free suffix under the same parent.

@@ -6,8 +6,8 @@ use axum::http::Method;
 use serde_json::json;
 
 use super::{
-    a2a, activity, approvals, broadcast, connect, create, delegation, heartbeat, local, memories, notify, registry,
-    requests, tokens, uploads, workspaces,
+    a2a, activity, approvals, broadcast, connect, create, delegation, heartbeat, lifecycle, local, memories, notify,
+    org, registry, requests, secrets, tokens, uploads, workspaces,
 };
 use crate::local_platform::auth::Auth;
 use crate::local_platform::call::{Answer, Call, Outcome};
@@ -72,6 +72,24 @@ static ROUTES: &[Route] = table! {
     A "get_workspace" GET "/workspaces/:id" Open Now(workspaces::get);
     A "patch_workspace" PATCH "/workspaces/:id" Workspace Now(workspaces::patch);
     A "delete_workspace" DELETE "/workspaces/:id" Admin Now(workspaces::delete);
+    A "restart" POST "/workspaces/:id/restart" Workspace Now(lifecycle::restart);
+    A "pause" POST "/workspaces/:id/pause" Workspace Now(lifecycle::pause);
+    A "resume" POST "/workspaces/:id/resume" Workspace Now(lifecycle::resume);
+    A "list_secrets" GET "/workspaces/:id/secrets" Workspace Now(secrets::list);
+    A "set_secret" POST "/workspaces/:id/secrets" Workspace Now(secrets::set);
+    A "put_secret" PUT "/workspaces/:id/secrets" Workspace Now(secrets::set);
+    A "delete_secret" DELETE "/workspaces/:id/secrets/:other" Workspace Now(secrets::delete);
+    A "get_model" GET "/workspaces/:id/model" Workspace Now(secrets::model);
+    A "set_model" PUT "/workspaces/:id/model" Workspace Now(secrets::set_model);
+    A "list_global_secrets" GET "/settings/secrets" Admin Now(secrets::list_global);
+    A "set_global_secret" POST "/settings/secrets" Admin Now(secrets::set_global);
+    A "put_global_secret" PUT "/settings/secrets" Admin Now(secrets::set_global);
+    A "delete_global_secret" DELETE "/settings/secrets/:other" Admin Now(secrets::delete_global);
+    A "list_templates" GET "/templates" Admin Now(org::list_templates);
+    A "list_org_tokens" GET "/org/tokens" Admin Now(org::list_tokens);
+    A "mint_org_token" POST "/org/tokens" Admin Now(org::mint_token);
+    A "revoke_org_token" DELETE "/org/tokens/:id" Admin Now(org::revoke_token);
+    C "mint_workspace_token" POST "/admin/workspaces/:id/tokens" Admin Now(tokens::mint);
     A "activity" GET "/workspaces/:id/activity" Workspace Now(activity::read);
     A "report_activity" POST "/workspaces/:id/activity" Workspace Now(activity::report);
     C "ack" POST "/workspaces/:id/activity/ack" Workspace Now(activity::acknowledge);

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::approvals;
 use super::create::field_problem;
 use crate::local_platform::call::{Answer, Call, Outcome, uuid};
 use crate::local_platform::clock;
@@ -116,6 +117,7 @@ pub(crate) fn delete(call: &Call) -> Outcome {
                 "message": "this workspace has children; repeat with confirm=true to remove them too" }),
         ));
     }
+    approvals::gate(call, "workspace.delete", &known.id)?;
     let purge = call.query("purge") == Some("true");
     for one in std::iter::once(&known).chain(&below) {
         store.revoke_tokens(&one.id)?;
@@ -140,7 +142,8 @@ fn confirm_name(call: &Call, known: Option<&Workspace>, below: &[Workspace]) -> 
     if known.is_removed() {
         return Err(removed(known));
     }
-    if call.header("x-confirm-name") == Some(known.name.as_str()) {
+    // Compared as bytes: names need not be ASCII.
+    if call.headers.get("x-confirm-name").map(|name| name.as_bytes()) == Some(known.name.as_bytes()) {
         return Ok(());
     }
     let children = below

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::mcp::answer::ToolError;
+use crate::mcp::call::Consent;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 
 /// Waits for the end.
@@ -71,7 +72,7 @@ struct Session {
 impl Session {
     fn start(protocol: McpProtocol) -> Self {
         let mut registry = Registry::default();
-        registry.add::<Wait>().add::<Commit>().add::<Panic>();
+        registry.add::<Wait>().add::<Commit>().add::<Panic>().add::<Ask>();
         let toolset = registry.finish(()).ok().unwrap();
         let (input, server_input) = tokio::io::duplex(1 << 16);
         let (server_output, output) = tokio::io::duplex(1 << 16);
@@ -137,6 +138,75 @@ impl Session {
     }
 }
 
+/// Asks whether to go on.
+#[derive(Deserialize, JsonSchema)]
+struct Ask {}
+
+impl Tool<()> for Ask {
+    const NAME: &'static str = "ask";
+    const EFFECT: Effect = Effect::DESTROY;
+    type Output = Done;
+    async fn call(self, (): &(), call: &Call) -> Result<Done, ToolError> {
+        match call.ask("Go on?").await {
+            Consent::Given => Ok(Done { done: true }),
+            Consent::Withheld => Ok(Done { done: false }),
+            Consent::CannotAsk => Err(ToolError::argument("confirm", "is required")),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_is_asked_where_the_client_can() {
+    let form = json!({ "elicitation": {} });
+    for (capabilities, answer, done) in [
+        (
+            form.clone(),
+            json!({ "action": "accept", "content": { "proceed": true } }),
+            Some(true),
+        ),
+        (form.clone(), json!({ "action": "accept" }), Some(true)),
+        (
+            form.clone(),
+            json!({ "action": "accept", "content": { "proceed": false } }),
+            Some(false),
+        ),
+        (form.clone(), json!({ "action": "decline" }), Some(false)),
+        (
+            json!({ "elicitation": { "form": {} } }),
+            json!({ "action": "cancel" }),
+            Some(false),
+        ),
+        (json!({ "elicitation": { "url": {} } }), Value::Null, None),
+        (json!({}), Value::Null, None),
+    ] {
+        let mut session = Session::start(McpProtocol::Legacy);
+        let client = json!({ "name": "test", "version": "1" });
+        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": client });
+        session.request(0, "initialize", params).await;
+        session.hear().await;
+        session
+            .say(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))
+            .await;
+        session.call(1, "ask", json!({})).await;
+        if !answer.is_null() {
+            let question = session.hear().await;
+            assert_eq!(
+                (&question["method"], &question["params"]["message"]),
+                (&json!("elicitation/create"), &json!("Go on?"))
+            );
+            session
+                .say(json!({ "jsonrpc": "2.0", "id": question["id"], "result": answer }))
+                .await;
+        }
+        let result = session.hear().await["result"].take();
+        assert_eq!(
+            result["structuredContent"]["done"].as_bool(),
+            done,
+            "{capabilities} {answer}"
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn initialize_tells_name_instructions_and_a_revision_both_know() {
     for (asked, given) in [
@@ -165,7 +235,7 @@ async fn tools_are_listed_on_one_page_sorted_by_name() {
         .iter()
         .map(|tool| tool["name"].clone())
         .collect();
-    assert_eq!(names, ["commit", "panic", "wait"]);
+    assert_eq!(names, ["ask", "commit", "panic", "wait"]);
     assert!(result.get("nextCursor").is_none());
     session.request(2, "tools/list", json!({ "cursor": "x" })).await;
     assert_eq!(session.hear().await["error"]["code"], -32602);

@@ -1,6 +1,7 @@
 //! From what a client sent to a tool's arguments. What is refused is named, and its value never echoed.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::de::value::MapDeserializer;
@@ -8,62 +9,115 @@ use serde_json::{Map, Value};
 
 use crate::mcp::answer::{ToolError, cut};
 
-/// Decodes arguments. `null` is the same as leaving an argument out.
-///
-/// # Errors
-/// When an argument is unknown, missing, or breaks its rule.
-pub(super) fn decode<T: DeserializeOwned>(
-    mut given: Map<String, Value>,
-    schema: &Map<String, Value>,
-) -> Result<T, ToolError> {
-    let required = schema.get("required").and_then(Value::as_array);
-    let is_required = |name: &str| required.is_some_and(|required| required.iter().any(|known| known == name));
-    // Some clients fill in every argument, and write nothing for a workspace they do not mean to name.
-    given.retain(|name, value| {
-        !value.is_null() && (is_required(name) || !name.ends_with("workspace_id") || value.as_str() != Some(""))
-    });
-    let properties = schema.get("properties").and_then(Value::as_object);
-    let known = |name: &str| properties.and_then(|properties| properties.get(name));
-    if let Some(unknown) = given.keys().find(|name| known(name).is_none()) {
-        let names = properties.map(|properties| properties.keys().map(String::as_str).collect::<Vec<_>>());
-        let rule = match names.unwrap_or_default().as_slice() {
-            [] => "is unknown; this tool takes none".to_owned(),
-            names => format!("is unknown; this tool takes: {}", names.join(", ")),
+/// What a client sent for a tool, and the schema that it should follow.
+#[derive(Debug)]
+pub struct Given {
+    arguments: Map<String, Value>,
+    schema: Arc<Map<String, Value>>,
+}
+
+impl Given {
+    /// Arguments for a tool whose arguments follow `schema`.
+    #[must_use]
+    pub fn new(arguments: Map<String, Value>, schema: Arc<Map<String, Value>>) -> Self {
+        Self { arguments, schema }
+    }
+
+    /// Takes some of the arguments out, so that the others can be decoded by somebody who does not know them. `None` for
+    /// one that is absent or `null`.
+    pub fn take<const N: usize>(&mut self, names: [&str; N]) -> [Option<Value>; N] {
+        names.map(|name| self.arguments.remove(name).filter(|value| !value.is_null()))
+    }
+
+    /// Decodes arguments. `null` is the same as leaving an argument out.
+    ///
+    /// # Errors
+    /// When an argument is unknown, missing, or breaks its rule.
+    pub fn decode<T: DeserializeOwned>(mut self) -> Result<T, ToolError> {
+        self.check()?;
+        // Decoding goes one argument at a time, so the one it was at when it failed is the one to name.
+        let current = RefCell::new(String::new());
+        let pairs = Pairs {
+            rest: self.arguments.clone().into_iter(),
+            current: &current,
         };
-        return Err(ToolError::argument(cut(unknown, 64), rule));
+        T::deserialize(MapDeserializer::new(pairs))
+            .map_err(|error: serde_json::Error| self.refusal(current.take(), &error.to_string()))
     }
-    if let Some(missing) = required
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .find(|name| !given.contains_key(*name))
-    {
-        return Err(ToolError::argument(missing, "is required"));
+
+    /// The checks that need no type.
+    fn check(&mut self) -> Result<(), ToolError> {
+        let schema = &self.schema;
+        let required = schema.get("required").and_then(Value::as_array);
+        let is_required = |name: &str| required.is_some_and(|required| required.iter().any(|known| known == name));
+        // Some clients fill in every argument, and write nothing for a workspace they do not mean to name.
+        let null_counts = |name: &str| {
+            let property = schema.get("properties").and_then(|properties| properties.get(name));
+            property.is_some_and(|property| {
+                property["type"]
+                    .as_array()
+                    .is_some_and(|types| types.iter().any(|kind| kind == "null"))
+            })
+        };
+        self.arguments.retain(|name, value| {
+            (!value.is_null() || null_counts(name))
+                && (is_required(name) || !name.ends_with("workspace_id") || value.as_str() != Some(""))
+        });
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let is_known = |name: &str| properties.is_some_and(|properties| properties.contains_key(name));
+        if let Some(unknown) = self.arguments.keys().find(|name| !is_known(name)) {
+            let names = properties.map(|properties| properties.keys().map(String::as_str).collect::<Vec<_>>());
+            let rule = match names.unwrap_or_default().as_slice() {
+                [] => "is unknown; this tool takes none".to_owned(),
+                names => format!("is unknown; this tool takes: {}", names.join(", ")),
+            };
+            return Err(ToolError::argument(cut(unknown, 64), rule));
+        }
+        let missing = required
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .find(|name| !self.arguments.contains_key(*name));
+        missing.map_or(Ok(()), |missing| Err(ToolError::argument(missing, "is required")))
     }
-    // Decoding goes one argument at a time, so the one it was at when it failed is the one to name.
-    let current = RefCell::new(String::new());
-    let pairs = given
-        .clone()
-        .into_iter()
-        .inspect(|(name, _)| current.borrow_mut().clone_from(name));
-    T::deserialize(MapDeserializer::<_, serde_json::Error>::new(pairs)).map_err(|error| {
-        let name = current.take();
-        let rule = match (known(&name), given.get(&name)) {
-            (Some(schema), Some(value)) => broken_rule(schema, value, &error.to_string()),
+
+    fn refusal(&self, name: String, complaint: &str) -> ToolError {
+        let properties = self.schema.get("properties").and_then(Value::as_object);
+        let schema = properties.and_then(|properties| properties.get(&name));
+        let rule = match (schema, self.arguments.get(&name)) {
+            (Some(schema), Some(value)) => broken_rule(schema, value, complaint),
             _ => "could not be read".to_owned(),
         };
         ToolError::argument(name, rule)
-    })
+    }
+}
+
+/// Arguments one by one, telling which is the current one. A type of its own, so that decoding is compiled for it once.
+struct Pairs<'a> {
+    rest: serde_json::map::IntoIter,
+    current: &'a RefCell<String>,
+}
+
+impl Iterator for Pairs<'_> {
+    type Item = (String, Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let pair = self.rest.next()?;
+        self.current.borrow_mut().clone_from(&pair.0);
+        Some(pair)
+    }
 }
 
 /// The rule that `value` breaks, told from its schema where that suffices, else by the type that refused it.
 fn broken_rule(schema: &Value, value: &Value, complaint: &str) -> String {
-    let text = |key: &str| schema.get(key).and_then(Value::as_str);
+    // Of several types the first is its own.
+    let own_type = schema.get("type").map(|kind| kind.get(0).unwrap_or(kind));
+    let own_type = own_type.and_then(Value::as_str);
     if let Some(Value::Array(options)) = schema.get("enum") {
         let options: Vec<_> = options.iter().filter_map(Value::as_str).collect();
         return format!("must be one of: {}", options.join(", "));
     }
-    match (text("type"), value) {
+    match (own_type, value) {
         (Some("string"), Value::String(value)) if value.is_empty() || !complaint.contains(value.as_str()) => {
             complaint.to_owned()
         }
@@ -110,10 +164,13 @@ mod tests {
         names: Vec<String>,
     }
 
+    fn given_for<T: JsonSchema>(arguments: Map<String, Value>) -> Given {
+        Given::new(arguments, Arc::new(super::super::schema::input::<T>().object))
+    }
+
     fn refusal(arguments: Value) -> String {
         let Value::Object(given) = arguments else { panic!() };
-        let schema = super::super::schema::input::<Example>();
-        decode::<Example>(given, &schema.object).unwrap_err().to_string()
+        given_for::<Example>(given).decode::<Example>().unwrap_err().to_string()
     }
 
     #[test]
@@ -164,8 +221,7 @@ mod tests {
         let given =
             json!({ "peer": "5f0c1d2e-0000-4000-8000-000000000001", "task": "x", "count": null, "names": null });
         let Value::Object(given) = given else { panic!() };
-        let schema = super::super::schema::input::<Example>();
-        let example: Example = decode(given, &schema.object).unwrap();
+        let example: Example = given_for::<Example>(given).decode().unwrap();
         assert!(example.count.is_none() && example.names.is_empty());
     }
 
@@ -176,12 +232,11 @@ mod tests {
             workspace_id: PeerId,
             source_workspace_id: Option<WorkspaceId>,
         }
-        let schema = super::super::schema::input::<Route>();
         let decode = |target: &str| {
             let Value::Object(given) = json!({ "workspace_id": target, "source_workspace_id": "" }) else {
                 panic!()
             };
-            decode::<Route>(given, &schema.object)
+            given_for::<Route>(given).decode::<Route>()
         };
         let route = decode("5f0c1d2e-0000-4000-8000-000000000001").unwrap();
         assert!(route.source_workspace_id.is_none() && !route.workspace_id.as_str().is_empty());

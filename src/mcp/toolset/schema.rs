@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::nullable;
+
 /// A tool's arguments, and its description, which the schema of the arguments struct carries.
 pub(super) struct Input {
     pub(super) description: String,
@@ -21,10 +23,22 @@ pub(super) fn input<T: JsonSchema>() -> Input {
     Input { description, object }
 }
 
-/// The schema of what a tool returns. It also fits every failure, because some clients check failures against it: so
-/// nothing on the top level is required, and the parts of a failure are named.
+/// The schema of what a tool returns.
 pub(super) fn output<T: JsonSchema>() -> Map<String, Value> {
-    let mut object = object_of::<T>(SchemaSettings::draft2020_12().for_serialize());
+    fit_failures(object_of::<T>(SchemaSettings::draft2020_12().for_serialize()))
+}
+
+/// The schema of an object with these properties.
+pub(super) fn object(properties: Map<String, Value>) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.insert("type".to_owned(), json!("object"));
+    object.insert("properties".to_owned(), Value::Object(properties));
+    object
+}
+
+/// Makes a result's schema fit every failure too, because some clients check failures against it: so nothing on the top
+/// level is required, and the parts of a failure are named.
+pub(super) fn fit_failures(mut object: Map<String, Value>) -> Map<String, Value> {
     object.remove("description");
     object.remove("required");
     if let Some(Value::Object(properties)) = object.get_mut("properties") {
@@ -45,7 +59,10 @@ fn object_of<T: JsonSchema>(settings: SchemaSettings) -> Map<String, Value> {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
-    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    plain_object(settings.into_generator().into_root_schema_for::<T>().to_value())
+}
+
+fn plain_object(mut schema: Value) -> Map<String, Value> {
     simplify(&mut schema);
     let Value::Object(mut object) = schema else {
         return Map::new();
@@ -104,6 +121,9 @@ fn drop_noise(fields: &mut Map<String, Value>) {
 
 /// `T or null` becomes `T`: a value that is absent is left out, never null.
 fn unwrap_optional(fields: &mut Map<String, Value>) {
+    if fields.remove(nullable::MARK).is_some() {
+        return;
+    }
     if let Some(Value::Array(types)) = fields.get_mut("type") {
         types.retain(|name| name != "null");
         if let [only] = types.as_slice() {
@@ -193,6 +213,20 @@ mod tests {
             }
         });
         assert_eq!(Value::Object(input.object), expected);
+    }
+
+    #[test]
+    fn an_argument_that_may_be_null_says_so() {
+        #[derive(Deserialize, JsonSchema)]
+        #[expect(dead_code, reason = "only the schema is looked at")]
+        struct Change {
+            /// Its parent.
+            #[serde(default)]
+            parent: super::super::Nullable<String>,
+        }
+        let parent = &input::<Change>().object["properties"]["parent"];
+        assert_eq!(parent["type"], json!(["string", "null"]));
+        assert_eq!(parent["description"], "Its parent.");
     }
 
     #[test]

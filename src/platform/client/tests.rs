@@ -15,6 +15,7 @@ fn get<'a>(path: &'a [&'a str]) -> Request<'a> {
         file: None,
         bearer: Some(Secret::parse(TOKEN).unwrap()),
         sender: None,
+        confirm_name: None,
         class: Class::Quick,
         limit: 100,
     }
@@ -296,6 +297,7 @@ async fn tls_that_fails_or_never_ends_means_that_nothing_was_sent() {
         let settings = Settings {
             base: BaseUrl::parse(&address, PlainHttp::Nearby).unwrap(),
             org_id: None,
+            org_slug: None,
             ca_file: Some(authority.path().to_owned()),
         };
         let short = Deadlines {
@@ -433,6 +435,7 @@ fn debug_output_of_a_request_and_a_client_holds_no_token() {
     let client = Client::new(Settings {
         base: BaseUrl::parse("https://x.example", PlainHttp::Nearby).unwrap(),
         org_id: None,
+        org_slug: None,
         ca_file: None,
     });
     assert!(!format!("{client:?} {:?}", get(&["x"])).contains("0123456789"));

@@ -25,6 +25,7 @@ async fn context(dir: &std::path::Path) -> Context {
     let client = Client::new(Settings {
         base: BaseUrl::parse(ORIGIN, PlainHttp::Nearby).unwrap(),
         org_id: None,
+        org_slug: None,
         ca_file: None,
     });
     let token = TokenSource::inline(Secret::parse("tok-0123456789").unwrap());

@@ -1,0 +1,77 @@
+//! Puts credentials where they belong: each set of tools gets its own, and no other.
+
+use crate::config::Config;
+use crate::config::access::Access;
+use crate::config::management::Management as ManagementConfig;
+use crate::platform::client::{Client, Settings};
+use crate::platform::control::ControlApi;
+use crate::platform::org::OrgApi;
+use crate::platform::tenant::{KeyApi, PublicApi};
+use crate::platform::workspace::WorkspaceApi;
+use crate::tools::agent::Opening;
+use crate::tools::catalogue::Workbench;
+use crate::tools::desk::{Common, Control, Management, Ops, Shared};
+
+/// For a workspace's daemon. The organization key takes part only when its set was named.
+pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, opening: Opening) -> Workbench {
+    let access = &config.access;
+    let common = Common {
+        state_dir: config.state_dir.clone(),
+        org_id: config.org_id.clone(),
+        timing: config.timing,
+    };
+    let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
+    let public = PublicApi::new(tenant.clone());
+    // The workspace's token goes to its own platform and nowhere else.
+    let own = (access.tenant == config.platform).then(|| own.clone());
+    let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
+    let org_key = access.org_key.clone().filter(|_| config.shown.uses_org_key());
+    let org = org_key.map(|key| OrgApi::new(tenant, key));
+    Workbench {
+        agent: Some(opening),
+        ops: Ops::new(public.clone(), own.clone(), key.clone(), common.clone()),
+        shared: Shared::new(public, own, key, org.clone(), common.clone()),
+        management: Management::new(org, common.clone()),
+        control: control(access, config.ca_file.clone(), common),
+    }
+}
+
+/// For a server without a workspace.
+pub(super) fn of_management(config: &ManagementConfig) -> Workbench {
+    let access = &config.access;
+    let common = Common {
+        state_dir: config.state_dir.clone(),
+        org_id: config.org_id.clone(),
+        timing: config.timing,
+    };
+    let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
+    let org = access.org_key.clone().map(|key| OrgApi::new(tenant.clone(), key));
+    Workbench {
+        agent: None,
+        ops: Ops::new(PublicApi::new(tenant), None, None, common.clone()),
+        shared: Shared::managing(org.clone(), common.clone()),
+        management: Management::new(org, common.clone()),
+        control: control(access, config.ca_file.clone(), common),
+    }
+}
+
+fn tenant(access: &Access, org_id: Option<String>, ca_file: Option<std::path::PathBuf>) -> Client {
+    Client::new(Settings {
+        base: access.tenant.clone(),
+        org_id,
+        org_slug: access.org_slug.clone(),
+        ca_file,
+    })
+}
+
+/// The control plane is told of no organization: its routes name one where they mean one.
+fn control(access: &Access, ca_file: Option<std::path::PathBuf>, common: Common) -> Control {
+    let client = Client::new(Settings {
+        base: access.control_plane.clone(),
+        org_id: None,
+        org_slug: None,
+        ca_file,
+    });
+    let token = access.control_token.clone();
+    Control::new(token.map(|token| ControlApi::new(client, token)), common)
+}

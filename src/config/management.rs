@@ -1,0 +1,118 @@
+//! The configuration of a process without a workspace: `MOLECULE_MCP_MODE=management`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::access::Access;
+use super::dirs::Places;
+use super::problem::Problem;
+use super::reader::Reader;
+use super::shown::Shown;
+use super::{McpProtocol, Timing, check, file};
+use crate::types::PlainHttp;
+
+/// A whole, checked configuration for managing a tenant. No workspace variable takes part.
+#[derive(Clone, Debug)]
+pub struct Management {
+    /// The keys and where they are valid.
+    pub access: Access,
+    /// The tools to show.
+    pub shown: Shown,
+    /// `MOLECULE_ORG_ID`, alias `MOLECULE_ORGANIZATION_ID`, `MOLECULE_ORG`.
+    pub org_id: Option<String>,
+    /// `MOLECULE_CA_FILE`.
+    pub ca_file: Option<PathBuf>,
+    /// The folder of the audit record and of minted tokens, made and writable.
+    pub state_dir: PathBuf,
+    /// `MOLECULE_MCP_PROTOCOL`.
+    pub protocol: McpProtocol,
+    /// `MOLECULE_MCP_VERBOSE`.
+    pub verbose: bool,
+    /// Shortened by `MOLECULE_TEST_SPEED` in tests.
+    pub timing: Timing,
+    /// Things worth a warning in the log.
+    pub warnings: Vec<String>,
+}
+
+impl Management {
+    /// Reads and checks the configuration; makes the state folder. Sends nothing.
+    ///
+    /// # Errors
+    /// Every problem found.
+    pub fn read(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, Vec<Problem>> {
+        Self::read_in(&var, &Places::usual())
+    }
+
+    /// As [`Management::read`], on a computer with these places.
+    ///
+    /// # Errors
+    /// As for [`Management::read`].
+    pub fn read_in(var: &dyn Fn(&str) -> Option<OsString>, places: &Places) -> Result<Self, Vec<Problem>> {
+        let reader = &mut Reader::new(var);
+        let folder = check::choose_folder(reader, places);
+        let plain = match reader.one_or_zero("MOLECULE_ALLOW_INSECURE") {
+            Some(true) => PlainHttp::Anywhere,
+            _ => PlainHttp::Nearby,
+        };
+        // The file of a workspace has no say here.
+        let filed = file::Settings::default();
+        let access = Access::read_alone(reader, plain);
+        let org_id = check::org_id(reader, &filed);
+        let ca_file = check::ca_file(reader, &filed);
+        let shown = Shown::read(reader);
+        let verbose = reader.variable("MOLECULE_MCP_VERBOSE").is_some();
+        let protocol = check::protocol(reader);
+        let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
+        let problems = std::mem::take(&mut reader.problems);
+        let (Some(folder), Some(access), []) = (folder, access, &problems[..]) else {
+            return Err(problems);
+        };
+        let state_dir = folder.path().to_owned();
+        let mut warnings = std::mem::take(&mut reader.warnings);
+        warnings.extend(folder.make().map_err(|problem| vec![problem])?);
+        Ok(Self {
+            access,
+            shown,
+            org_id,
+            ca_file,
+            state_dir,
+            protocol,
+            verbose,
+            timing: Timing { speed },
+            warnings,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::shown::Mode;
+
+    #[test]
+    fn no_workspace_variable_is_needed_and_everything_wrong_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let places = Places {
+            home: Some(home.path().to_owned()),
+            managed: home.path().join("configs"),
+            workspace: home.path().join("workspace"),
+            current: None,
+        };
+        let read = |pairs: &[(&str, &str)]| {
+            let var = |name: &str| {
+                let found = pairs.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            Management::read_in(&var, &places)
+        };
+        let mode = ("MOLECULE_MCP_MODE", "management");
+        let config = read(&[mode, ("PLATFORM_URL", "https://t.example"), ("MOLECULE_ORG", "org-1")]).unwrap();
+        assert_eq!(config.shown.mode, Mode::Management);
+        assert_eq!(config.access.tenant.to_string(), "https://t.example");
+        assert_eq!(config.org_id.as_deref(), Some("org-1"));
+        assert!(config.state_dir.is_dir() && config.access.org_key.is_none());
+        let problems = read(&[mode, ("MOLECULE_ORG_API_KEY", "a b"), ("MOLECULE_MCP_READ_ONLY", "yes")]).unwrap_err();
+        let names: Vec<_> = problems.iter().map(|problem| problem.setting.as_str()).collect();
+        assert_eq!(names, ["MOLECULE_ORG_API_KEY", "MOLECULE_MCP_READ_ONLY"]);
+    }
+}

@@ -1,0 +1,51 @@
+//! What a client is told about a tool.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde_json::{Map, Value};
+
+use super::{Effect, schema};
+
+/// A tool's text and schemas. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// What it does, in a sentence or a few.
+    pub text: String,
+    /// The schema of its arguments.
+    pub input: Arc<Map<String, Value>>,
+    /// The schema of its results, failures included.
+    pub output: Arc<Map<String, Value>>,
+}
+
+impl Description {
+    /// That of a tool with these arguments and results.
+    #[must_use]
+    pub fn of<I: JsonSchema, O: JsonSchema>() -> Self {
+        Self::new(schema::input::<I>(), schema::output::<O>())
+    }
+
+    /// That of a tool with these arguments and further ones, whose results have these properties.
+    #[must_use]
+    pub fn with<I: JsonSchema>(further: Map<String, Value>, results: Map<String, Value>) -> Self {
+        let mut input = schema::input::<I>();
+        if let Some(Value::Object(properties)) = input.object.get_mut("properties") {
+            properties.extend(further);
+        }
+        Self::new(input, schema::fit_failures(schema::object(results)))
+    }
+
+    fn new(input: schema::Input, output: Map<String, Value>) -> Self {
+        Self {
+            text: input.description,
+            input: Arc::new(input.object),
+            output: Arc::new(output),
+        }
+    }
+
+    pub(super) fn definition(&self, name: &'static str, effect: Effect) -> rmcp::model::Tool {
+        rmcp::model::Tool::new(name, self.text.clone(), self.input.clone())
+            .with_raw_output_schema(self.output.clone())
+            .with_annotations(effect.annotations())
+    }
+}

@@ -1,0 +1,169 @@
+//! Which credential carries a request: the weakest that the route accepts, among those the set of tools may use.
+
+use crate::mcp::answer::ToolError;
+use crate::platform::client::Answer;
+use crate::platform::control::ControlApi;
+use crate::platform::error::CallError;
+use crate::platform::order::{Gate, Order};
+use crate::platform::org::OrgApi;
+use crate::platform::tenant::{KeyApi, PublicApi};
+use crate::platform::workspace::WorkspaceApi;
+
+/// The ways in that a set of tools has, weakest first.
+#[derive(Debug)]
+pub(in crate::tools) struct Doors {
+    public: Option<PublicApi>,
+    own: Option<WorkspaceApi>,
+    key: Option<KeyApi>,
+    org: Option<OrgApi>,
+    control: Option<ControlApi>,
+    /// What is missing when no door opens.
+    lack: Lack,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Lack {
+    ApiKey,
+    AnyKey,
+    OrgKey,
+    ControlToken,
+}
+
+/// The way a request takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Door<'a> {
+    Public(&'a PublicApi),
+    Own(&'a WorkspaceApi),
+    Key(&'a KeyApi),
+    Org(&'a OrgApi),
+    Control(&'a ControlApi),
+}
+
+impl Doors {
+    const NONE: Self = Self {
+        public: None,
+        own: None,
+        key: None,
+        org: None,
+        control: None,
+        lack: Lack::ApiKey,
+    };
+
+    pub(super) fn ops(public: PublicApi, own: Option<WorkspaceApi>, key: Option<KeyApi>) -> Self {
+        Self {
+            public: Some(public),
+            own,
+            key,
+            ..Self::NONE
+        }
+    }
+
+    pub(super) fn shared(
+        public: PublicApi,
+        own: Option<WorkspaceApi>,
+        key: Option<KeyApi>,
+        org: Option<OrgApi>,
+    ) -> Self {
+        Self {
+            public: Some(public),
+            own,
+            key,
+            org,
+            lack: Lack::AnyKey,
+            ..Self::NONE
+        }
+    }
+
+    pub(super) fn management(org: Option<OrgApi>) -> Self {
+        Self {
+            org,
+            lack: Lack::OrgKey,
+            ..Self::NONE
+        }
+    }
+
+    pub(super) fn control(control: Option<ControlApi>) -> Self {
+        Self {
+            control,
+            lack: Lack::ControlToken,
+            ..Self::NONE
+        }
+    }
+
+    /// The way for a request.
+    ///
+    /// # Errors
+    /// When there is none; which variable is missing. Nothing is sent then.
+    pub(super) fn find(&self, gate: &Gate) -> Result<Door<'_>, ToolError> {
+        let own = match gate {
+            Gate::Workspace(id) => self.own.as_ref().filter(|own| own.workspace() == id),
+            Gate::Open | Gate::Admin => None,
+        };
+        let public = self.public.as_ref().filter(|_| *gate == Gate::Open);
+        public
+            .map(Door::Public)
+            .or_else(|| own.map(Door::Own))
+            .or_else(|| self.key.as_ref().map(Door::Key))
+            .or_else(|| self.org.as_ref().map(Door::Org))
+            .or_else(|| self.control.as_ref().map(Door::Control))
+            .ok_or_else(|| self.lack.error())
+    }
+}
+
+impl Lack {
+    fn error(self) -> ToolError {
+        match self {
+            Self::ApiKey => ToolError::failed(
+                "AUTH_ERROR",
+                "this tool needs a key of the tenant, and MOLECULE_API_KEY is not set; nothing was sent",
+                "set MOLECULE_API_KEY in the environment of this server and start it again; the workspace's own token opens \
+                 only routes of its own workspace",
+            ),
+            Self::AnyKey => ToolError::failed(
+                "AUTH_ERROR",
+                "this tool needs a key of the tenant, and MOLECULE_API_KEY is not set; nothing was sent",
+                "set MOLECULE_API_KEY in the environment of this server and start it again; MOLECULE_ORG_API_KEY counts only \
+                 when MOLECULE_MCP_TOOLSETS names the set management",
+            ),
+            Self::OrgKey => ToolError::failed(
+                "AUTH_ERROR",
+                "this tool needs the organization key, and MOLECULE_ORG_API_KEY is not set or not in use; nothing was sent",
+                "set MOLECULE_ORG_API_KEY, and MOLECULE_MCP_MODE=management or the set management in MOLECULE_MCP_TOOLSETS, \
+                 and start this server again",
+            ),
+            Self::ControlToken => ToolError::failed(
+                "CP_TIER_NOT_CONFIGURED",
+                "this tool talks to the control plane, and CP_ADMIN_API_TOKEN is not set; nothing was sent",
+                "set CP_ADMIN_API_TOKEN (and MOLECULE_CP_URL for another control plane) and start this server again",
+            ),
+        }
+    }
+}
+
+impl Door<'_> {
+    pub(super) async fn send(self, order: &Order) -> Result<Answer, CallError> {
+        match self {
+            Self::Public(api) => api.send(order).await,
+            Self::Own(api) => api.send(order).await,
+            Self::Key(api) => api.send(order).await,
+            Self::Org(api) => api.send(order).await,
+            Self::Control(api) => api.send(order).await,
+        }
+    }
+
+    /// What to do about a refusal of the credential that was sent.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            Self::Public(_) => "the platform wants a credential for this: set MOLECULE_API_KEY",
+            Self::Own(_) => {
+                "the workspace's token was refused: it is wrong, revoked, or may not do this; a new one comes from the \
+                 canvas, Tokens tab, and MOLECULE_API_KEY may do more"
+            }
+            Self::Key(_) => "MOLECULE_API_KEY was refused: it is wrong, revoked, of another tenant, or may not do this",
+            Self::Org(_) => {
+                "MOLECULE_ORG_API_KEY was refused: it is wrong, revoked, or of another organization than MOLECULE_ORG_ID"
+            }
+            Self::Control(_) => "CP_ADMIN_API_TOKEN was refused by the control plane",
+        }
+    }
+}

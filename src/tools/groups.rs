@@ -1,0 +1,44 @@
+//! The tools for operating and managing, one file per group. A new group is one line here.
+
+use super::desk::{Control, Management, Ops, Shared};
+use crate::config::shown::Sets;
+use crate::mcp::toolset::Registry;
+
+mod provision;
+mod secrets;
+mod teams;
+mod tokens;
+mod workspaces;
+
+/// The registries that a group's tools go into: each for the credentials that may carry a tool.
+pub(super) struct Groups {
+    /// In `ops` alone: the own workspace's token or `MOLECULE_API_KEY`.
+    pub(super) ops: Registry<Ops>,
+    /// In `ops` and in `management`: the weakest credential that there is.
+    pub(super) shared: Registry<Shared>,
+    /// In `management` alone: the organization key.
+    pub(super) management: Registry<Management>,
+    /// In `management` and `control`: the control plane's token.
+    pub(super) control: Registry<Control>,
+}
+
+/// All groups.
+pub(super) fn all() -> Groups {
+    let mut tools = Groups {
+        ops: Registry::of(Sets::OPS),
+        shared: Registry::of(Sets::OPS | Sets::MANAGEMENT),
+        management: Registry::of(Sets::MANAGEMENT),
+        control: Registry::of(Sets::MANAGEMENT | Sets::CONTROL),
+    };
+    provision::register(&mut tools);
+    secrets::register(&mut tools);
+    teams::register(&mut tools);
+    tokens::register(&mut tools);
+    workspaces::register(&mut tools);
+    tools
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tricks;
