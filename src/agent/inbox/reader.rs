@@ -14,7 +14,7 @@ use crate::config::Timing;
 use crate::types::{ActivityId, Timestamp};
 use hole::Holes;
 use ledger::{Ledger, Mark, Place};
-use newest::Newest;
+use newest::{Newest, Unlinked};
 use pacing::{Errand, Pacing};
 use paging::Forward;
 use reach::{PageSize, Usual};
@@ -64,8 +64,8 @@ pub struct Reader {
     level_a_until: Option<Duration>,
     /// The platform has been seen to heed the row that it is asked from.
     honours_rows: bool,
-    /// Since when the newest rows could not be linked to those that are known (level A).
-    unlinked_since: Option<Duration>,
+    /// Whether rows may be missing below the newest (level A).
+    unlinked: Option<Unlinked>,
     /// Rows that cannot be fetched and stand above the saved cursor.
     holes: Holes,
     /// The platform's clock as last seen, and when.
@@ -120,7 +120,7 @@ impl Reader {
             released: false,
             level_a_until: None,
             honours_rows: false,
-            unlinked_since: None,
+            unlinked: None,
         }
     }
 

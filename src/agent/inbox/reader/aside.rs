@@ -188,7 +188,7 @@ impl Reader {
         let Some(window) = run.window_mut() else { return };
         window.searches += 1;
         if window.searches < SEARCHES {
-            window.paging = rise.gap.before.map(Backward::from).unwrap_or_default();
+            window.paging = Backward::of(rise.gap.until);
             run.met.retain(|gap| gap.at != rise.gap.at);
             self.holes.forget(rise.gap.at);
         } else {

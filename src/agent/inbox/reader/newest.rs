@@ -13,8 +13,9 @@ use super::{Moment, Reader};
 use crate::agent::envelope::Head;
 use crate::types::{ActivityId, Timestamp};
 
-/// How long to try for larger newest-first pages while the newest rows are not linked to those that are known.
+/// How long, and how often, to try for larger newest-first pages while the newest rows are not linked to those that are known.
 const LINK_PATIENCE: Duration = Duration::from_secs(180);
+const LINK_TRIES: u32 = 3;
 
 /// What a page of the newest rows must be like.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +24,26 @@ pub(super) struct Newest {
     pub(super) lower: Option<Timestamp>,
     /// How far back it must go.
     pub(super) depth: Option<Timestamp>,
+}
+
+/// The newest rows could not be linked to those that are known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unlinked {
+    /// Rows first seen later show nothing: they were not linked themselves.
+    since: Duration,
+    /// When the largest page that could be had was too small for the first time, and how often it was since.
+    short: Option<Duration>,
+    tries: u32,
+}
+
+impl Unlinked {
+    const fn since(began: Duration) -> Self {
+        Self {
+            since: began,
+            short: None,
+            tries: 0,
+        }
+    }
 }
 
 impl Reader {
@@ -48,7 +69,7 @@ impl Reader {
         if believed {
             self.honours_rows = false;
             if run.held {
-                self.unlinked_since.get_or_insert(run.began);
+                self.unlinked.get_or_insert(Unlinked::since(run.began));
             }
             run.range = Range::Newest(Newest {
                 lower: run.window().and_then(|window| window.lower),
@@ -77,25 +98,27 @@ impl Reader {
 
     /// Whether a newest-first page leaves no rows out between those that are known and itself. Rows that were not linked
     /// themselves show nothing.
-    pub(super) fn is_linked(&self, sheet: &Sheet, known: &HashSet<ActivityId>) -> bool {
-        let links = |head: &Head| match self.unlinked_since {
+    pub(super) fn is_linked(&self, newest: Newest, sheet: &Sheet, known: &HashSet<ActivityId>) -> bool {
+        let links = |head: &Head| match self.unlinked {
             _ if known.contains(&head.id) => true,
-            Some(since) => self.ledger.was_seen_by(&head.id, since),
+            Some(unlinked) => self.ledger.was_seen_by(&head.id, unlinked.since),
             None => self.ledger.knows(&head.id),
         };
-        !sheet.full || self.reaches_cursor(sheet) || sheet.heads.iter().any(links)
+        !sheet.full || self.reaches_back(newest, sheet) || sheet.heads.iter().any(links)
     }
 
     /// Rows may be left out below the largest page that can be had. Whether to try again first: what failed may pass.
     pub(super) fn waits_for_link(&mut self, moment: Moment, began: Duration) -> bool {
-        let since = *self.unlinked_since.get_or_insert(began);
-        moment.now < since + self.timing.of(LINK_PATIENCE)
+        let unlinked = self.unlinked.get_or_insert(Unlinked::since(began));
+        unlinked.tries += 1;
+        let short = *unlinked.short.get_or_insert(moment.now);
+        unlinked.tries < LINK_TRIES || moment.now < short + self.timing.of(LINK_PATIENCE)
     }
 
     /// Whether it also goes as far back as it must.
     pub(super) fn is_deep(&self, newest: Newest, sheet: &Sheet, known: &HashSet<ActivityId>) -> bool {
         let reaches = newest.depth.is_none_or(|depth| sheet.oldest() <= Some(depth));
-        self.is_linked(sheet, known) && (reaches || !sheet.full || self.reaches_cursor(sheet))
+        self.is_linked(newest, sheet, known) && (reaches || !sheet.full || self.reaches_back(newest, sheet))
     }
 
     /// How far back older rows may have become visible beside those seen lately: from their stamps on, by what an insert may last.
@@ -112,12 +135,11 @@ impl Reader {
         sheet.heads.iter().find(ours).map(|head| head.at)
     }
 
-    pub(super) fn reaches_cursor(&self, sheet: &Sheet) -> bool {
+    /// Whether a page reaches beyond the saved cursor or the beginning of our history: nothing older is of interest.
+    pub(super) fn reaches_back(&self, newest: Newest, sheet: &Sheet) -> bool {
         let cursor = self.ledger.cursor().and_then(|mark| mark.at);
-        sheet
-            .oldest()
-            .zip(cursor)
-            .is_some_and(|(oldest, cursor)| oldest < cursor)
+        let bound = cursor.max(self.history.or(newest.lower));
+        sheet.oldest().zip(bound).is_some_and(|(oldest, bound)| oldest < bound)
     }
 
     /// Below this instant a row of a newest-first page is not ours: our history begins at the oldest row we know.

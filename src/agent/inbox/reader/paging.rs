@@ -139,8 +139,13 @@ pub(super) struct Backward {
 impl Backward {
     /// Begins with the rows strictly older than `before`.
     pub(super) fn from(before: Timestamp) -> Self {
+        Self::of(Some(before))
+    }
+
+    /// Begins with the rows strictly older than `before`, or with the newest.
+    pub(super) fn of(before: Option<Timestamp>) -> Self {
         Self {
-            before: Some(before),
+            before,
             ..Self::default()
         }
     }

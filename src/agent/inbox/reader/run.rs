@@ -152,7 +152,7 @@ impl Run {
         }
         self.go_below(rise.gap.at);
         if let Some(window) = self.window_mut().filter(|_| rise.again) {
-            window.paging = rise.gap.before.map(Backward::from).unwrap_or_default();
+            window.paging = Backward::of(rise.gap.until);
             self.met.retain(|gap| gap.at != rise.gap.at);
         }
     }

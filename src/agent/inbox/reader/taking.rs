@@ -72,10 +72,10 @@ impl Reader {
         let lower = match &run.range {
             Range::Window(window) => window.lower,
             Range::Newest(newest) => {
-                if run.errand == Errand::Full && !self.is_linked(&sheet, &page.known) {
+                if run.errand == Errand::Full && !self.is_linked(*newest, &sheet, &page.known) {
                     step.notes.push(Note::Gap);
                 }
-                self.unlinked_since = None;
+                self.unlinked = None;
                 self.lower_bound(&sheet, &page.known, newest.lower)
             }
             Range::Forward(_) => None,
@@ -120,7 +120,10 @@ impl Reader {
     /// After the largest page that can be had, when it does not lead beyond the rows of one instant.
     fn go_further(&mut self, moment: Moment, run: &mut Run, sheet: &Sheet, known: &HashSet<ActivityId>) -> Turn {
         let is_lost = sheet.oldest().is_none() && !run.reach.has_failed();
-        let linked = self.is_linked(sheet, known);
+        let linked = match run.range {
+            Range::Newest(newest) => self.is_linked(newest, sheet, known),
+            _ => false,
+        };
         match &mut run.range {
             Range::Newest(_) if linked || run.reach.is_certain() || !self.waits_for_link(moment, run.began) => {
                 Turn::Done
@@ -195,9 +198,9 @@ impl Reader {
             (Range::Window(_), _) => None,
             (Range::Forward(_), _) => sheet.heads.last().map(|newest| Cover::Below(newest.at)),
             // A newest-first page reaches back to the cursor, or it is the most that can be had, or it may hide rows.
-            (Range::Newest(_), _) => {
+            (Range::Newest(newest), _) => {
                 let whole = !sheet.full || !run.reach.has_failed() && run.reach.is_exhausted();
-                (whole || self.reaches_cursor(sheet)).then_some(Cover::All)
+                (whole || self.reaches_back(*newest, sheet)).then_some(Cover::All)
             }
         };
         let barred = run.met.iter().filter(|gap| !self.is_final(**gap, moment));

@@ -290,8 +290,11 @@ impl World {
         if self.case.level == Level::A {
             return self.gap > Some(row.at) || self.poison().any(|poison| row.at <= poison.at);
         }
-        let told = self.told.iter().any(|(at, until)| (at..until).contains(&&row.at));
-        told && (row.poison.is_some() || self.is_hidden(row))
+        self.was_told_of(row) && (row.poison.is_some() || self.is_hidden(row))
+    }
+
+    fn was_told_of(&self, row: &Sent) -> bool {
+        self.told.iter().any(|(at, until)| (at..until).contains(&&row.at))
     }
 
     fn poison(&self) -> impl DoubleEndedIterator<Item = &Sent> {
@@ -327,7 +330,8 @@ impl World {
             !self.store.replaced || unlistable,
             "what lies before a new journal was never listed"
         );
-        let unseen = ours().filter(|row| self.store.recovered.contains(&row.id) && !self.seen.contains(&row.id));
+        let was_shown = |row: &Sent| self.seen.contains(&row.id) || self.was_told_of(row);
+        let unseen = ours().filter(|row| self.store.recovered.contains(&row.id) && !was_shown(row));
         assert_eq!(
             unseen.count(),
             0,
