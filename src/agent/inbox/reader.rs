@@ -144,17 +144,6 @@ impl Reader {
         self.pacing.budget(now, remaining, reset);
     }
 
-    pub(crate) fn lab(&self) -> String {
-        format!("{:?}", self.run.as_ref().map(|r| r.errand))
-    } // LAB
-    pub(crate) fn lab2(&self) -> String {
-        format!(
-            "hist {:?} holes {:?} run {:?}",
-            self.history.map(|h| h.0 - 1_800_000_000_000_000),
-            self.holes,
-            self.run.as_ref().map(|r| (r.reach, r.met.len()))
-        )
-    } // LAB
     /// What to do now.
     pub fn next(&mut self, now: Duration, wall: Timestamp) -> Next {
         if let Some(wait) = self.pacing.blocked(now) {

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::ledger::Cover;
 use super::pacing::{Errand, SETTLING};
 use super::paging::Sheet;
 use super::reach::Reach;

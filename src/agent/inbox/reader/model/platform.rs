@@ -38,9 +38,6 @@ impl Sent {
         self.at.0 >= EPOCH
     }
 
-    pub(super) fn lab(&self) -> bool {
-        self.tie % 1000 < 241
-    } // LAB
     pub(super) fn fails(&self, now: i64) -> bool {
         let heals = |after: u32| now >= self.visible + i64::from(after) * MICROS;
         self.poison.is_some_and(|poison| !poison.heals.is_some_and(heals))

@@ -167,45 +167,7 @@ impl World {
         let (now, wall) = self.clock();
         let heads = result.iter().flat_map(|page| &page.rows).filter_map(Row::head);
         let oldest = heads.map(|head| head.at).min();
-        if std::env::var("LAB_TRACE").is_ok() {
-            let r = match &result {
-                Ok(p) => format!(
-                    "{} rows {:?}..{:?}",
-                    p.rows.len(),
-                    p.rows
-                        .first()
-                        .and_then(crate::agent::envelope::Row::head)
-                        .map(|h| h.at.0 - EPOCH),
-                    p.rows
-                        .last()
-                        .and_then(crate::agent::envelope::Row::head)
-                        .map(|h| h.at.0 - EPOCH)
-                ),
-                Err(f) => format!("{f:?}"),
-            };
-            println!(
-                "{:>10} {} since {:?} secs {:?} bef {:?} lim {} {} -> {r}",
-                self.now / 1000,
-                self.reader.lab(),
-                plan.since.as_ref().map(|s| s.to_string()[28..].to_owned()),
-                plan.since_secs,
-                plan.before.map(|b| b.0 - EPOCH),
-                plan.limit,
-                if plan.probe { "P" } else { "" }
-            );
-        } // LAB
         let step = self.reader.answer(now, wall, result);
-        if std::env::var("LAB_TRACE").is_ok() {
-            println!(
-                "                         msgs {:?} cur {:?} notes {:?} {}",
-                step.batch.as_ref().map(|b| (b.messages.len(), b.hold, b.release)),
-                step.batch
-                    .as_ref()
-                    .and_then(|b| b.cursor.as_ref().map(|c| c.at.0 - EPOCH)),
-                step.notes,
-                self.reader.lab2()
-            );
-        } // LAB
         for note in &step.notes {
             match note {
                 Note::Unfetchable { at, until } => self.told.push((*at, *until)),
@@ -256,9 +218,6 @@ impl World {
             takeover: self.dice.per_mille(500),
             replaced: self.store.replaced,
         };
-        if std::env::var("LAB_TRACE").is_ok() {
-            println!("RESTART {start:?}");
-        } // LAB
         self.reader = Reader::new(start, Timing::REAL, now);
         self.reader.stream_live(self.case.live);
     }
