@@ -21,5 +21,6 @@ pub mod obstacle;
 pub mod opened;
 pub mod outbox;
 pub mod record;
+pub mod request;
 pub mod secret;
 pub mod spool;

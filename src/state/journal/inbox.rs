@@ -360,6 +360,8 @@ impl Ledger<'_> {
             attachments: Vec::new(),
             digest: None,
             status: None,
+            request: None,
+            shortened: false,
         }
     }
 }
