@@ -211,4 +211,36 @@ fn what_went_wrong_once_goes_right() {
         }],
         ..Case::quiet(Level::B, 5_277_223_431_443_518_532)
     });
+    // Level B: a process died while pages were held, and the next one's cursor passed them on the way forward.
+    verify(Case {
+        bursts: vec![
+            (1, 34, 382, true),
+            (1527, 10, 334, true),
+            (1, 1, 0, true),
+            (10_262, 1, 0, false),
+            (32_900, 1, 0, true),
+            (32_268, 2, 0, false),
+            (0, 36, 1331, false),
+            (28_335, 20, 7567, false),
+            (14_212, 40, 102, true),
+            (24, 40, 167, true),
+            (59_040, 34, 3320, true),
+            (35_884, 32, 5065, true),
+            (3688, 3, 107, true),
+        ],
+        failures: 61,
+        broken: 138,
+        gone: 10,
+        lost_hints: 620,
+        restarts: 56,
+        damage: 173,
+        bulky: Some(161),
+        live: true,
+        poison: vec![Poison {
+            row: 15_864_412_764_959_658_044,
+            certain: false,
+            heals: Some(117),
+        }],
+        ..Case::quiet(Level::B, 1_515_547_600_056_685_145)
+    });
 }

@@ -100,9 +100,11 @@ impl Reader {
                 seq: mark.seq,
             })
         });
+        // What an earlier process or run left held waits for a read to its end, but the cursor never passes it.
+        let left = !self.released && (staged.released || cursor.is_some());
         let mut batch = Batch {
             forget_cursor: self.cursor_is_gone && window.is_some() && finished && cursor.is_none(),
-            release: finished && ((staged.released && !self.released) || held),
+            release: left || (finished && held),
             hold,
             messages,
             cursor,

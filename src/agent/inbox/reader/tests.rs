@@ -146,6 +146,25 @@ fn pages_of_a_recovery_are_held_until_the_oldest_is_in() {
     assert_eq!(step.recovered, Some(Recovered { reason, since }));
 }
 
+/// The journal may still hold pages of a recovery that a dead process began.
+#[test]
+fn the_cursor_passes_nothing_that_is_still_held() {
+    let mut desk = Desk::new(from_cursor(900, -5000));
+    desk.ask();
+    let full: Vec<Row> = (1000..1500).map(|n| row(n, -4000 + i64::from(n - 1000))).collect();
+    let batch = desk.give(page(full)).batch.unwrap();
+    assert_eq!(batch.cursor, Some(cursor(1498, -3502)), "below the page's last instant");
+    assert!(batch.release && !batch.hold);
+
+    desk.ask();
+    let batch = desk.give(page(vec![row(1499, -3501), row(1500, -5)])).batch.unwrap();
+    assert!(batch.release, "the first sweep has come to its end");
+    desk.now += Duration::from_secs(60);
+    desk.ask();
+    let batch = desk.give(page(vec![row(1500, -5), row(1501, 50)])).batch.unwrap();
+    assert!(!batch.release, "nothing is held any more");
+}
+
 #[test]
 fn a_forgotten_cursor_without_a_successor_is_forgotten_here_too() {
     let mut desk = Desk::new(from_cursor(1, -5000));
