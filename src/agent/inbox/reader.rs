@@ -193,8 +193,11 @@ impl Reader {
             }
             Some(from) => (errand, self.onwards(errand, from, moment)),
             None => match self.above_hole(errand, None, now).filter(|_| self.released) {
-                Some(window) => (errand, Range::Window(window)),
-                None => (Errand::Full, Range::Window(self.window(self.reason(), moment))),
+                Some(window) => (errand, Range::Window(Box::new(window))),
+                None => (
+                    Errand::Full,
+                    Range::Window(Box::new(self.window(self.reason(), moment))),
+                ),
             },
         };
         self.pacing.begun(now, errand);
@@ -216,7 +219,8 @@ impl Reader {
             return Range::Forward(Forward::new(from, at));
         }
         let above = self.above_hole(errand, at, moment.now);
-        Range::Window(above.unwrap_or_else(|| Window::detour(moment.now, moment.wall, (from, at))))
+        let detour = || Window::detour(moment.now, moment.wall, (from, at));
+        Range::Window(Box::new(above.unwrap_or_else(detour)))
     }
 
     /// A fast read needs only what has come since a row that cannot be fetched and stands above all that are known.

@@ -22,7 +22,7 @@ impl Reader {
         };
         Some(Run::new(
             Errand::List,
-            Range::Window(Window::replaced(now, ceiling)),
+            Range::Window(Box::new(Window::replaced(now, ceiling))),
             now,
         ))
     }

@@ -50,7 +50,7 @@ pub(super) struct Run {
 #[derive(Clone, Debug)]
 pub(super) enum Range {
     Forward(Forward),
-    Window(Window),
+    Window(Box<Window>),
     /// One page of the newest rows.
     Newest(Newest),
 }
