@@ -60,6 +60,7 @@ pub struct Reader {
     recorded: Option<Duration>,
     /// The journal still holds a cursor that the platform has forgotten.
     cursor_is_gone: bool,
+    /// A full sweep has come to its end, and what was held until then is offered.
     released: bool,
     level_a_until: Option<Duration>,
     /// The platform has been seen to heed the row that it is asked from.
@@ -193,11 +194,8 @@ impl Reader {
             }
             Some(from) => (errand, self.onwards(errand, from, moment)),
             None => match self.above_hole(errand, None, now).filter(|_| self.released) {
-                Some(window) => (errand, Range::Window(Box::new(window))),
-                None => (
-                    Errand::Full,
-                    Range::Window(Box::new(self.window(self.reason(), moment))),
-                ),
+                Some(window) => (errand, window.into()),
+                None => (Errand::Full, self.window(self.reason(), moment).into()),
             },
         };
         self.pacing.begun(now, errand);
@@ -220,7 +218,7 @@ impl Reader {
         }
         let above = self.above_hole(errand, at, moment.now);
         let detour = || Window::detour(moment.now, moment.wall, (from, at));
-        Range::Window(Box::new(above.unwrap_or_else(detour)))
+        above.unwrap_or_else(detour).into()
     }
 
     /// A fast read needs only what has come since a row that cannot be fetched and stands above all that are known.

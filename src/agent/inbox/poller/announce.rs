@@ -67,7 +67,7 @@ pub(super) fn gap() -> (String, String) {
 pub(super) fn unfetchable(at: Timestamp, until: Timestamp) -> (String, String) {
     let hides = if until > at.plus_micros(1) {
         let until = until.to_rfc3339();
-        format!(" If it is not the only one before {until}, those between are missing here, too.")
+        format!(" If it is not the only one before {until}, those between the two are missing, too.")
     } else {
         String::new()
     };

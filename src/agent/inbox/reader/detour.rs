@@ -97,7 +97,7 @@ impl Reader {
                 self.beginning = None;
                 self.ledger.forget(&forward.from);
                 let window = self.window(Reason::Gone, moment);
-                *run = Run::new(Errand::Full, Range::Window(Box::new(window)), moment.now);
+                *run = Run::new(Errand::Full, window.into(), moment.now);
                 Way::Other
             }
             Range::Window(window) => match window.aside.take() {
@@ -145,7 +145,7 @@ impl Reader {
             Range::Newest(_) => Way::None,
             Range::Forward(forward) => {
                 let from = (forward.from.clone(), forward.at);
-                run.range = Range::Window(Box::new(Window::detour(moment.now, moment.wall, from)));
+                run.range = Window::detour(moment.now, moment.wall, from).into();
                 run.reach = Reach::default();
                 Way::Other
             }

@@ -55,6 +55,12 @@ pub(super) enum Range {
     Newest(Newest),
 }
 
+impl From<Window> for Range {
+    fn from(window: Window) -> Self {
+        Self::Window(Box::new(window))
+    }
+}
+
 impl Run {
     pub(super) fn new(errand: Errand, range: Range, began: Duration) -> Self {
         Self {
