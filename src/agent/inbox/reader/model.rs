@@ -15,10 +15,10 @@
 //! - Rows that cannot be fetched are not those that do not say their time, and do not stand beside them: the way around
 //!   leads by time. Every platform stamps its rows.
 //! - Rows that do not say their time come without the loss of a journal: what to list and what to offer is told by time.
-//! - At level A, everything older than a row that cannot be fetched is out of reach, and so is it on a platform that ignores
-//!   the number of rows it is asked for; there it does not come at all. While it is the newest of all, nothing comes, and
-//!   what was held when it came waits for a newer one.
-//!   Nor does the process die there: rows above it that were not linked to known ones would be taken for known ones.
+//! - At level A, everything older than a row that cannot be fetched is out of reach; while it is the newest of all, nothing
+//!   comes, and what was held until then waits for a newer row. The process does not die there: rows above it that were not
+//!   linked to known ones would be taken for known ones.
+//! - A platform that ignores the number of rows it is asked for has no row that cannot be fetched: nothing leads around it.
 //! - At level A no more rows come between two reads than the platform shows (500); beyond, a gap is reported.
 //! - No instant has more rows than one page holds (at level B, without numbers, the rest cannot be asked for).
 
@@ -84,6 +84,7 @@ fn verify(case: Case) {
     world.run_until(world.now + 650 * MICROS);
     let before = world.requests;
     let still = world.run_until(world.now + 1200 * MICROS).len();
+    world.check_rest();
     let every = if case.live { 30 } else { 5 };
     let each = if case.level == Level::A && !case.poison.is_empty() {
         12
