@@ -1,6 +1,6 @@
 //! How far the inbox was read: the saved cursor, its file for other programs, and what the platform is told of it.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use molecule_mcp::local_platform::Level;
 use serde_json::{Value, json};
@@ -160,10 +160,10 @@ async fn after_an_unknown_cursor_everything_since_its_file_was_written_is_read()
     let workspace = world.workspace("alpha").await;
     let path = workspace.folder.join(".mcp_inbox_cursor");
     std::fs::write(&path, uuid::Uuid::new_v4().to_string()).unwrap();
-    let written = SystemTime::now() - Duration::from_secs(2 * 3600);
-    let found = std::fs::File::options().write(true).open(&path).unwrap();
-    found.set_modified(written).unwrap();
     let now = molecule_mcp::types::Timestamp::now();
+    let written = Duration::from_micros(u64::try_from(now.0).unwrap()) - Duration::from_secs(2 * 3600);
+    let left = std::fs::File::options().write(true).open(&path).unwrap();
+    left.set_modified(UNIX_EPOCH + written).unwrap();
     let row = |text: &str, minutes: i64| {
         json!({
             "id": uuid::Uuid::new_v4().to_string(), "created_at": now.plus_micros(-minutes * 60_000_000).to_rfc3339(),
