@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -174,6 +175,7 @@ async fn live(
         card: config.card.clone(),
         identity: config.identity.clone(),
         read_row: message_of_row,
+        desk: Arc::new(bench::ops(&config, &api)),
     };
     // A client that has gone already wants none.
     let _ = ready.send(context);

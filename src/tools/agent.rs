@@ -90,7 +90,7 @@ mod tests {
             ),
             (
                 "commit_memory",
-                &["content", "scope", "source_workspace_id"],
+                &["content", "scope", "source_workspace_id", "workspace_id"],
                 &["content"],
             ),
             (
@@ -134,7 +134,7 @@ mod tests {
             ("inbox_peek", &["activity_id", "limit", "offset", "state"], &[]),
             ("inbox_pop", &["activity_id"], &["activity_id"]),
             ("list_inbox", &["offset", "status", "workspace_id"], &[]),
-            ("list_peers", &["offset", "source_workspace_id"], &[]),
+            ("list_peers", &["offset", "source_workspace_id", "workspace_id"], &[]),
             ("list_readable_namespaces", &[], &[]),
             ("list_writable_namespaces", &[], &[]),
             (
@@ -152,7 +152,19 @@ mod tests {
                 &["action", "message", "request_id", "workspace_id"],
                 &["request_id", "action"],
             ),
-            ("search_memory", &["kinds", "limit", "namespaces", "query"], &[]),
+            (
+                "search_memory",
+                &[
+                    "kinds",
+                    "limit",
+                    "namespaces",
+                    "offset",
+                    "query",
+                    "scope",
+                    "workspace_id",
+                ],
+                &[],
+            ),
             (
                 "send_message_to_user",
                 &["attachments", "message", "workspace_id"],

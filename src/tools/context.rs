@@ -1,11 +1,13 @@
 //! What the tools of one workspace share.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
 use super::attachments::Attaching;
+use super::desk::Ops;
 use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
@@ -47,6 +49,8 @@ pub struct Context {
     pub identity: RuntimeIdentity,
     /// How rows of the activity log are read.
     pub read_row: ReadRow,
+    /// For the tools that may name another workspace, whose platform may also be another.
+    pub desk: Arc<Ops>,
 }
 
 impl Context {
@@ -65,6 +69,11 @@ impl Context {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The workspace that an argument of a tool in two sets names, if it is another than ours.
+    pub(super) fn other<'a>(&self, given: Option<&'a WorkspaceId>) -> Option<&'a WorkspaceId> {
+        given.filter(|given| **given != self.own)
     }
 
     /// The error of a call that ends with the session.
