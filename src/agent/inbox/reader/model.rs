@@ -19,7 +19,8 @@
 //!   comes, and what was held until then waits for a newer row. The process does not die there: rows above it that were not
 //!   linked to known ones would be taken for known ones.
 //! - A platform that ignores the number of rows it is asked for has no row that cannot be fetched: nothing leads around it.
-//! - At level A no more rows come between two reads than the platform shows (500); beyond, a gap is reported.
+//! - At level A no more rows come between two reads than the platform shows (500); beyond, a gap is reported. What a lost
+//!   journal has offered is listed as far as the platform shows it.
 //! - No instant has more rows than one page holds (at level B, without numbers, the rest cannot be asked for).
 
 use proptest::prelude::*;
