@@ -16,8 +16,9 @@
 //!   leads by time. Every platform stamps its rows.
 //! - Rows that do not say their time come without the loss of a journal: what to list and what to offer is told by time.
 //! - At level A, everything older than a row that cannot be fetched is out of reach; while it is the newest of all, nothing
-//!   comes, and what was held until then waits for a newer row. The process does not die there: rows above it that were not
-//!   linked to known ones would be taken for known ones.
+//!   comes, and what was held until then waits for a newer row. Nothing else goes wrong there: rows above it that were not
+//!   linked to known ones would be taken for known ones after a restart, and while other reads fail, too, a row that becomes
+//!   visible late right above it may come out of reach before it is found.
 //! - A platform that ignores the number of rows it is asked for has no row that cannot be fetched: nothing leads around it.
 //! - At level A no more rows come between two reads than the platform shows (500); beyond, a gap is reported. What a lost
 //!   journal has offered is listed as far as the platform shows it.

@@ -156,6 +156,14 @@ pub(super) fn cases(level: Level) -> impl Strategy<Value = Case> {
         let poison = if ignores_limit { Vec::new() } else { oddities.poison };
         let bulky = oddities.bulky.filter(|_| !a && !ignores_limit);
         let untimed = if poison.is_empty() { oddities.untimed } else { 0 };
+        let troubles = if a && !poison.is_empty() {
+            Case {
+                lost_hints: troubles.lost_hints,
+                ..Case::quiet(level, seed)
+            }
+        } else {
+            troubles
+        };
         for (gap, rows, _, tied) in &mut bursts {
             if a {
                 (*gap, *rows) = (*gap + 20_000, (*rows).min(60));
@@ -169,11 +177,7 @@ pub(super) fn cases(level: Level) -> impl Strategy<Value = Case> {
             seed,
             bursts,
             gone: if a { 0 } else { troubles.gone },
-            restarts: match (a, poison.is_empty()) {
-                (false, _) => troubles.restarts,
-                (true, true) => troubles.restarts.min(5),
-                (true, false) => 0,
-            },
+            restarts: troubles.restarts.min(if a { 5 } else { 1000 }),
             ignores_limit,
             bulky,
             repeats: oddities.repeats,
