@@ -21,7 +21,7 @@
 //!   visible late right above it may come out of reach before it is found.
 //! - A platform that ignores the number of rows it is asked for has no row that cannot be fetched: nothing leads around it.
 //! - At level A no more rows come between two reads than the platform shows (500); beyond, a gap is reported. What a lost
-//!   journal has offered is listed as far as the platform shows it.
+//!   journal has offered is listed as far as one page goes, which may be a small one; how far is not checked.
 //! - No instant has more rows than one page holds (at level B, without numbers, the rest cannot be asked for).
 
 use proptest::prelude::*;

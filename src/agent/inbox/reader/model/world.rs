@@ -16,8 +16,6 @@ use crate::types::{ActivityId, Timestamp};
 /// How long a row may wait to be offered while the platform is well, and beside one that cannot be fetched.
 const PROMPT: i64 = 60 * MICROS;
 const BESIDE: i64 = 120 * MICROS;
-/// The most rows that a platform without cursors shows.
-const SHOWN: usize = 500;
 
 pub(super) struct World {
     case: Case,
@@ -249,16 +247,10 @@ impl World {
             return true;
         }
         if self.case.level == Level::A {
-            let was_offered = self.seen.contains(&row.id) && self.is_out_of_reach(row);
+            let was_offered = self.seen.contains(&row.id);
             return was_offered || self.gap > Some(row.at) || self.poison().any(|poison| row.at <= poison.at);
         }
         self.was_told_of(row) && (row.poison.is_some() || self.is_hidden(row))
-    }
-
-    /// Whether a platform without cursors shows only newer rows.
-    fn is_out_of_reach(&self, row: &Sent) -> bool {
-        let newer = |other: &&Sent| other.visible <= self.now && other.at >= row.at;
-        self.platform.rows.iter().filter(newer).count() > SHOWN
     }
 
     fn was_told_of(&self, row: &Sent) -> bool {
