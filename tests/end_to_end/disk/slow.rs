@@ -59,6 +59,9 @@ async fn a_disk_that_answers_no_more_holds_up_neither_beats_nor_the_exit() {
     world.say(&workspace, "kept by the platform").await;
     // A call in flight is answered when the session ends, and not before.
     let (_, waiting) = daemon.begin("tools/call", json!({ "name": "wait_for_message", "arguments": {} }));
+    // The reader of the inbox may still be busy with the file of the cursor, and come to no commit.
+    let told = json!({ "name": "send_message_to_user", "arguments": { "message": "to be committed" } });
+    let (_, _held_up) = daemon.begin("tools/call", told);
     until("the disk holds the journal up", || async {
         let answer = daemon.call("inbox_peek", json!({}));
         timeout(Duration::from_secs(2), answer).await.is_err()
