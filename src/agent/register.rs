@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::heartbeat::Pulse;
+use super::heartbeat::{Pulse, interval};
 use super::management_presence::Presence;
 use crate::config::{Card, Timing};
 use crate::platform::error::CallError;
@@ -19,6 +19,7 @@ use crate::state::clock::BootInstant;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
 use crate::state::lock::DutyLock;
+use crate::state::naming::Naming;
 use crate::state::secret;
 use crate::types::{Secret, Timestamp, WorkspaceId};
 
@@ -42,6 +43,8 @@ pub struct Registrar {
     pub bootstrap: bool,
     /// Where to say how it went.
     pub health: HealthBoard,
+    /// How the file of that secret is named.
+    pub naming: Naming,
     /// The intervals.
     pub timing: Timing,
 }
@@ -158,13 +161,14 @@ impl Registrar {
     /// beside a perfectly good configured one.
     async fn keep(&self, registered: Registered) {
         let (lock, token) = (Arc::clone(&self.lock), self.api.token().clone());
+        let name = self.naming.of(secret::INBOUND_SECRET, self.api.workspace());
         let issued = registered
             .auth_token
             .filter(|_| self.bootstrap && token.current().is_none());
         let is_needed = issued.is_some();
         let kept = tokio::task::spawn_blocking(move || {
             if let Some(secret) = registered.inbound_secret {
-                keep_inbound_secret(&lock, &secret);
+                keep_inbound_secret(&lock, &name, &secret);
             }
             match issued.map(|issued| token.store(issued)) {
                 None => {}
@@ -183,13 +187,10 @@ impl Registrar {
 
 /// Writes the inbound secret; a failure is a warning, because the next beat brings it again and liveness matters more.
 /// Nothing is written into a folder that is being removed, or into one that replaced ours.
-pub fn keep_inbound_secret(lock: &DutyLock, inbound: &Secret) {
+pub fn keep_inbound_secret(lock: &DutyLock, name: &str, inbound: &Secret) {
     let Some(state_dir) = lock.folder() else { return };
-    if let Err(error) = secret::write_if_different(state_dir, secret::INBOUND_SECRET, inbound) {
-        warn!(
-            "could not write {} ({error}); the next beat tries again",
-            secret::INBOUND_SECRET
-        );
+    if let Err(error) = secret::write_if_different(state_dir, name, inbound) {
+        warn!("could not write {name} ({error}); the next beat tries again");
     }
 }
 
@@ -204,7 +205,6 @@ pub async fn keep_registered(
     first: Option<FirstRegister>,
     mut pulse: watch::Receiver<Pulse>,
 ) -> RefusedAtStart {
-    let lost_after = registrar.timing.of(LOST_AFTER);
     if let Some(first) = first
         && let Err(refused) = until_registered(&registrar, Some(first)).await
     {
@@ -213,6 +213,9 @@ pub async fn keep_registered(
     let now = || BootInstant::now().since;
     let mut last_sign = now();
     loop {
+        // Longer where beats are rarer: they are the signs.
+        let beats = interval(registrar.api.client(), registrar.timing);
+        let lost_after = registrar.timing.of(LOST_AFTER).max(beats * 5 / 2);
         tokio::select! {
             changed = pulse.changed() => {
                 if changed.is_err() {
@@ -241,7 +244,10 @@ async fn until_registered(registrar: &Registrar, first: Option<FirstRegister>) -
     let mut backoff = Backoff::new(timing.of(Duration::from_secs(1)), timing.of(Duration::from_secs(60)));
     let mut fatal = first.as_ref().is_some_and(|first| first.refusal_is_fatal);
     loop {
-        let attempt = match registrar.attempt().await {
+        let turn = registrar.api.client().turn_to_begin().await;
+        let attempt = registrar.attempt().await;
+        drop(turn);
+        let attempt = match attempt {
             Attempt::Refused(text) if fatal => return Err(RefusedAtStart(text)),
             attempt => attempt,
         };

@@ -12,8 +12,8 @@ use crate::tools::agent::Opening;
 use crate::tools::catalogue::Workbench;
 use crate::tools::desk::{Common, Control, Management, Ops, Shared};
 
-/// For a workspace's daemon. The organization key takes part only when its set was named.
-pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, opening: Opening) -> Workbench {
+/// For the daemon of one or more workspaces. The organization key takes part only when its set was named.
+pub(super) fn of_workspaces(config: &Config, mut own: Vec<WorkspaceApi>, opening: Opening) -> Workbench {
     let access = &config.access;
     let common = Common {
         state_dir: config.state_dir.clone(),
@@ -22,8 +22,8 @@ pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, opening: Opening
     };
     let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
     let public = PublicApi::new(tenant.clone());
-    // The workspace's token goes to its own platform and nowhere else.
-    let own = (access.tenant == config.platform).then(|| own.clone());
+    // A workspace's token goes to its own platform and nowhere else.
+    own.retain(|own| *own.client().base() == access.tenant);
     let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
     let org_key = access.org_key.clone().filter(|_| config.shown.uses_org_key());
     let org = org_key.map(|key| OrgApi::new(tenant, key));
@@ -48,7 +48,7 @@ pub(super) fn of_management(config: &ManagementConfig) -> Workbench {
     let org = access.org_key.clone().map(|key| OrgApi::new(tenant.clone(), key));
     Workbench {
         agent: None,
-        ops: Ops::new(PublicApi::new(tenant), None, None, common.clone()),
+        ops: Ops::new(PublicApi::new(tenant), Vec::new(), None, common.clone()),
         shared: Shared::managing(org.clone(), common.clone()),
         management: Management::new(org, common.clone()),
         control: control(access, config.ca_file.clone(), common),

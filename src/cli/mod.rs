@@ -5,6 +5,7 @@ mod bench;
 #[cfg(feature = "local-platform")]
 pub mod demo;
 pub mod init;
+mod limits;
 pub mod logging;
 pub mod manage;
 pub mod options;

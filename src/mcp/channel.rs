@@ -21,7 +21,7 @@ const METHODS: [&str; 4] = ["message/send", "tasks/send", "tasks/get", "notify"]
 /// The notification that shows a message to the user of `host`.
 pub(super) fn notification(host: Host, entry: &Entry) -> ServerNotification {
     let fence = Uuid::new_v4().simple().to_string();
-    let mut params = json!({ "content": content(&entry.message, &fence[..12]), "meta": meta(&entry.message) });
+    let mut params = json!({ "content": content(entry, &fence[..12]), "meta": meta(entry) });
     if !entry.message.attachments.is_empty() {
         params["attachments"] = json!(entry.message.attachments);
     }
@@ -29,12 +29,16 @@ pub(super) fn notification(host: Host, entry: &Entry) -> ServerNotification {
 }
 
 /// Header, fenced text, files, how to answer.
-fn content(message: &Message, fence: &str) -> String {
+fn content(entry: &Entry, fence: &str) -> String {
+    let message = &entry.message;
     // As JSON, because an odd id may hold a quote.
     let id = Value::from(message.activity_id.as_str());
     let shown = cut(&message.text, TEXT_LIMIT);
     let mut lines = vec![
-        header(message),
+        match &entry.arrival {
+            Some(arrival) => format!("At your workspace {arrival}: {}", header(message)),
+            None => header(message),
+        },
         format!("--- message text {fence} begins"),
         shown.to_owned(),
         format!("--- message text {fence} ends"),
@@ -86,7 +90,8 @@ fn speaker(message: &Message) -> String {
 }
 
 /// Strings only: Claude Code takes nothing else (dependencies: its schema is a map of identifiers to strings).
-fn meta(message: &Message) -> Map<String, Value> {
+fn meta(entry: &Entry) -> Map<String, Value> {
+    let message = &entry.message;
     let uuid = |text: &str| Uuid::parse_str(text).is_ok() && text.len() == 36;
     let lower_uuid = |text: &str| uuid(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase());
     let peer = message.peer_id.to_ascii_lowercase();
@@ -101,6 +106,9 @@ fn meta(message: &Message) -> Map<String, Value> {
         METHODS.into_iter().find(|known| *known == message.method).unwrap_or(""),
     );
     set("activity_id", if lower_uuid(id) { id } else { "" });
+    if let Some(arrival) = entry.arrival.as_ref().filter(|id| id.is_uuid()) {
+        set("arrival_workspace_id", arrival.as_str());
+    }
     let zoned = chrono::DateTime::parse_from_rfc3339(&message.created_at).is_ok();
     set("ts", if zoned { &message.created_at } else { "" });
     for (key, value) in [("peer_name", &message.peer_name), ("peer_role", &message.peer_role)] {
@@ -145,6 +153,7 @@ mod tests {
             delivery_count: 0,
             mine: false,
             maybe_reply_to: None,
+            arrival: None,
         }
     }
 
@@ -193,7 +202,7 @@ mod tests {
         entry.message.method = "evil".to_owned();
         entry.message.created_at = "yesterday".to_owned();
         entry.message.agent_card_url = Some("javascript:alert(1)".to_owned());
-        let meta = meta(&entry.message);
+        let meta = meta(&entry);
         for key in ["activity_id", "peer_id", "method", "ts"] {
             assert_eq!(meta[key], "", "{key}");
         }
@@ -215,7 +224,7 @@ mod tests {
     #[test]
     fn notes_take_no_reply_and_say_whose_they_are() {
         for kind in Kind::ALL {
-            let content = content(&entry(kind, "x").message, "f");
+            let content = content(&entry(kind, "x"), "f");
             let asks = content.contains("reply_to_message");
             assert_eq!(asks, matches!(kind, Kind::CanvasUser | Kind::PeerAgent), "{content}");
         }

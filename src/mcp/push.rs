@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::channel;
 use crate::config::{Host, Timing};
-use crate::state::journal::{Journal, JournalError};
+use crate::state::journal::{Inboxes, JournalError};
 use crate::state::message::{Entry, State};
 use crate::types::ActivityId;
 
@@ -40,9 +40,9 @@ struct Hint {
     next: Instant,
 }
 
-/// Hints about one inbox in one session.
+/// Hints about the inboxes of one session.
 pub(super) struct Push<'a> {
-    pub(super) journal: &'a Journal,
+    pub(super) inboxes: &'a Inboxes,
     /// What the environment says of the client; the name it gives itself wins.
     pub(super) host: Option<Host>,
     pub(super) timing: Timing,
@@ -70,7 +70,7 @@ impl Push<'_> {
 
     /// `send` answers whether the notification left.
     async fn hint<F: Future<Output = bool>>(&self, send: impl Fn(&Entry) -> F) {
-        let mut changes = self.journal.changes();
+        let mut changes = self.inboxes.changes();
         let mut hints = Hints::default();
         loop {
             sleep(self.timing.of(SETTLE)).await;
@@ -102,9 +102,9 @@ impl Push<'_> {
         hints: &mut Hints,
         send: &impl Fn(&Entry) -> F,
     ) -> Result<bool, JournalError> {
-        hints.compare(&self.journal.still_open(hints.ids()).await?);
+        hints.compare(&self.inboxes.still_open(hints.ids()).await?);
         for id in hints.due() {
-            if let Some(entry) = self.journal.find(&id).await?
+            if let Some(entry) = self.inboxes.find(&id).await?
                 && entry.state == State::New
             {
                 if !send(&entry).await {
@@ -116,7 +116,7 @@ impl Push<'_> {
         while hints.open.len() < OUTSTANDING {
             let period = hints.are_heard().then(|| self.timing.of(RESERVED));
             let known = hints.open.keys().cloned().collect::<HashSet<_>>();
-            let Some(entry) = self.journal.reserve_next(period, known).await? else {
+            let Some(entry) = self.inboxes.reserve_next(period, known).await? else {
                 break;
             };
             if !send(&entry).await {

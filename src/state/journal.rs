@@ -21,6 +21,7 @@ use shared::{Inner, Unclaimed, blocking, look_after};
 pub use error::JournalError;
 pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
+pub use together::Inboxes;
 
 mod card;
 mod error;
@@ -50,6 +51,7 @@ mod sessions;
 mod settle;
 mod shape;
 mod shared;
+mod together;
 mod verify;
 mod wake;
 mod wal;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::types::{ActivityId, Timestamp};
+use crate::types::{ActivityId, Timestamp, WorkspaceId};
 
 /// Who or what a message is from. The wire form is snake case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -166,4 +166,6 @@ pub struct Entry {
     pub mine: bool,
     /// The delegation this plain message from its target may answer (older daemons answer so).
     pub maybe_reply_to: Option<String>,
+    /// The workspace at which it arrived, where this process serves several; an answer goes out from there.
+    pub arrival: Option<WorkspaceId>,
 }

@@ -1,7 +1,7 @@
 //! All tools there are, and those of them that a client is shown.
 
 use super::agent::Opening;
-use super::context::Context;
+use super::workspaces::Workspaces;
 use super::desk::{Control, Management, Ops, Shared};
 use super::{agent, groups};
 use crate::config::Problem;
@@ -23,7 +23,7 @@ const ALWAYS: &str = "provision_workspace";
 
 /// Every tool, by what it works with.
 pub struct Catalogue {
-    agent: Registry<Context>,
+    agent: Registry<Workspaces>,
     groups: groups::Groups,
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
 
 use super::attachments::Attaching;
 use crate::config::{Card, RuntimeIdentity, Switch, Timing};
@@ -47,23 +48,22 @@ pub struct Context {
     pub identity: RuntimeIdentity,
     /// How rows of the activity log are read.
     pub read_row: ReadRow,
+    /// Cancelled when this workspace alone was stopped, because the platform refused it.
+    pub stopped: CancellationToken,
 }
 
 impl Context {
     /// How long the holder of the duty may be silent before a follower says so.
     const PATIENCE: Duration = SILENT_AFTER;
 
-    /// Refuses a routing argument of the multi-workspace daemon that names another workspace than ours.
+    /// The workspace itself, unless it was stopped while others go on.
     ///
     /// # Errors
-    /// Then.
-    pub(super) fn check_route(&self, argument: &str, given: Option<&WorkspaceId>) -> Result<(), ToolError> {
-        match given {
-            Some(given) if *given != self.own => Err(ToolError::argument(
-                argument,
-                "must be this daemon's own workspace, or be left out",
-            )),
-            _ => Ok(()),
+    /// Then, with the reason.
+    pub(super) fn running(&self) -> Result<&Self, ToolError> {
+        match self.stopped.is_cancelled() {
+            false => Ok(self),
+            true => Err(self.ended()),
         }
     }
 
@@ -82,6 +82,9 @@ impl Context {
             )];
         }
         let health = self.health.now();
+        if self.stopped.is_cancelled() {
+            return health.troubles().cloned().collect();
+        }
         if health.reading != Role::Follower {
             return deafness(&health);
         }

@@ -76,9 +76,9 @@ pub struct Management(Desk);
 pub struct Control(Desk);
 
 impl Ops {
-    /// `own` only where the tenant is the workspace's own platform.
+    /// `own`: the workspaces whose platform the tenant is.
     #[must_use]
-    pub fn new(public: PublicApi, own: Option<WorkspaceApi>, key: Option<KeyApi>, common: Common) -> Self {
+    pub fn new(public: PublicApi, own: Vec<WorkspaceApi>, key: Option<KeyApi>, common: Common) -> Self {
         Self(Desk::new(Doors::ops(public, own, key), common))
     }
 }
@@ -88,7 +88,7 @@ impl Shared {
     #[must_use]
     pub fn new(
         public: PublicApi,
-        own: Option<WorkspaceApi>,
+        own: Vec<WorkspaceApi>,
         key: Option<KeyApi>,
         org: Option<OrgApi>,
         common: Common,

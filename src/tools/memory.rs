@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::context::Context;
+use super::workspaces::Workspaces;
 use super::paging::{LIST_LIMIT, check_text, clip, fit, page};
 use super::redaction::redact;
 use super::supported::unless_supported;
@@ -16,7 +16,7 @@ use crate::types::WorkspaceId;
 mod bridged;
 
 /// Adds the tools of this file and of its submodule.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<CommitMemory>().add::<RecallMemory>();
     bridged::register(tools);
 }
@@ -33,7 +33,7 @@ struct CommitMemory {
     /// Who may read it: LOCAL (this workspace; anything else means it, too), TEAM (its parent and siblings), GLOBAL (the
     /// whole organization; only a root workspace may).
     scope: Option<String>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     source_workspace_id: Option<WorkspaceId>,
 }
 
@@ -51,13 +51,13 @@ struct Committed {
     redacted: Option<usize>,
 }
 
-impl Tool<Context> for CommitMemory {
+impl Tool<Workspaces> for CommitMemory {
     const NAME: &'static str = "commit_memory";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Committed;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Committed, ToolError> {
-        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Committed, ToolError> {
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         check_text("content", &self.content)?;
         let scope = self.scope.as_deref().and_then(Scope::named).unwrap_or(Scope::Local);
         let cleaned = redact(&self.content);
@@ -80,7 +80,7 @@ struct RecallMemory {
     query: Option<String>,
     /// Only LOCAL, TEAM or GLOBAL memories; left out: all.
     scope: Option<String>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     source_workspace_id: Option<WorkspaceId>,
     /// Skip so many memories: next_offset of the result before.
     offset: Option<u32>,
@@ -136,13 +136,13 @@ impl MemoryView {
     }
 }
 
-impl Tool<Context> for RecallMemory {
+impl Tool<Workspaces> for RecallMemory {
     const NAME: &'static str = "recall_memory";
     const EFFECT: Effect = Effect::READ;
     type Output = Recalled;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Recalled, ToolError> {
-        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Recalled, ToolError> {
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         let scope = match self.scope.as_deref().map(str::trim) {
             None | Some("") => None,
             Some(word) => Some(

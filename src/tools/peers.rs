@@ -1,27 +1,32 @@
 //! Who is around: the workspaces this one may talk to, and what the platform says about this one.
 
+use std::collections::HashMap;
+
+use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::context::Context;
+use super::workspaces::Workspaces;
 use super::paging::{LIST_LIMIT, clip, fit, size};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
+use crate::platform::client::Purpose;
 use crate::platform::wire::{Existence, Peer};
 use crate::types::WorkspaceId;
 
 /// Adds the tools of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<ListPeers>().add::<GetWorkspaceInfo>();
 }
 
 /// List the workspaces you may talk and delegate to, each with its id, name, status, role, description and skills.
-/// Those words are the peers' own.
+/// Those words are the peers' own. Where this daemon serves several workspaces, via tells through which of them.
 #[derive(Deserialize, JsonSchema)]
 struct ListPeers {
-    /// Left out, or this daemon's own workspace.
+    /// Only through this workspace of this daemon; left out: through all.
     source_workspace_id: Option<WorkspaceId>,
     /// Skip so many peers: next_offset of the result before.
     offset: Option<u32>,
@@ -39,9 +44,21 @@ struct Peers {
     /// Said when there is nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
+    /// Workspaces of this daemon whose peers could not be listed, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<Failed>,
 }
 
-#[derive(Debug, PartialEq, Serialize, JsonSchema)]
+/// A workspace whose peers are missing.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+struct Failed {
+    /// The workspace.
+    workspace_id: String,
+    /// What went wrong.
+    error: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 struct PeerView {
     /// The workspace_id for delegate_task.
     id: String,
@@ -55,30 +72,135 @@ struct PeerView {
     description: String,
     /// What it says it can do.
     skills: Vec<String>,
+    /// The workspaces of this daemon that know it: the source_workspace_id to reach it through, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    via: Vec<String>,
+    /// How many more do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via_more: Option<usize>,
 }
 
-impl Tool<Context> for ListPeers {
+impl Tool<Workspaces> for ListPeers {
     const NAME: &'static str = "list_peers";
     const EFFECT: Effect = Effect::READ;
     type Output = Peers;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Peers, ToolError> {
-        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Peers, ToolError> {
+        let offset = self.offset.unwrap_or(0) as usize;
+        let given = self.source_workspace_id.as_ref();
+        if given.is_none() && all.only().is_none() {
+            return seen_by_all(all, offset, call).await;
+        }
+        let context = all.one("source_workspace_id", given)?;
         let peers = context.api.peers().await?;
-        Ok(listing(&peers, self.offset.unwrap_or(0) as usize))
+        all.learn_peers(context, &peers);
+        Ok(listing(&Seen::by_one(&peers), offset))
     }
 }
 
-fn listing(peers: &[Peer], offset: usize) -> Peers {
-    let (shown, next) = fit(peers.iter().skip(offset).map(PeerView::of), LIST_LIMIT);
+/// Peers that were listed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    peers: Vec<PeerView>,
+    failed: Vec<Failed>,
+}
+
+impl Seen {
+    fn by_one(peers: &[Peer]) -> Self {
+        Self {
+            peers: peers.iter().map(PeerView::of).collect(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// Each peer once, as the first of these workspaces lists it.
+    fn by_several(lists: Vec<(&WorkspaceId, Result<Vec<Peer>, ToolError>)>) -> Self {
+        let mut seen = Self::default();
+        let mut places = HashMap::new();
+        for (workspace, list) in lists {
+            let peers = match list {
+                Ok(peers) => peers,
+                Err(error) => {
+                    seen.failed.push(Failed {
+                        workspace_id: workspace.to_string(),
+                        error: error.to_string(),
+                    });
+                    continue;
+                }
+            };
+            for peer in peers {
+                let place = *places.entry(peer.id.clone()).or_insert_with(|| {
+                    seen.peers.push(PeerView::of(&peer));
+                    seen.peers.len() - 1
+                });
+                seen.peers[place].also_via(workspace);
+            }
+        }
+        seen
+    }
+}
+
+/// Asks for each workspace that runs, a few at a time. A further page is one of the list that the first was of: asking again
+/// would cost as many requests as there are workspaces.
+async fn seen_by_all(all: &Workspaces, offset: usize, call: &Call) -> Result<Peers, ToolError> {
+    const ABREAST: usize = 8;
+    let before = all.seen_before().filter(|_| offset > 0);
+    if let Some(seen) = before {
+        return Ok(listing(&seen, offset));
+    }
+    let running: Vec<_> = all.all().iter().filter(|context| context.running().is_ok()).collect();
+    let asked = stream::iter(running).map(|context| async move { (context, list(context).await) });
+    let lists: Vec<_> = tokio::select! {
+        lists = asked.buffered(ABREAST).collect() => lists,
+        () = call.ended() => return Err(all.ended()),
+    };
+    for (context, list) in &lists {
+        if let Ok(peers) = list {
+            all.learn_peers(context, peers);
+        }
+    }
+    if lists.iter().all(|(_, list)| list.is_err())
+        && let Some((_, Err(error))) = lists.into_iter().next()
+    {
+        return Err(error);
+    }
+    let lists = lists.into_iter().map(|(context, list)| (&context.own, list));
+    let seen = Seen::by_several(lists.collect());
+    let first = listing(&seen, offset);
+    all.keep_seen(first.next_offset.map(|_| seen));
+    Ok(first)
+}
+
+/// The peers of one of many, unless the rest of the limit that they share is for others.
+async fn list(context: &Context) -> Result<Vec<Peer>, ToolError> {
+    match context.api.client().pause(Purpose::Looking) {
+        None => Ok(context.api.peers().await?),
+        Some(pause) => Err(ToolError::failed(
+            "RATE_LIMITED",
+            format!("so many workspaces share a rate limit that nothing is left for this for {} s", pause.as_secs()),
+            "try again then, or list the peers of one workspace",
+        )),
+    }
+}
+
+fn listing(seen: &Seen, offset: usize) -> Peers {
+    let (shown, next) = fit(seen.peers.iter().skip(offset).cloned(), LIST_LIMIT);
+    let failed = seen.failed.iter().take(Failed::SHOWN).cloned();
     Peers {
         peers: shown,
-        count: peers.len(),
+        count: seen.peers.len(),
         next_offset: next.map(|count| offset + count),
-        note: peers
+        note: seen
+            .peers
             .is_empty()
             .then_some("the registry knows no peers of this workspace: it has no parent, children or siblings yet"),
+        failed: failed.collect(),
     }
+}
+
+impl Failed {
+    /// The first tell enough.
+    const SHOWN: usize = 10;
 }
 
 impl PeerView {
@@ -87,6 +209,16 @@ impl PeerView {
     const SKILLS_LIMIT: usize = 50;
     /// Bytes of JSON for one peer, so that no card keeps the others from being listed.
     const BUDGET: usize = 8 * 1024;
+    /// One is enough to reach it.
+    const VIA_LIMIT: usize = 5;
+
+    fn also_via(&mut self, workspace: &WorkspaceId) {
+        if self.via.len() < Self::VIA_LIMIT {
+            self.via.push(workspace.to_string());
+        } else {
+            self.via_more = Some(self.via_more.unwrap_or(0) + 1);
+        }
+    }
 
     fn of(peer: &Peer) -> Self {
         // Some writers store the card as JSON inside a string.
@@ -114,6 +246,8 @@ impl PeerView {
                 .take(Self::SKILLS_LIMIT)
                 .map(|name| clip(name, Self::WORD_LIMIT))
                 .collect(),
+            via: Vec::new(),
+            via_more: None,
         };
         // Control characters take six bytes each, so the limits above do not bound the JSON.
         if size(&view) > Self::BUDGET {
@@ -129,7 +263,7 @@ impl PeerView {
 /// What the platform knows about your own workspace: its name, status, role, place in the hierarchy and more.
 #[derive(Deserialize, JsonSchema)]
 struct GetWorkspaceInfo {
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     source_workspace_id: Option<WorkspaceId>,
 }
 
@@ -138,13 +272,13 @@ struct GetWorkspaceInfo {
 #[serde(transparent)]
 struct WorkspaceInfo(Map<String, Value>);
 
-impl Tool<Context> for GetWorkspaceInfo {
+impl Tool<Workspaces> for GetWorkspaceInfo {
     const NAME: &'static str = "get_workspace_info";
     const EFFECT: Effect = Effect::READ;
     type Output = WorkspaceInfo;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<WorkspaceInfo, ToolError> {
-        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<WorkspaceInfo, ToolError> {
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         description(context.api.existence().await?, &context.own)
     }
 }
@@ -236,19 +370,19 @@ mod tests {
         let peers = vec![peer(card); 20];
         let (mut seen, mut offset) = (0, Some(0));
         while let Some(at) = offset {
-            let page = listing(&peers, at);
+            let page = listing(&Seen::by_one(&peers), at);
             assert!(serde_json::to_string(&page).unwrap().len() < RESULT_LIMIT);
             seen += page.peers.len();
             offset = page.next_offset;
         }
         assert_eq!(seen, 20);
-        assert!(listing(&[], 0).note.is_some());
+        assert!(listing(&Seen::default(), 0).note.is_some());
     }
 
     #[test]
     fn one_card_keeps_no_other_peer_from_being_listed() {
         let card = json!({ "description": "\u{1}".repeat(2_000), "skills": vec!["\u{1}".repeat(256); 50] });
-        let page = listing(&[peer(card), peer(json!({ "description": "small" }))], 0);
+        let page = listing(&Seen::by_one(&[peer(card), peer(json!({ "description": "small" }))]), 0);
         assert_eq!((page.peers.len(), page.next_offset), (2, None));
         assert!(page.peers[0].skills.is_empty() && page.peers[0].description.is_empty());
         assert_eq!(page.peers[1].description, "small");

@@ -1,6 +1,6 @@
 //! Requests: tasks and approvals that are asked for now and answered when the other side has time.
 
-use super::context::Context;
+use super::workspaces::Workspaces;
 use super::supported::{not_supported, unless_supported};
 use crate::mcp::answer::ToolError;
 use crate::mcp::toolset::Registry;
@@ -12,7 +12,7 @@ mod listing;
 mod view;
 
 /// Adds the tools of the submodules.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     asking::register(tools);
     listing::register(tools);
     answering::register(tools);

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::agent::{self, Opening};
 use super::attachments::Attaching;
 use super::context::Context;
+use super::workspaces::Workspaces;
 use crate::agent::envelope::{Row, read_row};
 use crate::config::files::AttachRoots;
 use crate::config::{Card, RuntimeIdentity, Switch, Timing};
@@ -78,6 +79,7 @@ impl World {
                 Row::Message { message, .. } => Some(*message),
                 Row::Skip(_) | Row::Garbage => None,
             },
+            stopped: CancellationToken::new(),
         };
         Self {
             context,
@@ -101,8 +103,8 @@ impl World {
 
     async fn call_with(&self, tool: &str, arguments: Map<String, Value>) -> Answered {
         let opening = Opening {
-            context: std::future::ready(Some(self.context.clone())).boxed(),
-            health: self.context.health.clone(),
+            workspaces: std::future::ready(Some(Workspaces::of(vec![self.context.clone()]))).boxed(),
+            healths: vec![self.context.health.clone()],
         };
         let tools = agent::finish(agent::registry(), opening).unwrap();
         let call = Call::without_client(CancellationToken::new());

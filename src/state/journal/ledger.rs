@@ -149,7 +149,7 @@ impl Store {
     ) -> Result<T, JournalError> {
         let mut work = Some(work);
         let mut outcome = None;
-        self.read_each([whose], |ledger| {
+        self.read_each([((), whose)], |(), ledger| {
             if let Some(work) = work.take() {
                 outcome = Some(work(ledger)?);
             }
@@ -159,15 +159,15 @@ impl Store {
     }
 
     /// Reads rows of one workspace after the other in one snapshot, until `work` has enough.
-    pub(super) fn read_each<'a>(
+    pub(super) fn read_each<'a, T>(
         &self,
-        whose: impl IntoIterator<Item = Whose<'a>>,
-        mut work: impl FnMut(&Ledger<'_>) -> Result<ControlFlow<()>, JournalError>,
+        whose: impl IntoIterator<Item = (T, Whose<'a>)>,
+        mut work: impl FnMut(T, &Ledger<'_>) -> Result<ControlFlow<()>, JournalError>,
     ) -> Result<(), JournalError> {
         let read = || {
             let tx = self.begin(TransactionBehavior::Deferred)?;
-            for whose in whose {
-                if work(&self.ledger(&tx, whose))?.is_break() {
+            for (name, whose) in whose {
+                if work(name, &self.ledger(&tx, whose))?.is_break() {
                     break;
                 }
             }

@@ -197,6 +197,16 @@ impl Folder {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads rows of one workspace after the other in one snapshot, until `work` has enough. Each comes with what it is called.
+    pub(super) fn read_each<'a, T>(
+        &self,
+        members: impl IntoIterator<Item = (T, &'a Arc<Inner>)>,
+        work: impl FnMut(T, &Ledger<'_>) -> Result<ControlFlow<()>, JournalError>,
+    ) -> Result<(), JournalError> {
+        let whose = members.into_iter().map(|(name, member)| (name, member.whose()));
+        self.store().read_each(whose, work)
+    }
+
     /// Notices commits of others, sessions that ended and leases that ran out.
     fn look(&self) -> Result<(), JournalError> {
         let members = self.members.get().map(Vec::as_slice).unwrap_or_default();
@@ -215,12 +225,12 @@ impl Folder {
 
 /// The workspaces with leases that have ended.
 fn with_overdue(folder: &Folder, members: &[Arc<Inner>]) -> Result<Vec<Arc<Inner>>, JournalError> {
-    let mut next = members.iter();
     let mut overdue = Vec::new();
-    let whose = members.iter().map(|member| member.whose());
-    folder.store().read_each(whose, |ledger| {
-        let member = next.next().filter(|_| ledger.has_overdue().unwrap_or(true));
-        overdue.extend(member.cloned());
+    let named = members.iter().map(|member| (member, member));
+    folder.read_each(named, |member, ledger| {
+        if ledger.has_overdue()? {
+            overdue.push(Arc::clone(member));
+        }
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(overdue)

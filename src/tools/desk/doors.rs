@@ -13,7 +13,8 @@ use crate::platform::workspace::WorkspaceApi;
 #[derive(Debug)]
 pub(in crate::tools) struct Doors {
     public: Option<PublicApi>,
-    own: Option<WorkspaceApi>,
+    /// Of workspaces at this tenant.
+    own: Vec<WorkspaceApi>,
     key: Option<KeyApi>,
     org: Option<OrgApi>,
     control: Option<ControlApi>,
@@ -42,14 +43,14 @@ pub(super) enum Door<'a> {
 impl Doors {
     const NONE: Self = Self {
         public: None,
-        own: None,
+        own: Vec::new(),
         key: None,
         org: None,
         control: None,
         lack: Lack::ApiKey,
     };
 
-    pub(super) fn ops(public: PublicApi, own: Option<WorkspaceApi>, key: Option<KeyApi>) -> Self {
+    pub(super) fn ops(public: PublicApi, own: Vec<WorkspaceApi>, key: Option<KeyApi>) -> Self {
         Self {
             public: Some(public),
             own,
@@ -60,7 +61,7 @@ impl Doors {
 
     pub(super) fn shared(
         public: PublicApi,
-        own: Option<WorkspaceApi>,
+        own: Vec<WorkspaceApi>,
         key: Option<KeyApi>,
         org: Option<OrgApi>,
     ) -> Self {
@@ -96,7 +97,7 @@ impl Doors {
     /// When there is none; which variable is missing. Nothing is sent then.
     pub(super) fn find(&self, gate: &Gate) -> Result<Door<'_>, ToolError> {
         let own = match gate {
-            Gate::Workspace(id) => self.own.as_ref().filter(|own| own.workspace() == id),
+            Gate::Workspace(id) => self.own.iter().find(|own| own.workspace() == id),
             Gate::Open | Gate::Admin => None,
         };
         let public = self.public.as_ref().filter(|_| *gate == Gate::Open);

@@ -72,8 +72,8 @@ impl Bench {
         let control = key("control-token").map(|key| ControlApi::new(client.clone(), key));
         let bench = Workbench {
             agent: None,
-            ops: Ops::new(public.clone(), None, api_key.clone(), common.clone()),
-            shared: Shared::new(public, None, api_key, org.clone(), common.clone()),
+            ops: Ops::new(public.clone(), Vec::new(), api_key.clone(), common.clone()),
+            shared: Shared::new(public, Vec::new(), api_key, org.clone(), common.clone()),
             management: Management::new(org, common.clone()),
             control: Control::new(control, common),
         };

@@ -12,9 +12,11 @@ use crate::tools::context::Context;
 use crate::tools::paging::check_text;
 use crate::tools::redaction::redact;
 use crate::tools::supported::not_supported;
+use crate::tools::workspaces::Workspaces;
+use crate::types::WorkspaceId;
 
 /// Adds the tools of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools
         .add::<CommitMemoryV2>()
         .add::<CommitSummary>()
@@ -89,6 +91,9 @@ struct CommitMemoryV2 {
     /// Keep it among the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pin: Option<bool>,
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
 }
 
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
@@ -99,12 +104,13 @@ enum MemoryKind {
     Checkpoint,
 }
 
-impl Tool<Context> for CommitMemoryV2 {
+impl Tool<Workspaces> for CommitMemoryV2 {
     const NAME: &'static str = "commit_memory_v2";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Forwarded;
 
-    async fn call(mut self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+    async fn call(mut self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         let redacted = clean(&mut self.content)?;
         Ok(with_redacted(forward(context, Self::NAME, &self).await?, redacted))
     }
@@ -122,14 +128,18 @@ struct CommitSummary {
     /// When to forget it, an RFC 3339 time.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
 }
 
-impl Tool<Context> for CommitSummary {
+impl Tool<Workspaces> for CommitSummary {
     const NAME: &'static str = "commit_summary";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Forwarded;
 
-    async fn call(mut self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+    async fn call(mut self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         let redacted = clean(&mut self.content)?;
         Ok(with_redacted(forward(context, Self::NAME, &self).await?, redacted))
     }
@@ -150,42 +160,56 @@ struct SearchMemory {
     /// At most so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u32>,
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
 }
 
-impl Tool<Context> for SearchMemory {
+impl Tool<Workspaces> for SearchMemory {
     const NAME: &'static str = "search_memory";
     const EFFECT: Effect = Effect::READ;
     type Output = Forwarded;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         forward(context, Self::NAME, &self).await
     }
 }
 
 /// The namespaces of the platform's newer memory that you may write to.
 #[derive(Deserialize, Serialize, JsonSchema)]
-struct ListWritableNamespaces {}
+struct ListWritableNamespaces {
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
+}
 
-impl Tool<Context> for ListWritableNamespaces {
+impl Tool<Workspaces> for ListWritableNamespaces {
     const NAME: &'static str = "list_writable_namespaces";
     const EFFECT: Effect = Effect::READ;
     type Output = Forwarded;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         forward(context, Self::NAME, &self).await
     }
 }
 
 /// The namespaces of the platform's newer memory that you may read.
 #[derive(Deserialize, Serialize, JsonSchema)]
-struct ListReadableNamespaces {}
+struct ListReadableNamespaces {
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
+}
 
-impl Tool<Context> for ListReadableNamespaces {
+impl Tool<Workspaces> for ListReadableNamespaces {
     const NAME: &'static str = "list_readable_namespaces";
     const EFFECT: Effect = Effect::READ;
     type Output = Forwarded;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         forward(context, Self::NAME, &self).await
     }
 }
@@ -198,14 +222,18 @@ struct ForgetMemory {
     /// Where it is; left out: this workspace's own namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<String>,
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
 }
 
-impl Tool<Context> for ForgetMemory {
+impl Tool<Workspaces> for ForgetMemory {
     const NAME: &'static str = "forget_memory";
     const EFFECT: Effect = Effect::DESTROY.idempotent();
     type Output = Forwarded;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         if self.memory_id.trim().is_empty() {
             return Err(ToolError::argument("memory_id", "must not be empty"));
         }

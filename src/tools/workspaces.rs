@@ -1,0 +1,244 @@
+//! All workspaces of this process, as their tools see them: which of them acts when a tool is called.
+//!
+//! Whatever acts, acts with its own token and under its own id. Where there is a choice, the caller makes it: a message under
+//! the wrong name cannot be taken back, so nothing is guessed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::context::{self, Context};
+use super::peers::Seen;
+use super::sources::Sources;
+use crate::config::Switch;
+use crate::mcp::answer::ToolError;
+use crate::platform::wire::Peer;
+use crate::state::health::{HealthBoard, Trouble};
+use crate::state::journal::Inboxes;
+use crate::state::message::Entry;
+use crate::types::{PeerId, WorkspaceId};
+
+/// The workspaces of one process, at least one. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Workspaces {
+    all: Arc<[Context]>,
+    inboxes: Inboxes,
+    sources: Arc<Mutex<Sources>>,
+    seen: Arc<Mutex<Option<(Instant, Seen)>>>,
+}
+
+/// How long a list of peers may be paged through.
+const PAGED: Duration = Duration::from_secs(300);
+
+impl Workspaces {
+    /// The most ids in one sentence.
+    const NAMED: usize = 20;
+
+    /// Those with these journals, which were opened together.
+    ///
+    /// # Panics
+    /// Without any.
+    #[must_use]
+    pub fn of(all: Vec<Context>) -> Self {
+        let journals = all.iter().map(|context| context.journal.clone()).collect();
+        Self {
+            all: all.into(),
+            inboxes: Inboxes::of(journals),
+            sources: Arc::default(),
+            seen: Arc::default(),
+        }
+    }
+
+    /// Their inboxes, as one.
+    #[must_use]
+    pub fn inboxes(&self) -> &Inboxes {
+        &self.inboxes
+    }
+
+    /// All of them, in the order of the settings.
+    pub(super) fn all(&self) -> &[Context] {
+        &self.all
+    }
+
+    /// The first, for what is the same for all.
+    pub(super) fn first(&self) -> &Context {
+        &self.all[0]
+    }
+
+    /// The only one there is.
+    pub(super) fn only(&self) -> Option<&Context> {
+        match &*self.all {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// The workspace that acts: the one that `argument` names, or the only one.
+    ///
+    /// # Errors
+    /// When it is none of this process's, when it is not named although there are several, or when it was stopped. Nothing
+    /// was sent then.
+    pub(super) fn one(&self, argument: &str, given: Option<&WorkspaceId>) -> Result<&Context, ToolError> {
+        let found = match given {
+            None => self
+                .only()
+                .ok_or_else(|| self.unclear(argument, "must be given", self.all.iter())),
+            Some(given) => self.all.iter().find(|context| context.own == *given).ok_or_else(|| {
+                self.only().map_or_else(
+                    || self.unclear(argument, "names none of them", self.all.iter()),
+                    |_| ToolError::argument(argument, "must be this daemon's own workspace, or be left out"),
+                )
+            }),
+        };
+        found?.running()
+    }
+
+    /// The same for what goes to a peer: where it is not named, the workspace that knows the peer acts, if it is one only.
+    ///
+    /// # Errors
+    /// As for [`Self::one`].
+    pub(super) async fn to_peer(
+        &self,
+        argument: &str,
+        given: Option<&WorkspaceId>,
+        peer: &PeerId,
+    ) -> Result<&Context, ToolError> {
+        if given.is_some() || self.all.len() == 1 {
+            return self.one(argument, given);
+        }
+        let mut knowing = lock(&self.sources).of(peer);
+        if knowing.is_empty() {
+            knowing = self.inboxes.heard_from(peer).await?;
+        }
+        match &*knowing {
+            [] => Err(ToolError::failed(
+                "WORKSPACE_NEEDED",
+                format!("this daemon serves several workspaces, and it is not known which of them can reach {peer}; nothing was sent"),
+                format!("call list_peers, which tells by via, or give {argument}"),
+            )),
+            [one] => self.all[*one].running(),
+            several => {
+                let several = several.iter().map(|index| &self.all[*index]);
+                Err(self.unclear(argument, "must be given, because several know this peer", several))
+            }
+        }
+    }
+
+    /// The workspace at which a message arrived, which answers it, too.
+    ///
+    /// # Errors
+    /// When it was stopped.
+    pub(super) fn at_arrival(&self, entry: &Entry) -> Result<&Context, ToolError> {
+        let arrival = entry.arrival.as_ref();
+        let found = arrival.and_then(|arrival| self.all.iter().find(|context| context.own == *arrival));
+        found.unwrap_or(self.first()).running()
+    }
+
+    /// The workspace that wrote something into its outbox, by its handle or the delegation's id.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(super) async fn sender_of(&self, id: &str) -> Result<Option<&Context>, ToolError> {
+        let found = self.inboxes.sender_of(id).await?;
+        Ok(found.map(|index| &self.all[index]))
+    }
+
+    /// The platform listed these peers for a workspace.
+    pub(super) fn learn_peers(&self, context: &Context, peers: &[Peer]) {
+        if let Some(index) = self.all.iter().position(|other| other.own == context.own) {
+            let ids = peers.iter().map(|peer| peer.id.as_str());
+            lock(&self.sources).learn(index, ids);
+        }
+    }
+
+    /// Peers of all that did not fit into one result, as they were last listed.
+    pub(super) fn seen_before(&self) -> Option<Seen> {
+        let seen = lock(&self.seen).clone();
+        seen.filter(|(when, _)| when.elapsed() < PAGED).map(|(_, seen)| seen)
+    }
+
+    pub(super) fn keep_seen(&self, seen: Option<Seen>) {
+        *lock(&self.seen) = seen.map(|seen| (Instant::now(), seen));
+    }
+
+    /// Whether messages are received at all: a switch of the whole process.
+    pub(super) fn inbox(&self) -> Switch {
+        self.first().inbox
+    }
+
+    /// Why messages may be missed or late right now, and where. Empty: they are not.
+    pub(super) async fn deafness(&self) -> Vec<Trouble> {
+        if self.all.len() == 1 || self.inbox() == Switch::Off {
+            return self.first().deafness().await;
+        }
+        let each = self
+            .all
+            .iter()
+            .map(|context| async { (&context.own, context.deafness().await) });
+        together(futures_util::future::join_all(each).await)
+    }
+
+    /// The error of a call that ends with the session.
+    pub(super) fn ended(&self) -> ToolError {
+        let healths: Vec<_> = self.all.iter().map(|context| context.health.clone()).collect();
+        farewell(&healths)
+    }
+
+    fn unclear<'a>(&self, argument: &str, rule: &str, among: impl Iterator<Item = &'a Context>) -> ToolError {
+        let among = named(among.map(|context| &context.own));
+        ToolError::failed(
+            "WORKSPACE_NEEDED",
+            format!(
+                "this daemon serves {} workspaces, and {argument} {rule}; nothing was sent",
+                self.all.len()
+            ),
+            format!("give one of these as {argument}: {among}; arrival_workspace_id of a message tells where it arrived"),
+        )
+    }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The error of a call that ends with the session: the remedy, when it ends because all workspaces are in trouble.
+pub(super) fn farewell(healths: &[HealthBoard]) -> ToolError {
+    let mut errors = healths.iter().map(context::farewell);
+    let first = errors.next().unwrap_or(ToolError::Ended);
+    if errors.any(|error| matches!(error, ToolError::Ended)) {
+        ToolError::Ended
+    } else {
+        first
+    }
+}
+
+/// Ids for a sentence, not all of very many.
+fn named<'a>(ids: impl Iterator<Item = &'a WorkspaceId>) -> String {
+    let ids: Vec<&str> = ids.map(WorkspaceId::as_str).collect();
+    let shown = ids.len().min(Workspaces::NAMED);
+    let text = ids[..shown].join(", ");
+    match ids.len() - shown {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
+/// Troubles of several workspaces, one of each kind: all of them have most of them together.
+fn together(each: Vec<(&WorkspaceId, Vec<Trouble>)>) -> Vec<Trouble> {
+    let mut kinds: Vec<(Trouble, Vec<&WorkspaceId>)> = Vec::new();
+    let mut by_code = HashMap::new();
+    for (workspace, troubles) in each {
+        for trouble in troubles {
+            let index = *by_code.entry(trouble.code.clone()).or_insert(kinds.len());
+            match kinds.get_mut(index) {
+                Some((_, workspaces)) => workspaces.push(workspace),
+                None => kinds.push((trouble, vec![workspace])),
+            }
+        }
+    }
+    let told = |(trouble, workspaces): (Trouble, Vec<&WorkspaceId>)| Trouble {
+        what: format!("workspace {}: {}", named(workspaces.into_iter()), trouble.what),
+        ..trouble
+    };
+    kinds.into_iter().map(told).collect()
+}
