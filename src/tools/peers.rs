@@ -114,7 +114,7 @@ impl Seen {
     }
 
     /// Each peer once, as the first of these workspaces lists it.
-    fn by_several(lists: Vec<(&WorkspaceId, Result<Vec<Peer>, ToolError>)>) -> Self {
+    fn by_several(lists: Vec<(WorkspaceId, Result<Vec<Peer>, ToolError>)>) -> Self {
         let mut seen = Self::default();
         let mut places = HashMap::new();
         for (workspace, list) in lists {
@@ -133,7 +133,7 @@ impl Seen {
                     seen.peers.push(PeerView::of(&peer));
                     seen.peers.len() - 1
                 });
-                seen.peers[place].also_via(workspace);
+                seen.peers[place].also_via(&workspace);
             }
         }
         seen
@@ -148,8 +148,12 @@ async fn seen_by_all(all: &Workspaces, offset: usize, call: &Call) -> Result<Pee
     if let Some(seen) = before {
         return Ok(listing(&seen, offset));
     }
-    let running: Vec<_> = all.all().iter().filter(|context| context.running().is_ok()).collect();
-    let asked = stream::iter(running).map(|context| async move { (context, list(context).await) });
+    let running = all.all().iter().filter(|context| context.running().is_ok());
+    let running: Vec<Context> = running.cloned().collect();
+    let asked = stream::iter(running).map(|context| async move {
+        let list = list(&context).await;
+        (context, list)
+    });
     let lists: Vec<_> = tokio::select! {
         lists = asked.buffered(ABREAST).collect() => lists,
         () = call.ended() => return Err(all.ended()),
@@ -159,12 +163,11 @@ async fn seen_by_all(all: &Workspaces, offset: usize, call: &Call) -> Result<Pee
             all.learn_peers(context, peers);
         }
     }
-    if lists.iter().all(|(_, list)| list.is_err())
-        && let Some((_, Err(error))) = lists.into_iter().next()
-    {
+    let nobody = lists.iter().all(|(_, list)| list.is_err());
+    let mut lists = lists.into_iter().map(|(context, list)| (context.own, list));
+    if nobody && let Some((_, Err(error))) = lists.next() {
         return Err(error);
     }
-    let lists = lists.into_iter().map(|(context, list)| (&context.own, list));
     let seen = Seen::by_several(lists.collect());
     let first = listing(&seen, offset);
     all.keep_seen(first.next_offset.map(|_| seen));

@@ -171,11 +171,9 @@ impl Workspaces {
         if self.all.len() == 1 || self.inbox() == Switch::Off {
             return self.first().deafness().await;
         }
-        let each = self
-            .all
-            .iter()
-            .map(|context| async { (&context.own, context.deafness().await) });
-        together(futures_util::future::join_all(each).await)
+        let each = futures_util::future::join_all(self.all.iter().map(Context::deafness)).await;
+        let workspaces = self.all.iter().map(|context| &context.own);
+        together(workspaces.zip(each).collect())
     }
 
     /// The error of a call that ends with the session.

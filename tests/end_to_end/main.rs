@@ -11,6 +11,7 @@ mod history;
 mod inbox;
 mod leases;
 mod management;
+mod many;
 mod network;
 mod presence;
 mod protocol;

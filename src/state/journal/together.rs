@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::Journal;
@@ -52,7 +53,7 @@ impl Inboxes {
     /// # Errors
     /// See [`JournalError`].
     pub async fn lease_next(&self) -> Result<Option<Entry>, JournalError> {
-        for index in self.in_turn(Ledger::may_offer).await? {
+        for index in self.in_turn(|ledger| ledger.may_offer()).await? {
             if let Some(entry) = self.all[index].lease_next().await? {
                 self.had_its_turn(index);
                 return Ok(Some(entry));
@@ -70,7 +71,7 @@ impl Inboxes {
         period: Option<Duration>,
         but_not: HashSet<ActivityId>,
     ) -> Result<Option<Entry>, JournalError> {
-        for index in self.in_turn(Ledger::has_new).await? {
+        for index in self.in_turn(|ledger| ledger.has_new()).await? {
             if let Some(entry) = self.all[index].reserve_next(period, but_not.clone()).await? {
                 self.had_its_turn(index);
                 return Ok(Some(entry));
@@ -167,12 +168,13 @@ impl Inboxes {
         Ok(match &*marks {
             [alone] => *alone,
             marks => {
-                let mut hasher = crc32fast::Hasher::new();
+                // Of all in their order, so that what one gains and another loses does not look like nothing.
+                let mut hasher = Sha256::new();
                 for mark in marks {
-                    hasher.update(&mark.to_le_bytes());
+                    hasher.update(mark.to_le_bytes());
                 }
-                // Two inboxes that changed in opposite ways must not look alike.
-                u64::from(hasher.finalize()) << 32 | marks.iter().fold(0, |sum, mark| sum.wrapping_add(*mark)) >> 32
+                let digest = hasher.finalize();
+                digest[..8].iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte))
             }
         })
     }

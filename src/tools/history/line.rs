@@ -96,7 +96,6 @@ impl LineView {
             delegation_id: None,
             in_reply_to: None,
             maybe_reply_to: None,
-            arrival: None,
             attachments: None,
         }
     }

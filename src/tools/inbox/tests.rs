@@ -14,6 +14,7 @@ use crate::state::message::Kind;
 use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
 use crate::tools::attachments::Attaching;
+use crate::tools::context::Context;
 use crate::tools::message::sample;
 use crate::types::{BaseUrl, PlainHttp, Secret, WorkspaceId};
 
@@ -48,13 +49,14 @@ async fn context(dir: &std::path::Path) -> Context {
         card: Card::default(),
         identity: RuntimeIdentity::default(),
         read_row: |_, _| None,
+        stopped: CancellationToken::new(),
     }
 }
 
-async fn call<T: Tool<Context>>(context: &Context, arguments: serde_json::Value) -> Result<Value, ToolError> {
+async fn call<T: Tool<Workspaces>>(context: &Context, arguments: serde_json::Value) -> Result<Value, ToolError> {
     let tool: T = serde_json::from_value(arguments).unwrap();
     let call = Call::without_client(CancellationToken::new());
-    Ok(serde_json::to_value(tool.call(context, &call).await?).unwrap())
+    Ok(serde_json::to_value(tool.call(&Workspaces::of(vec![context.clone()]), &call).await?).unwrap())
 }
 
 #[tokio::test]

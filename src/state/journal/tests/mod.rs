@@ -12,4 +12,5 @@ mod outbox;
 mod processes;
 mod receiving;
 mod reserving;
+mod together;
 mod versions;
