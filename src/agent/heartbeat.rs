@@ -92,6 +92,7 @@ impl Heartbeat {
         let mut phase = Some(self.api.client().phase());
         loop {
             let mut failed = false;
+            self.api.client().wait_for(Purpose::Beating, self.timing).await;
             if !self.health.now().removed {
                 if let Ok(load) = timeout(PATIENCE_WITH_JOURNAL, load(&self.journal)).await {
                     last_load = load;
@@ -260,7 +261,7 @@ async fn keep_secrets(lock: Arc<DutyLock>, name: String, mut secrets: watch::Rec
 /// From one good beat to the next: 20 s, unless so many share a limit that they cannot beat as often, or it has nothing left
 /// for so long that a beat would only be refused; 60 s at most.
 pub(super) fn interval(client: &Client, timing: Timing) -> Duration {
-    let shared = client.every(timing.of(INTERVAL), Purpose::Presence, timing);
+    let shared = client.every(timing.of(INTERVAL), Purpose::Beating, timing);
     unless_empty(shared.min(timing.of(LONGEST)), client.rate_limit(), timing)
 }
 
@@ -301,7 +302,11 @@ mod tests {
             (rate(Some(0), 45), 45),
             (rate(Some(0), 500), 60),
         ] {
-            assert_eq!(unless_empty(INTERVAL, given, Timing::REAL), Duration::from_secs(seconds), "{given:?}");
+            assert_eq!(
+                unless_empty(INTERVAL, given, Timing::REAL),
+                Duration::from_secs(seconds),
+                "{given:?}"
+            );
         }
     }
 

@@ -244,7 +244,7 @@ async fn until_registered(registrar: &Registrar, first: Option<FirstRegister>) -
     let mut backoff = Backoff::new(timing.of(Duration::from_secs(1)), timing.of(Duration::from_secs(60)));
     let mut fatal = first.as_ref().is_some_and(|first| first.refusal_is_fatal);
     loop {
-        let turn = registrar.api.client().turn_to_begin().await;
+        let turn = registrar.api.client().turn_to_begin(registrar.timing).await;
         let attempt = registrar.attempt().await;
         drop(turn);
         let attempt = match attempt {

@@ -170,7 +170,7 @@ async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, ti
     let mut opened_before = false;
     let mut fresh_starts = api.client().fresh_starts();
     loop {
-        api.client().wait_for(Purpose::Looking).await;
+        api.client().wait_for(Purpose::Looking, timing).await;
         let pause = match api.events().await {
             Ok(events) => {
                 debug!("event stream opened");

@@ -26,7 +26,6 @@ mod bundle;
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
 pub(super) const GRACE: Duration = Duration::from_millis(1400);
 
-
 /// Joins the workspace and serves MCP until the client goes away or `stop` is cancelled.
 pub async fn perform(stop: CancellationToken) -> Outcome {
     let started = Instant::now();

@@ -14,7 +14,9 @@ use super::reader::{Found, Reader};
 use super::shown::Shown;
 use super::token::TokenSource;
 use super::token::resolve::Given;
-use super::{Card, Config, McpProtocol, Membership, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces};
+use super::{
+    Card, Config, McpProtocol, Membership, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces,
+};
 use crate::types::{BaseUrl, PlainHttp, WorkspaceId};
 
 const PLATFORM_URL: &str = "PLATFORM_URL";
@@ -108,7 +110,10 @@ pub(crate) fn check(
     let switch = |off| if off { Switch::Off } else { Switch::On };
     let heartbeat = switch(reader.any_value("MOLECULE_MCP_DISABLE_HEARTBEAT"));
     let inbox = switch(reader.any_value("MOLECULE_MCP_DISABLE_INBOX"));
-    let has_token = identity.workspaces.iter().any(|joined| joined.token.current().is_some());
+    let has_token = identity
+        .workspaces
+        .iter()
+        .any(|joined| joined.token.current().is_some());
     if bootstrap && heartbeat == Switch::Off && !has_token {
         reader.problems.push(Problem::wrong(
             "MOLECULE_BOOTSTRAP",

@@ -234,9 +234,9 @@ impl Client {
     }
 
     /// Waits until this workspace may begin at the platform, beside a few others; it does so while it keeps the permit.
-    pub async fn turn_to_begin(&self) -> Option<SemaphorePermit<'_>> {
+    pub async fn turn_to_begin(&self, timing: Timing) -> Option<SemaphorePermit<'_>> {
         let permit = self.shared.beginning.acquire().await.ok();
-        self.wait_for(Purpose::Presence).await;
+        self.wait_for(Purpose::Beginning, timing).await;
         permit
     }
 
@@ -250,15 +250,15 @@ impl Client {
     /// How long to wait because what the limit leaves just now is for others; always `None` for a workspace that shares it
     /// with no other.
     #[must_use]
-    pub fn pause(&self, purpose: Purpose) -> Option<Duration> {
+    pub fn pause(&self, purpose: Purpose, timing: Timing) -> Option<Duration> {
         // Not all at once when the time has come.
-        let spread = Duration::from_millis(10) * self.nth;
-        self.allowance.pause(purpose).map(|pause| pause + spread)
+        let spread = timing.of(Duration::from_millis(20)) * self.nth;
+        self.allowance.pause(purpose, timing).map(|pause| pause + spread)
     }
 
     /// Waits as long as [`Self::pause`] says.
-    pub async fn wait_for(&self, purpose: Purpose) {
-        while let Some(pause) = self.pause(purpose) {
+    pub async fn wait_for(&self, purpose: Purpose, timing: Timing) {
+        while let Some(pause) = self.pause(purpose, timing) {
             tokio::time::sleep(pause).await;
         }
     }

@@ -95,7 +95,14 @@ mod tests {
             ),
             (
                 "commit_memory_v2",
-                &["content", "expires_at", "kind", "namespace", "pin", "source_workspace_id"],
+                &[
+                    "content",
+                    "expires_at",
+                    "kind",
+                    "namespace",
+                    "pin",
+                    "source_workspace_id",
+                ],
                 &["content"],
             ),
             (

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::workspaces::Workspaces;
 use super::paging::check_text;
 use super::supported::unless_supported;
+use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};

@@ -1,8 +1,8 @@
 //! All tools there are, and those of them that a client is shown.
 
 use super::agent::Opening;
-use super::workspaces::Workspaces;
 use super::desk::{Control, Management, Ops, Shared};
+use super::workspaces::Workspaces;
 use super::{agent, groups};
 use crate::config::Problem;
 use crate::config::shown::{Mode, Sets, Shown};

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::context::Context;
-use super::workspaces::Workspaces;
 use super::paging::check_text;
 use super::waiting::{Wait, Waited};
+use super::workspaces::Workspaces;
 use crate::config::Switch;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::workspaces::Workspaces;
 use super::paging::size;
+use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -59,7 +59,11 @@ impl Tool<Workspaces> for GetRuntimeIdentity {
             anthropic_base_url: said.anthropic_base_url,
             tier: said.tier,
             workspace_id: first.own.to_string(),
-            workspace_ids: if all.only().is_some() { Vec::new() } else { ids.collect() },
+            workspace_ids: if all.only().is_some() {
+                Vec::new()
+            } else {
+                ids.collect()
+            },
             runtime: said.runtime,
         })
     }

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 
-use super::workspaces::Workspaces;
 use super::message::MessageView;
 use super::paging::{LIST_LIMIT, TEXT_LIMIT, size};
 use super::waiting::{Wait, Waited};
+use super::workspaces::Workspaces;
 use crate::config::Switch;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::workspaces::Workspaces;
 use super::paging::{LIST_LIMIT, check_text, clip, fit, page};
 use super::redaction::redact;
 use super::supported::unless_supported;
+use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::context::Context;
-use super::workspaces::Workspaces;
 use super::paging::{LIST_LIMIT, clip, fit, size};
+use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -176,11 +176,14 @@ async fn seen_by_all(all: &Workspaces, offset: usize, call: &Call) -> Result<Pee
 
 /// The peers of one of many, unless the rest of the limit that they share is for others.
 async fn list(context: &Context) -> Result<Vec<Peer>, ToolError> {
-    match context.api.client().pause(Purpose::Looking) {
+    match context.api.client().pause(Purpose::Looking, context.timing) {
         None => Ok(context.api.peers().await?),
         Some(pause) => Err(ToolError::failed(
             "RATE_LIMITED",
-            format!("so many workspaces share a rate limit that nothing is left for this for {} s", pause.as_secs()),
+            format!(
+                "so many workspaces share a rate limit that nothing is left for this for {} s",
+                pause.as_secs()
+            ),
             "try again then, or list the peers of one workspace",
         )),
     }

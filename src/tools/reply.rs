@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attachments::Attachment;
-use super::workspaces::Workspaces;
 use super::message;
 use super::outgoing::{self, SendStatus, Sending};
 use super::paging::check_text;
+use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};

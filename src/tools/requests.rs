@@ -1,7 +1,7 @@
 //! Requests: tasks and approvals that are asked for now and answered when the other side has time.
 
-use super::workspaces::Workspaces;
 use super::supported::{not_supported, unless_supported};
+use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::toolset::Registry;
 use crate::platform::error::CallError;

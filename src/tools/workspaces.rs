@@ -113,7 +113,9 @@ impl Workspaces {
         match &*knowing {
             [] => Err(ToolError::failed(
                 "WORKSPACE_NEEDED",
-                format!("this daemon serves several workspaces, and it is not known which of them can reach {peer}; nothing was sent"),
+                format!(
+                    "this daemon serves several workspaces, and it is not known which of them can reach {peer}; nothing was sent"
+                ),
                 format!("call list_peers, which tells by via, or give {argument}"),
             )),
             [one] => self.all[*one].running(),
@@ -190,7 +192,9 @@ impl Workspaces {
                 "this daemon serves {} workspaces, and {argument} {rule}; nothing was sent",
                 self.all.len()
             ),
-            format!("give one of these as {argument}: {among}; arrival_workspace_id of a message tells where it arrived"),
+            format!(
+                "give one of these as {argument}: {among}; arrival_workspace_id of a message tells where it arrived"
+            ),
         )
     }
 }

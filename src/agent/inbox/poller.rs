@@ -164,7 +164,8 @@ impl Poller {
     async fn work(&mut self, mut signals: Signals, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             self.take_signals(&mut signals);
-            let wait = match self.removed_for().or_else(|| self.api.client().pause(Purpose::Looking)) {
+            let pause = || self.api.client().pause(Purpose::Looking, self.timing);
+            let wait = match self.removed_for().or_else(pause) {
                 Some(wait) => wait,
                 None => match self.reader.next(self.epoch.elapsed(), self.time()) {
                     Next::Wait(wait) => wait,

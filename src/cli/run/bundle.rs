@@ -95,7 +95,11 @@ pub(super) async fn live(
     let _ = ready.send(Workspaces::of(contexts.collect()));
     let config = Arc::new(config);
     let mut running = JoinSet::new();
-    let mut refusals = Refusals::among(bundles.iter().map(|bundle| (bundle.health.clone(), bundle.stopped.clone())));
+    let mut refusals = Refusals::among(
+        bundles
+            .iter()
+            .map(|bundle| (bundle.health.clone(), bundle.stopped.clone())),
+    );
     for client in platforms(&bundles) {
         let away = away::watch(client, config.timing, stop.clone());
         running.spawn(async move {
@@ -244,7 +248,10 @@ impl Refusals {
         let (health, stopped) = &self.all[index];
         let own = &config.memberships[index];
         error!("{why}");
-        error!("workspace {} is stopped; the other {left} go on. After mending it start this process again", own.workspace);
+        error!(
+            "workspace {} is stopped; the other {left} go on. After mending it start this process again",
+            own.workspace
+        );
         stopped.cancel();
         // Nobody keeps this record fresh any more, but it says why. Whoever takes the duties writes it anew.
         let record = HealthFile::new(&config.state_dir, &own.platform.to_string(), &own.workspace);

@@ -196,7 +196,10 @@ fn the_file_fills_in_and_the_environment_wins() {
         .filed(".auth_token", "tok\n");
     let config = computer.read().unwrap();
     assert_eq!(config.first().platform.to_string(), "https://filed.example.com");
-    assert_eq!((config.first().workspace.as_str(), config.first().org_id.as_deref()), (ID, Some("org")));
+    assert_eq!(
+        (config.first().workspace.as_str(), config.first().org_id.as_deref()),
+        (ID, Some("org"))
+    );
     assert_eq!(config.first().card.name, "filed");
     assert_eq!(config.first().card.description.as_deref(), Some("about"));
     assert_eq!(config.first().card.skills, ["one", "two, three"]);
@@ -375,7 +378,10 @@ fn one_listed_workspace_is_the_only_source_of_id_and_token() {
         .with("MOLECULE_ORG_ID", "org")
         .with(workspaces::NAME, &list);
     let config = computer.read().unwrap();
-    assert_eq!((config.first().workspace.as_str(), config.first().org_id.as_deref()), (ID, Some("org")));
+    assert_eq!(
+        (config.first().workspace.as_str(), config.first().org_id.as_deref()),
+        (ID, Some("org"))
+    );
     assert_eq!(config.first().token.current().unwrap().expose(), "listed");
     assert!(!config.first().token.can_change());
     assert_eq!(config.first().platform.to_string(), "https://tenant.example.com");
@@ -409,7 +415,12 @@ fn each_listed_workspace_has_its_own_token_and_platform_and_a_card_of_its_name()
         let told = |own: &Membership| {
             let (workspace, token) = (&own.workspace, own.token.current().unwrap());
             let org = own.org_id.as_deref().unwrap_or("none");
-            format!("{workspace} {} {} {org} {}", token.expose(), own.platform, own.card.to_json())
+            format!(
+                "{workspace} {} {} {org} {}",
+                token.expose(),
+                own.platform,
+                own.card.to_json()
+            )
         };
         config.memberships.iter().map(told).collect()
     };
@@ -466,7 +477,10 @@ fn in_the_managed_folder_the_file_comes_first() {
     computer.env.remove(dirs::CONFIGS_DIR);
     fs::create_dir(&computer.places.managed).unwrap();
     let path = computer.places.managed.join(".auth_token");
-    assert_eq!(computer.read().unwrap().first().token.current().unwrap().expose(), "tok-secret");
+    assert_eq!(
+        computer.read().unwrap().first().token.current().unwrap().expose(),
+        "tok-secret"
+    );
     fs::write(&path, "rotated").unwrap();
     let config = computer.read().unwrap();
     assert_eq!(config.first().token.current().unwrap().expose(), "rotated");

@@ -33,28 +33,33 @@ impl Default for Allowance {
     }
 }
 
-/// What a share of a bucket is for: requests that go out by themselves, not because a tool was called.
+/// What a part of a bucket is for: requests that go out by themselves, not because a tool was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Heartbeats and registering: half of the limit.
-    Presence,
+    /// Heartbeats: half of the limit is theirs.
+    Beating,
+    /// The first requests of a workspace.
+    Beginning,
     /// Looking for messages without having been told of one: a quarter.
     Looking,
 }
 
 impl Purpose {
-    fn percent(self) -> u64 {
+    /// Of the limit, what is meant for it.
+    fn share(self) -> u64 {
         match self {
-            Self::Presence => 50,
+            Self::Beating | Self::Beginning => 50,
             Self::Looking => 25,
         }
     }
 
-    /// Of the limit, what it leaves to others.
-    fn reserve(self) -> u64 {
+    /// Percents of the limit that are for others: of what is left in any case, and, for what those still need in this window,
+    /// of the part of it that is to come.
+    fn reserve(self) -> (u128, u128) {
         match self {
-            Self::Presence => 5,
-            Self::Looking => 20,
+            Self::Beating => (2, 0),
+            Self::Beginning => (5, 30),
+            Self::Looking => (10, 60),
         }
     }
 }
@@ -88,26 +93,31 @@ impl Allowance {
         let members = self.members.load(Ordering::Relaxed);
         match self.rate_limit().limit {
             Some(limit) if members > 1 => {
-                let share = u32::try_from(limit * purpose.percent() / 100).unwrap_or(u32::MAX);
+                let share = u32::try_from(limit * purpose.share() / 100).unwrap_or(u32::MAX);
                 normal.max(timing.of(WINDOW) * members / share.max(1))
             }
             _ => normal,
         }
     }
 
-    /// How long to wait for the next window, when nothing is left of this one but what is reserved for others.
-    pub(super) fn pause(&self, purpose: Purpose) -> Option<Duration> {
+    /// How long to wait for the next window, when nothing is left of this one but what is for others.
+    pub(super) fn pause(&self, purpose: Purpose, timing: Timing) -> Option<Duration> {
         if self.members.load(Ordering::Relaxed) < 2 {
             return None;
         }
         let (seen, at) = *lock(&self.seen);
         let (limit, remaining, reset) = (seen.limit?, seen.remaining?, seen.reset?);
-        if remaining > limit * purpose.reserve() / 100 {
-            return None;
-        }
         // Seconds are told whole, cut off.
-        let refilled = at + reset + Duration::from_secs(1);
-        refilled.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
+        let refilled = at + reset + timing.of(Duration::from_secs(1));
+        let wait = refilled
+            .checked_duration_since(Instant::now())
+            .filter(|wait| !wait.is_zero())?;
+        let window = timing.of(WINDOW);
+        let (always, to_come) = purpose.reserve();
+        let percent = always + to_come * wait.min(window).as_millis() / window.as_millis().max(1);
+        let is_short = u128::from(remaining) * 100 <= u128::from(limit) * percent;
+        // Part of what is for others may be left over: asked again when some time has passed.
+        is_short.then(|| wait.min(window / 6))
     }
 }
 
@@ -131,7 +141,7 @@ mod tests {
     #[tokio::test]
     async fn one_alone_never_waits_and_many_share_what_there_is() {
         let (beat, look) = (Duration::from_secs(20), Duration::from_secs(30));
-        for (members, limit, presence, looking) in [
+        for (members, limit, beating, looking) in [
             (1, "600", 20, 30),
             (1, "2", 20, 30),
             (50, "600", 20, 30),
@@ -143,25 +153,32 @@ mod tests {
         ] {
             let allowance = seen(members, limit, 600);
             let every = |normal, purpose| allowance.every(normal, purpose, Timing::REAL).as_secs();
-            let found = (every(beat, Purpose::Presence), every(look, Purpose::Looking));
-            assert_eq!(found, (presence, looking), "{members} {limit}");
+            let found = (every(beat, Purpose::Beating), every(look, Purpose::Looking));
+            assert_eq!(found, (beating, looking), "{members} {limit}");
         }
-        let fast = seen(200, "600", 600).every(beat / 10, Purpose::Presence, Timing { speed: 10 });
+        let fast = seen(200, "600", 600).every(beat / 10, Purpose::Beating, Timing { speed: 10 });
         assert_eq!(fast, Duration::from_secs(4));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_of_a_window_is_left_to_what_is_more_urgent() {
-        let pauses = |allowance: &Allowance| {
-            [Purpose::Presence, Purpose::Looking].map(|purpose| allowance.pause(purpose).map(|wait| wait.as_secs()))
+    async fn what_others_still_need_in_a_window_is_left_to_them() {
+        let waits = |allowance: &Allowance| {
+            [Purpose::Beating, Purpose::Beginning, Purpose::Looking]
+                .map(|purpose| allowance.pause(purpose, Timing::REAL).is_some())
         };
-        assert_eq!(pauses(&seen(1, "600", 0)), [None, None]);
-        assert_eq!(pauses(&seen(200, "600", 121)), [None, None]);
-        assert_eq!(pauses(&seen(200, "600", 120)), [None, Some(31)]);
-        let empty = seen(200, "600", 30);
-        assert_eq!(pauses(&empty), [Some(31), Some(31)]);
+        // With half a minute to come.
+        assert_eq!(waits(&seen(1, "600", 0)), [false; 3]);
+        assert_eq!(waits(&seen(200, "600", 247)), [false, false, false]);
+        assert_eq!(waits(&seen(200, "600", 246)), [false, false, true]);
+        assert_eq!(waits(&seen(200, "600", 121)), [false, false, true]);
+        assert_eq!(waits(&seen(200, "600", 120)), [false, true, true]);
+        let short = seen(200, "600", 12);
+        assert_eq!(waits(&short), [true; 3]);
         tokio::time::advance(Duration::from_secs(31)).await;
-        assert_eq!(pauses(&empty), [None, None]);
-        assert_eq!(pauses(&Allowance::default()), [None, None]);
+        assert_eq!(waits(&short), [false; 3], "the window is over");
+        let late = seen(200, "600", 100);
+        tokio::time::advance(Duration::from_secs(27)).await;
+        assert_eq!(waits(&late), [false; 3], "little of it is to come");
+        assert_eq!(waits(&Allowance::default()), [false; 3]);
     }
 }

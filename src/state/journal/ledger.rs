@@ -97,7 +97,11 @@ pub(super) struct Begun {
 impl Store {
     /// Opens the journal of a folder for these workspaces, each named by its platform's origin and its id. Answers with the
     /// scope of each, where a damaged predecessor was put, and whether the last commits of a killed process were lost.
-    pub(super) fn open(dir: &Path, whose: &[(String, WorkspaceId)], settings: &Settings) -> Result<Begun, JournalError> {
+    pub(super) fn open(
+        dir: &Path,
+        whose: &[(String, WorkspaceId)],
+        settings: &Settings,
+    ) -> Result<Begun, JournalError> {
         let Opened {
             mut conn,
             path,

@@ -193,7 +193,10 @@ mod tests {
         let first = Sessions::begin(dir.path(), &["one".to_owned()]).unwrap();
         let _second = Sessions::begin(dir.path(), &["two".to_owned()]).unwrap();
         let _both = Sessions::begin(dir.path(), &["one".to_owned(), "three".to_owned()]).unwrap();
-        assert_eq!(["one", "two", "three", "on"].map(|scope| first.count(scope)), [2, 1, 1, 0]);
+        assert_eq!(
+            ["one", "two", "three", "on"].map(|scope| first.count(scope)),
+            [2, 1, 1, 0]
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What the clones of one journal share: the store, its wake-up calls, and claims that end when their holder does.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 

@@ -196,7 +196,9 @@ impl Inboxes {
     /// See [`JournalError`].
     pub async fn sender_of(&self, id: &str) -> Result<Option<usize>, JournalError> {
         let id = id.to_owned();
-        let found = self.indices_in_turn(move |ledger| Ok(ledger.outbox_item(&id)?.is_some())).await?;
+        let found = self
+            .indices_in_turn(move |ledger| Ok(ledger.outbox_item(&id)?.is_some()))
+            .await?;
         Ok(found.first().copied())
     }
 

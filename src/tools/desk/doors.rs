@@ -59,12 +59,7 @@ impl Doors {
         }
     }
 
-    pub(super) fn shared(
-        public: PublicApi,
-        own: Vec<WorkspaceApi>,
-        key: Option<KeyApi>,
-        org: Option<OrgApi>,
-    ) -> Self {
+    pub(super) fn shared(public: PublicApi, own: Vec<WorkspaceApi>, key: Option<KeyApi>, org: Option<OrgApi>) -> Self {
         Self {
             public: Some(public),
             own,

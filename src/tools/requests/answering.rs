@@ -10,8 +10,8 @@ use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::error::CallError;
 use crate::platform::requests::RequestRow;
 use crate::tools::context::Context;
-use crate::tools::workspaces::Workspaces;
 use crate::tools::paging::check_text;
+use crate::tools::workspaces::Workspaces;
 use crate::types::{RequestId, WorkspaceId};
 
 /// Adds the tools of this file.

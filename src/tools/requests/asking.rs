@@ -10,10 +10,10 @@ use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::error::CallError;
 use crate::platform::requests::{Asked, NewRequest, Wish};
 use crate::tools::context::Context;
-use crate::tools::workspaces::Workspaces;
 use crate::tools::delegation::refuse_missing;
 use crate::tools::paging::check_text;
 use crate::tools::supported::unless_supported;
+use crate::tools::workspaces::Workspaces;
 use crate::types::{PeerId, RequestId, WorkspaceId};
 
 /// Adds the tools of this file.

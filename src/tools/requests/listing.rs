@@ -9,9 +9,9 @@ use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::requests::RequestRow;
-use crate::tools::workspaces::Workspaces;
 use crate::tools::paging::{LIST_LIMIT, fit};
 use crate::tools::supported::unless_supported;
+use crate::tools::workspaces::Workspaces;
 use crate::types::{RequestId, WorkspaceId};
 
 /// Adds the tools of this file.

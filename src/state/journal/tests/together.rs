@@ -14,7 +14,9 @@ async fn open(folder: &Folder, workspaces: &[&str]) -> Vec<Journal> {
         clock: folder.time.clock(),
         ..Settings::with_lease(LEASE)
     };
-    Journal::open_all(folder.path(), whose.collect(), settings).await.unwrap()
+    Journal::open_all(folder.path(), whose.collect(), settings)
+        .await
+        .unwrap()
 }
 
 /// The next message, as `workspace/id`.
@@ -32,7 +34,10 @@ async fn inboxes_take_turns_so_that_a_flood_in_one_holds_up_no_other() {
     let inboxes = Inboxes::of(journals.clone());
     let flood = (0..5).map(|n| message(&format!("v{n}"), n));
     journals[0].commit(batch(flood)).await.unwrap();
-    journals[2].commit(batch([message("x0", 90), message("x1", 91)])).await.unwrap();
+    journals[2]
+        .commit(batch([message("x0", 90), message("x1", 91)]))
+        .await
+        .unwrap();
     let mut order = Vec::new();
     for _ in 0..8 {
         order.push(next(&inboxes).await);
@@ -50,11 +55,18 @@ async fn what_is_done_with_a_message_is_done_where_it_arrived() {
         journal.commit(batch([message(name, after)])).await.unwrap();
     }
     let names = |entries: Vec<crate::state::message::Entry>| -> Vec<String> {
-        entries.iter().map(|entry| entry.message.activity_id.to_string()).collect()
+        entries
+            .iter()
+            .map(|entry| entry.message.activity_id.to_string())
+            .collect()
     };
     assert_eq!(names(inboxes.peek(10).await.unwrap()), ["b", "a", "c"], "oldest first");
     assert_eq!(names(inboxes.peek(2).await.unwrap()), ["b", "a"]);
-    assert_eq!(names(inboxes.list(None, 10, 1).await.unwrap()), ["a", "b"], "newest first");
+    assert_eq!(
+        names(inboxes.list(None, 10, 1).await.unwrap()),
+        ["a", "b"],
+        "newest first"
+    );
     let found = inboxes.find(&id("c")).await.unwrap().unwrap();
     assert_eq!(found.arrival.unwrap().as_str(), "w");
     let mark = inboxes.inbox_mark().await.unwrap();
