@@ -386,6 +386,28 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_several_know_is_listed_once_with_some_of_them() {
+        let workspace = |n: usize| WorkspaceId::parse(&format!("w{n}")).unwrap();
+        let lists = (0..8).map(|n| {
+            let list = match n {
+                3 => Err(ToolError::failed("PLATFORM_ERROR", "no", "wait")),
+                _ => Ok(vec![peer(json!(null))]),
+            };
+            (workspace(n), list)
+        });
+        let seen = Seen::by_several(lists.collect());
+        assert_eq!(seen.peers.len(), 1);
+        assert_eq!(seen.peers[0].via, ["w0", "w1", "w2", "w4", "w5"]);
+        assert_eq!(seen.peers[0].via_more, Some(2));
+        let failed: Vec<_> = seen.failed.iter().map(|failed| failed.workspace_id.as_str()).collect();
+        assert_eq!(failed, ["w3"]);
+        let alone = serde_json::to_value(listing(&Seen::by_one(&[peer(json!(null))]), 0)).unwrap();
+        for absent in ["via", "via_more"] {
+            assert!(alone["peers"][0].get(absent).is_none(), "{absent}");
+        }
+    }
+
+    #[test]
     fn one_card_keeps_no_other_peer_from_being_listed() {
         let card = json!({ "description": "\u{1}".repeat(2_000), "skills": vec!["\u{1}".repeat(256); 50] });
         let page = listing(&Seen::by_one(&[peer(card), peer(json!({ "description": "small" }))]), 0);

@@ -244,3 +244,48 @@ fn together(each: Vec<(&WorkspaceId, Vec<Trouble>)>) -> Vec<Trouble> {
     };
     kinds.into_iter().map(told).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(count: usize) -> Vec<WorkspaceId> {
+        (0..count)
+            .map(|n| WorkspaceId::parse(&format!("w{n}")).unwrap())
+            .collect()
+    }
+
+    fn trouble(code: &str) -> Trouble {
+        Trouble {
+            code: code.to_owned(),
+            what: format!("{code} happened"),
+            remedy: "wait".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_trouble_that_many_have_is_told_once_and_says_who_has_it() {
+        let ids = ids(25);
+        let mut each: Vec<_> = ids.iter().map(|id| (id, vec![trouble("UNREACHABLE")])).collect();
+        each[1].1.insert(0, trouble("REFUSED"));
+        each[2].1.clear();
+        let told = together(each);
+        let codes: Vec<_> = told.iter().map(|trouble| trouble.code.as_str()).collect();
+        assert_eq!(codes, ["UNREACHABLE", "REFUSED"]);
+        assert_eq!(told[1].what, "workspace w1: REFUSED happened");
+        let all = &told[0].what;
+        assert!(all.starts_with("workspace w0, w1, w3, ") && all.ends_with("w20 and 4 more: UNREACHABLE happened"), "{all}");
+    }
+
+    #[test]
+    fn the_end_is_explained_by_a_trouble_only_when_all_have_one() {
+        let healths = [(); 2].map(|()| HealthBoard::default());
+        let refuse = |health: &HealthBoard| health.update(|health| health.register_trouble = Some(trouble("REFUSED")));
+        assert!(matches!(farewell(&healths), ToolError::Ended));
+        refuse(&healths[0]);
+        assert!(matches!(farewell(&healths), ToolError::Ended));
+        assert_eq!(farewell(&healths[..1]).code(), "REFUSED");
+        refuse(&healths[1]);
+        assert_eq!(farewell(&healths).code(), "REFUSED");
+    }
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -40,6 +40,9 @@ const LOOK_AT_TOKEN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a message is kept back for its files.
 const WAIT_FOR_FILES: Duration = Duration::from_secs(10);
+
+/// Workspaces begin this far apart: each looks at a dozen files, and hundreds at once would take hundreds of threads.
+const APART: Duration = Duration::from_millis(2);
 
 /// One workspace, before its journal is open.
 pub(super) struct Bundle {
@@ -109,7 +112,14 @@ pub(super) async fn live(
     }
     for (index, (bundle, journal)) in bundles.into_iter().zip(journals).enumerate() {
         let living = bundle.live(Arc::clone(&config), journal, started, stop.child_token());
-        running.spawn(async move { (Some(index), living.await) });
+        let (stop, later) = (stop.clone(), APART * u32::try_from(index).unwrap_or(0));
+        running.spawn(async move {
+            let ended = match stop.run_until_cancelled(sleep(later)).await {
+                Some(()) => living.await,
+                None => Ended::Fine,
+            };
+            (Some(index), ended)
+        });
     }
     let mut outcome = Ended::Fine;
     while let Some(ended) = running.join_next().await {
