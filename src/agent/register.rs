@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::heartbeat::{Pulse, interval};
 use super::management_presence::Presence;
+use crate::config::token::TokenSource;
 use crate::config::{Card, Timing};
 use crate::platform::error::CallError;
 use crate::platform::retry::Backoff;
@@ -99,7 +100,7 @@ impl Registrar {
                 Attempt::Registered
             }
             Err(CallError::Refused { status, detail }) => {
-                let text = refused(self.api.workspace(), &self.api.token().describe(), status, &detail);
+                let text = refused(self.api.workspace(), self.api.token(), status, &detail);
                 self.refused(text)
             }
             Err(error) => {
@@ -275,11 +276,12 @@ async fn until_registered(registrar: &Registrar, first: Option<FirstRegister>) -
     }
 }
 
-fn refused(workspace: &WorkspaceId, source: &str, status: u16, detail: &str) -> String {
+fn refused(workspace: &WorkspaceId, token: &TokenSource, status: u16, detail: &str) -> String {
+    let (source, place) = (token.describe(), token.place_for_another());
     format!(
         "the platform refused to register workspace {workspace} with {status}: {detail}. The token from {source} is revoked, \
          mistyped, or belongs to another workspace. Make a new token for this workspace in the canvas, Tokens tab, put it into \
-         MOLECULE_WORKSPACE_TOKEN (or the token file), and restart"
+         {place}, and restart"
     )
 }
 
@@ -315,11 +317,14 @@ mod tests {
     #[test]
     fn a_refusal_names_status_variable_workspace_and_tokens_tab() {
         let id = WorkspaceId::parse("5f0c1d2e-0000-4000-8000-000000000001").unwrap();
-        for text in [refused(&id, "MOLECULE_WORKSPACE_TOKEN", 403, "x"), removed(&id)] {
+        let token = |name| TokenSource::of_variable(name, Secret::parse("tok-0123456789").unwrap());
+        for text in [refused(&id, &token("MOLECULE_WORKSPACE_TOKEN"), 403, "x"), removed(&id)] {
             for part in ["MOLECULE_WORKSPACE_TOKEN", id.as_str(), "Tokens tab"] {
                 assert!(text.contains(part), "{part} in {text}");
             }
         }
-        assert!(refused(&id, "MOLECULE_WORKSPACE_TOKEN", 403, "x").contains("403"));
+        assert!(refused(&id, &token("MOLECULE_WORKSPACE_TOKEN"), 403, "x").contains("403"));
+        let listed = refused(&id, &token("MOLECULE_WORKSPACES"), 403, "x");
+        assert!(listed.contains("put it into MOLECULE_WORKSPACES, and restart"), "{listed}");
     }
 }

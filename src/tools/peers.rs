@@ -1,6 +1,7 @@
 //! Who is around: the workspaces this one may talk to, and what the platform says about this one.
 
 use std::collections::HashMap;
+use std::pin::pin;
 
 use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
@@ -102,6 +103,8 @@ impl Tool<Workspaces> for ListPeers {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     peers: Vec<PeerView>,
+    /// Where each is among them, by its id.
+    places: HashMap<String, usize>,
     failed: Vec<Failed>,
 }
 
@@ -109,34 +112,19 @@ impl Seen {
     fn by_one(peers: &[Peer]) -> Self {
         Self {
             peers: peers.iter().map(PeerView::of).collect(),
-            failed: Vec::new(),
+            ..Self::default()
         }
     }
 
-    /// Each peer once, as the first of these workspaces lists it.
-    fn by_several(lists: Vec<(WorkspaceId, Result<Vec<Peer>, ToolError>)>) -> Self {
-        let mut seen = Self::default();
-        let mut places = HashMap::new();
-        for (workspace, list) in lists {
-            let peers = match list {
-                Ok(peers) => peers,
-                Err(error) => {
-                    seen.failed.push(Failed {
-                        workspace_id: workspace.to_string(),
-                        error: error.to_string(),
-                    });
-                    continue;
-                }
-            };
-            for peer in peers {
-                let place = *places.entry(peer.id.clone()).or_insert_with(|| {
-                    seen.peers.push(PeerView::of(&peer));
-                    seen.peers.len() - 1
-                });
-                seen.peers[place].also_via(&workspace);
-            }
+    /// Each peer once, as the first of several workspaces lists it.
+    fn add(&mut self, workspace: &WorkspaceId, peers: Vec<Peer>) {
+        for peer in peers {
+            let place = *self.places.entry(peer.id.clone()).or_insert_with(|| {
+                self.peers.push(PeerView::of(&peer));
+                self.peers.len() - 1
+            });
+            self.peers[place].also_via(workspace);
         }
-        seen
     }
 }
 
@@ -150,25 +138,37 @@ async fn seen_by_all(all: &Workspaces, offset: usize, call: &Call) -> Result<Pee
     }
     let running = all.all().iter().filter(|context| context.running().is_ok());
     let running: Vec<Context> = running.cloned().collect();
+    let count = running.len();
     let asked = stream::iter(running).map(|context| async move {
         let list = list(&context).await;
         (context, list)
     });
-    let lists: Vec<_> = tokio::select! {
-        lists = asked.buffered(ABREAST).collect() => lists,
-        () = call.ended() => return Err(all.ended()),
-    };
-    for (context, list) in &lists {
-        if let Ok(peers) = list {
-            all.learn_peers(context, peers);
+    let mut asked = pin!(asked.buffered(ABREAST));
+    // Taken as they come: all of them together are as long as there are workspaces, squared.
+    let mut seen = Seen::default();
+    let mut last_error = None;
+    loop {
+        let next = tokio::select! {
+            next = asked.next() => next,
+            () = call.ended() => return Err(all.ended()),
+        };
+        let Some((context, list)) = next else { break };
+        match list {
+            Ok(peers) => {
+                all.learn_peers(&context, &peers);
+                seen.add(&context.own, peers);
+            }
+            Err(error) => {
+                seen.failed.push(Failed::of(&context.own, &error));
+                last_error = Some(error);
+            }
         }
     }
-    let nobody = lists.iter().all(|(_, list)| list.is_err());
-    let mut lists = lists.into_iter().map(|(context, list)| (context.own, list));
-    if nobody && let Some((_, Err(error))) = lists.next() {
+    if let Some(error) = last_error
+        && seen.failed.len() == count
+    {
         return Err(error);
     }
-    let seen = Seen::by_several(lists.collect());
     let first = listing(&seen, offset);
     all.keep_seen(first.next_offset.map(|_| seen));
     Ok(first)
@@ -207,6 +207,13 @@ fn listing(seen: &Seen, offset: usize) -> Peers {
 impl Failed {
     /// The first tell enough.
     const SHOWN: usize = 10;
+
+    fn of(workspace: &WorkspaceId, error: &ToolError) -> Self {
+        Self {
+            workspace_id: workspace.to_string(),
+            error: error.to_string(),
+        }
+    }
 }
 
 impl PeerView {
@@ -388,19 +395,13 @@ mod tests {
     #[test]
     fn a_peer_that_several_know_is_listed_once_with_some_of_them() {
         let workspace = |n: usize| WorkspaceId::parse(&format!("w{n}")).unwrap();
-        let lists = (0..8).map(|n| {
-            let list = match n {
-                3 => Err(ToolError::failed("PLATFORM_ERROR", "no", "wait")),
-                _ => Ok(vec![peer(json!(null))]),
-            };
-            (workspace(n), list)
-        });
-        let seen = Seen::by_several(lists.collect());
+        let mut seen = Seen::default();
+        for n in 0..7 {
+            seen.add(&workspace(n), vec![peer(json!(null))]);
+        }
         assert_eq!(seen.peers.len(), 1);
-        assert_eq!(seen.peers[0].via, ["w0", "w1", "w2", "w4", "w5"]);
+        assert_eq!(seen.peers[0].via, ["w0", "w1", "w2", "w3", "w4"]);
         assert_eq!(seen.peers[0].via_more, Some(2));
-        let failed: Vec<_> = seen.failed.iter().map(|failed| failed.workspace_id.as_str()).collect();
-        assert_eq!(failed, ["w3"]);
         let alone = serde_json::to_value(listing(&Seen::by_one(&[peer(json!(null))]), 0)).unwrap();
         for absent in ["via", "via_more"] {
             assert!(alone["peers"][0].get(absent).is_none(), "{absent}");

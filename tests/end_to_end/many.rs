@@ -53,11 +53,12 @@ async fn online(world: &World, workspaces: &[&Workspace]) {
 
 /// Calls a tool that must fail, and returns its code.
 async fn refused(daemon: &McpChild, tool: &str, arguments: Value) -> String {
-    let result = daemon
+    let answer = daemon
         .request("tools/call", json!({ "name": tool, "arguments": arguments }))
         .await
         .unwrap();
-    assert_eq!(result["isError"], true, "{result}");
+    let result = &answer["result"];
+    assert_eq!(result["isError"], true, "{answer}");
     result["structuredContent"]["error"].as_str().unwrap().to_owned()
 }
 
