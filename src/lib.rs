@@ -12,6 +12,7 @@
 //!   presence: register -> heartbeat -> health record
 //!   reading:  event stream (a hint) -+
 //!             timer -----------------+-> inbox reader -> journal (commit) -> cursor file -> server acknowledgement
+//!                                    +-> requests and broadcasts -> journal
 //!             journal -> platform -> folder of files -> journal -> acknowledgement of a file
 //!   (each of the two duties in one process of the state folder, usually the same)
 //!   every process: journal -> wake -> waiting tools

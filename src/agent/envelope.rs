@@ -14,6 +14,7 @@ use parts::{File, Parts};
 
 mod digest;
 mod json;
+mod note;
 mod parts;
 
 /// The text of a message in which nothing can be read.
@@ -116,6 +117,8 @@ pub fn read_row(raw: &RawValue, own: &WorkspaceId, fallback: Timestamp) -> Row {
         attachments: Vec::new(),
         digest: envelope.raw_message.map(digest::digest),
         status: row.filled("status").filter(|status| status != "ok"),
+        request: None,
+        shortened: false,
     };
     match kind {
         Kind::Upload => envelope.fill_upload(&mut message, own),
@@ -126,6 +129,9 @@ pub fn read_row(raw: &RawValue, own: &WorkspaceId, fallback: Timestamp) -> Row {
         message.peer_name = label(&row, "peer_name");
         message.peer_role = label(&row, "peer_role");
         message.agent_card_url = label(&row, "agent_card_url");
+    }
+    if kind == Kind::System {
+        message.request = note::about(message.message_id.as_deref().unwrap_or_default(), &message.text);
     }
     if message.text.is_empty() {
         message.text = row.filled("summary").unwrap_or_else(|| EMPTY.to_owned());

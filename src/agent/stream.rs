@@ -21,9 +21,15 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::HealthBoard;
 use crate::types::WorkspaceId;
 use beats::{Beats, reported_uptime, tell_of_rival};
+use broadcasts::Broadcasts;
+
+pub use broadcasts::Broadcast;
 
 mod beats;
+mod broadcasts;
 
+/// The event that tells a broadcast.
+pub(crate) const BROADCAST: &str = "BROADCAST_MESSAGE";
 /// A slow subscriber may fall this many events behind before it loses some.
 const EVENTS: usize = 256;
 /// Good beats in silence after which the stream counts as dead.
@@ -44,6 +50,7 @@ struct Shared {
     gaps: watch::Sender<u64>,
     beat: Notify,
     beats: Mutex<Beats>,
+    broadcasts: Mutex<Broadcasts>,
 }
 
 impl Default for Stream {
@@ -62,6 +69,7 @@ impl Stream {
             gaps: watch::Sender::new(0),
             beat: Notify::new(),
             beats: Mutex::default(),
+            broadcasts: Mutex::default(),
         }))
     }
 
@@ -106,6 +114,15 @@ impl Stream {
         self.set_live(false, health);
     }
 
+    /// Takes the oldest broadcast that is it. Their texts are not passed on with the events, because they can be long.
+    pub fn take_broadcast(&self, is_it: impl FnMut(&Broadcast) -> bool) -> Option<Broadcast> {
+        self.broadcasts().take(is_it)
+    }
+
+    fn broadcasts(&self) -> MutexGuard<'_, Broadcasts> {
+        self.0.broadcasts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn beats(&self) -> MutexGuard<'_, Beats> {
         self.0.beats.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,6 +143,7 @@ impl Stream {
         if let Some(rival) = rival {
             health.update(|health| tell_of_rival(rival, &mut health.rival));
         }
+        self.broadcasts().hear(&event);
         // Without a subscriber nobody needs the event.
         let _ = self.0.events.send(Arc::new(essence(event)));
     }
@@ -133,9 +151,11 @@ impl Stream {
 
 /// An event without the rest of its payload: a subscriber that is slow keeps many of them, and each may be 1 MiB long.
 fn essence(mut event: Event) -> Event {
-    const USED: [&str; 5] = [
+    const USED: [&str; 7] = [
         "activity_type",
         "delegation_id",
+        "recipient_type",
+        "request_id",
         "status",
         "uptime_seconds",
         "workspace_id",

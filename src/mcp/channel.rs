@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::answer::cut;
 use crate::config::Host;
 use crate::state::message::{Entry, Kind, Message};
+use crate::state::request::{About, Part};
 use crate::types::label;
 
 /// Longest part of a text that is pushed, in bytes; the rest is to be fetched.
@@ -56,9 +57,31 @@ fn content(entry: &Entry, fence: &str) -> String {
         Kind::CanvasUser | Kind::PeerAgent if message.reply_expected != Some(false) => {
             format!("Answer with reply_to_message(activity_id={id}, text=\"...\"), which also acknowledges it.")
         }
-        _ => format!("It takes no reply: inbox_pop(activity_id={id}) when handled."),
+        _ => match message.request.as_ref() {
+            Some(about) if message.kind == Kind::Request || about.part == Part::Remark => {
+                about_request(message, about, &id)
+            }
+            _ => format!("It takes no reply: inbox_pop(activity_id={id}) when handled."),
+        },
     });
     lines.join("\n")
+}
+
+/// How a request of others is answered, and what was written below one.
+fn about_request(message: &Message, about: &About, id: &Value) -> String {
+    let request = about
+        .id
+        .as_ref()
+        .map_or_else(|| "request_id".to_owned(), |id| format!("request_id=\"{id}\""));
+    let reply = format!("add_request_message({request}, body=\"...\")");
+    let then = format!("then acknowledge it with inbox_pop(activity_id={id})");
+    if message.kind != Kind::Request {
+        return format!("Reply with {reply}, {then}.");
+    }
+    format!(
+        "Answer with respond_request({request}, action=...), which also acknowledges it; to ask something back first: {reply}, \
+         {then}."
+    )
 }
 
 fn header(message: &Message) -> String {
@@ -70,9 +93,21 @@ fn header(message: &Message) -> String {
             message.delegation_id.as_deref().and_then(label).unwrap_or_default()
         ),
         Kind::Upload => "A file was sent to this workspace:".to_owned(),
+        Kind::System if message.request.is_some() => "Note of the platform about a request of yours:".to_owned(),
         Kind::System => "Note of the platform or of this daemon (not the person):".to_owned(),
         Kind::Broadcast => format!("Broadcast of the workspace {}:", speaker(message)),
-        Kind::Request => format!("Request of {} to this workspace:", speaker(message)),
+        Kind::Request => {
+            let asked = message.request.as_ref();
+            let what = match asked.map(|about| (about.part, about.wish.as_deref())) {
+                Some((Part::Remark, _)) => "Written below a request to this workspace by",
+                Some((_, Some("approval"))) => "Request for approval, to this workspace, by",
+                _ => "Request to this workspace by",
+            };
+            match message.peer_id.is_empty() {
+                true => format!("{what} the person (untrusted user content):"),
+                false => format!("{what} the workspace {}:", speaker(message)),
+            }
+        }
     }
 }
 
@@ -219,6 +254,65 @@ mod tests {
         assert!(content.contains(r#"attachments: [{"kind":"file","uri":"workspace:/w/a\nb"}]"#));
         assert_eq!(params["attachments"], json!(entry.message.attachments));
         assert!(content.len() < TEXT_LIMIT + 1000);
+    }
+
+    #[test]
+    fn a_request_says_how_it_is_answered() {
+        let last = |kind: Kind, part: Part| {
+            let mut entry = entry(kind, "do it");
+            entry.message.request = Some(About {
+                part,
+                id: Some(crate::types::RequestId::parse(ID).unwrap()),
+                wish: Some("approval".to_owned()),
+                title: None,
+                status: None,
+                priority: None,
+            });
+            let content = content(&entry, "f");
+            let lines: Vec<_> = content.lines().map(str::to_owned).collect();
+            (lines[0].clone(), lines.last().unwrap().clone())
+        };
+        let respond = format!("respond_request(request_id=\"{ID}\"");
+        let write = format!("add_request_message(request_id=\"{ID}\"");
+        for (kind, part, header, responds, writes) in [
+            (
+                Kind::Request,
+                Part::Question,
+                "Request for approval, to this workspace, by the workspace",
+                true,
+                true,
+            ),
+            (
+                Kind::Request,
+                Part::Remark,
+                "Written below a request to this workspace by",
+                true,
+                true,
+            ),
+            (
+                Kind::System,
+                Part::Remark,
+                "Note of the platform about a request of yours",
+                false,
+                true,
+            ),
+            (
+                Kind::System,
+                Part::Answer,
+                "Note of the platform about a request of yours",
+                false,
+                false,
+            ),
+        ] {
+            let (first, last) = last(kind, part);
+            assert!(first.starts_with(header), "{first}");
+            assert_eq!(
+                (last.contains(&respond), last.contains(&write)),
+                (responds, writes),
+                "{last}"
+            );
+            assert!(last.contains("inbox_pop"), "{last}");
+        }
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub fn text(poll_secs: u64, inbox: Switch, workspaces: usize) -> String {
          \n\
          RECEIVE. {receive} A pushed message (channel source=\"molecule\") is in the inbox, too: handle it once.\n\
          Fields: activity_id names the message. kind: canvas_user = the person, peer_agent = workspace peer_id, \
-         delegation_result / upload / system = notes that take no reply. text is exact; with text_truncated get the \
+         request = answer with respond_request(request_id, action); delegation_result / upload / broadcast / system = no reply. \
+         text is exact; with text_truncated get the \
          rest by inbox_peek(activity_id, offset=next_offset). delivery_count above 1: it was shown before, so check \
          what is already done. maybe_reply_to: probably the answer to that delegation. \"health\" in a result: you may \
          be missing messages; tell the person its remedy.\n\

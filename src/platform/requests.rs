@@ -112,6 +112,9 @@ impl RequestRow {
 /// One message of the thread below a request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RequestMessage {
+    /// Names it.
+    #[serde(default)]
+    pub id: String,
     /// `user` or `agent`.
     #[serde(default)]
     pub author_type: String,

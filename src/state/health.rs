@@ -91,6 +91,9 @@ pub struct Health {
     pub journal_trouble: Option<Trouble>,
     /// What is wrong with the state folder although messages are received and kept.
     pub disk_trouble: Option<Trouble>,
+    /// What is wrong with reading requests and broadcasts, although messages are received.
+    #[serde(default)]
+    pub beside_trouble: Option<Trouble>,
     /// Another program polls or beats for the same workspace.
     pub rival: Option<Trouble>,
 }
@@ -166,6 +169,7 @@ impl Health {
             &self.register_trouble,
             &self.beat_trouble,
             &self.disk_trouble,
+            &self.beside_trouble,
             &self.rival,
         ]
         .into_iter()

@@ -19,6 +19,7 @@ use ledger::Ledger;
 use shared::{Inner, Unclaimed, blocking, look_after};
 
 pub use error::JournalError;
+pub use news::News;
 pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
 pub use together::Inboxes;
@@ -35,6 +36,7 @@ mod leases;
 mod ledger;
 mod mark;
 mod medium;
+mod news;
 mod on_disk;
 mod open;
 mod outbox_row;

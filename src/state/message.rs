@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::request::About;
 use crate::types::{ActivityId, Timestamp, WorkspaceId};
 
 /// Who or what a message is from. The wire form is snake case.
@@ -108,6 +109,17 @@ pub struct Message {
     /// The status of the row, when it is not `ok` (`error`: the push to this workspace failed; the content is here).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// The request that it is, or is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<About>,
+    /// Whether the platform kept only the start of the text, and nobody has the rest.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shortened: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Where a message stands. The wire form is snake case.

@@ -22,5 +22,6 @@ pub mod obstacle;
 pub mod opened;
 pub mod outbox;
 pub mod record;
+pub mod request;
 pub mod secret;
 pub mod spool;

@@ -149,7 +149,8 @@ fn silence(refused: Option<&io::Error>) -> Trouble {
 
 fn deafness(health: &Health) -> Vec<Trouble> {
     if health.can_receive() {
-        return health.disk_trouble.iter().cloned().collect();
+        let partly = [&health.disk_trouble, &health.beside_trouble];
+        return partly.into_iter().flatten().cloned().collect();
     }
     let mut troubles: Vec<_> = health.troubles().cloned().collect();
     if troubles.is_empty() {
@@ -213,6 +214,10 @@ mod tests {
             disk_trouble: trouble("D"),
             ..holder.clone()
         };
+        let unasked = Health {
+            beside_trouble: trouble("Q"),
+            ..slow.clone()
+        };
         let unkept = Health {
             journal_trouble: trouble("J"),
             ..slow.clone()
@@ -222,6 +227,7 @@ mod tests {
             (&holder, &none[..]),
             (&beatless, &none[..]),
             (&slow, &["D"][..]),
+            (&unasked, &["D", "Q"][..]),
             (&unkept, &["J", "D"][..]),
             (&unreadable, &["R", "B"][..]),
             (&removed, &["WORKSPACE_REMOVED"][..]),

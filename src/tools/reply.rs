@@ -11,7 +11,7 @@ use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
-use crate::state::message::{Entry, Kind, State};
+use crate::state::message::{Entry, Kind, Message, State};
 use crate::state::outbox::Work;
 use crate::types::{ActivityId, PeerId};
 
@@ -121,15 +121,43 @@ fn route(entry: Option<&Entry>, text: String) -> Result<Work, ToolError> {
         Kind::Upload => {
             not_replyable("this is a file; to say something about it to the person use send_message_to_user")
         }
+        Kind::System if message::is_remark(message) => Err(ToolError::failed(
+            "NOT_REPLYABLE",
+            "this was written below a request of ours",
+            format!(
+                "add_request_message({}) replies; then acknowledge it with inbox_pop(activity_id)",
+                request(message)
+            ),
+        )),
         Kind::System => not_replyable("this is a note of the platform; nobody waits for a reply"),
         Kind::Broadcast => not_replyable("this went to everyone; to talk to its sender use delegate_task"),
-        Kind::Request => not_replyable("a request is not answered by a message"),
+        // A text does not say which of the answers it is, and one that was guessed could allow what was not meant.
+        Kind::Request => {
+            let about = message.request.as_ref();
+            let options = about.map_or_else(String::new, |about| message::options(about).join(" or "));
+            Err(ToolError::failed(
+                "NOT_REPLYABLE",
+                "a request is answered by a decision, not by a text",
+                format!(
+                    "respond_request({request}, action={options}) answers it and acknowledges, message=... adds a word; \
+                     add_request_message({request}) asks something back",
+                    request = request(message)
+                ),
+            ))
+        }
     }
+}
+
+/// The argument that names a message's request.
+fn request(message: &Message) -> String {
+    let id = message.request.as_ref().and_then(|about| about.id.as_ref());
+    id.map_or_else(|| "request_id".to_owned(), |id| format!("request_id=\"{id}\""))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::request::Part;
 
     #[test]
     fn the_person_and_peers_are_answered_by_their_own_route() {
@@ -167,6 +195,23 @@ mod tests {
         ] {
             assert_eq!(code(Some(&message::sample(kind, "?"))), "NOT_REPLYABLE", "{kind:?}");
         }
+        let hint = |message: Message| {
+            let mut entry = message::sample(message.kind, "?");
+            entry.message = message;
+            let error = route(Some(&entry), "!".to_owned()).unwrap_err();
+            format!("{error:?}")
+        };
+        let id = "5f0c1d2e-0000-4000-8000-00000000000a";
+        let mut request = message::sample_request(id);
+        let told = hint(request.clone());
+        assert!(
+            told.contains("respond_request(request_id=") && told.contains(id),
+            "{told}"
+        );
+        assert!(told.contains("action=done or rejected"), "{told}");
+        request.kind = Kind::System;
+        request.request.as_mut().unwrap().part = Part::Remark;
+        assert!(hint(request).contains("add_request_message(request_id="));
         let mut anonymous = message::sample(Kind::PeerAgent, "?");
         anonymous.message.peer_id.clear();
         assert_eq!(code(Some(&anonymous)), "NOT_REPLYABLE");

@@ -5,6 +5,9 @@ use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::toolset::Registry;
 use crate::platform::error::CallError;
+use crate::state::journal::News;
+use crate::state::request::Side;
+use crate::types::RequestId;
 
 mod answering;
 mod asking;
@@ -42,6 +45,38 @@ fn about_one(error: CallError) -> ToolError {
             "a task is answered done or rejected, an approval approved or rejected",
         ),
         _ => unless_supported(REQUESTS, error),
+    }
+}
+
+/// Writes down that a request of ours is open: the inbox duty then looks for its answer. Without this it still learns of the
+/// answer from the platform's own note.
+async fn opened(context: &Context, id: &str) {
+    let Ok(id) = RequestId::parse(id) else { return };
+    keep(
+        context,
+        News {
+            opened: vec![(id, Side::Ours)],
+            ..News::default()
+        },
+    )
+    .await;
+}
+
+/// Writes down that a request is closed: what the inbox holds of it is handled. Otherwise the inbox duty does so soon.
+async fn closed(context: &Context, id: &RequestId) {
+    keep(
+        context,
+        News {
+            closed: vec![id.clone()],
+            ..News::default()
+        },
+    )
+    .await;
+}
+
+async fn keep(context: &Context, news: News) {
+    if let Err(error) = context.journal.take_news(news).await {
+        tracing::debug!(%error, "the journal could not be told of a request");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The real binary, real pipes, and the embedded platform with faults: what a user would see.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
+mod beside;
 mod conversation;
 mod cursor;
 mod disk;

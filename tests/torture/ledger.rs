@@ -243,7 +243,8 @@ impl Ledger {
     pub fn shown(&self, workspace: usize, text: &str, kind: &str, show: Show) {
         let mut book = self.book();
         // What became of a delegation whose call gave up is told by the daemon itself when the peer said nothing.
-        let untold = kind == "delegation_result" && text.starts_with("it is not known whether this arrived");
+        let outcomes = ["it is not known whether this arrived", "it was never sent"];
+        let untold = kind == "delegation_result" && outcomes.iter().any(|outcome| text.starts_with(outcome));
         if kind == "system" || untold {
             book.notes += 1;
             return;

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::{Ended, Office, attend};
 use crate::agent::heartbeat::Heartbeat;
+use crate::agent::inbox::beside::Beside;
 use crate::agent::inbox::poller::Inbox;
 use crate::agent::register::{FirstRegister, RefusedAtStart, Registrar, keep_registered};
 use crate::agent::uploads::Uploads;
@@ -98,6 +99,16 @@ impl Office {
                 takeover,
             };
             tasks.spawn(inbox.run(over.clone()));
+            let beside = Beside {
+                api: self.duties.api.clone(),
+                journal: self.duties.journal.clone(),
+                lock: Arc::clone(lock),
+                health: self.duties.health.clone(),
+                stream: self.duties.stream.clone(),
+                timing: config.timing,
+                own: config.workspace.clone(),
+            };
+            tasks.spawn(beside.run(over.clone()));
             let uploads = Uploads {
                 api: self.duties.api.clone(),
                 journal: self.duties.journal.clone(),

@@ -43,6 +43,16 @@ pub(super) fn waits_for(at: Timestamp) -> Trouble {
     }
 }
 
+/// Requests or broadcasts cannot be read.
+pub(super) fn unread_beside(what: &str, error: &CallError) -> Trouble {
+    Trouble {
+        code: "PARTLY_DEAF".to_owned(),
+        what: format!("messages are received, but {what} cannot be read: {error}"),
+        remedy: "reading them goes on by itself; list_inbox and check_requests ask the platform for requests directly"
+            .to_owned(),
+    }
+}
+
 /// The journal did not take a batch.
 pub(super) fn unwritten(error: &JournalError) -> Trouble {
     Trouble {

@@ -114,13 +114,14 @@ pub(crate) fn create(call: &Call) -> Outcome {
     };
     let told = json!({ "request_id": request.id, "kind": request.kind, "recipient_type": request.recipient_type,
         "recipient_id": request.recipient_id, "title": request.title });
-    call.site.hub.send(request.told(true), "REQUEST_CREATED", told);
-    let id = request.id.clone();
     let thread = Thread {
         request,
         messages: Vec::new(),
     };
-    call.site.store.put(KIND, &id, &thread)?;
+    let request = &thread.request;
+    call.site.store.put(KIND, &request.id, &thread)?;
+    call.site.hub.send(request.told(true), "REQUEST_CREATED", told);
+    let id = &request.id;
     Ok(Answer::json(201, &json!({ "request_id": id, "status": "pending" })))
 }
 

@@ -47,6 +47,8 @@ pub(super) fn message(name: &str, after_secs: i64) -> Message {
         attachments: Vec::new(),
         digest: None,
         status: None,
+        request: None,
+        shortened: false,
     }
 }
 

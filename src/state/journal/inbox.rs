@@ -361,6 +361,8 @@ impl Ledger<'_> {
             attachments: Vec::new(),
             digest: None,
             status: None,
+            request: None,
+            shortened: false,
         }
     }
 }

@@ -30,7 +30,11 @@ impl Ledger<'_> {
             if self.is_known(&message.activity_id)? {
                 continue;
             }
-            if let Some(original) = self.original_of(message)? {
+            let original = match self.original_of(message)? {
+                None => self.told_before(message)?,
+                repeated => repeated,
+            };
+            if let Some(original) = original {
                 self.alias(message.activity_id.as_str(), &original)?;
                 committed.repeats += 1;
                 continue;

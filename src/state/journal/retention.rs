@@ -28,7 +28,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Table, key, and which rows are old: `?1` is the scope, `?2` the end of what is kept.
 const OLD: [(&str, &str, &str); 7] = [
     // The row's own time counts, too: the clock may have been far behind when it was acknowledged.
-    ("message", "n", "state = 'done' AND done_at < ?2 AND at < ?2"),
+    (
+        "message",
+        "n",
+        "state = 'done' AND done_at < ?2 AND at < ?2 AND NOT EXISTS
+            (SELECT 1 FROM request WHERE request.scope = ?1 AND request.id = message.activity_id)",
+    ),
     ("message", "n", "state IN ('recovered', 'damaged') AND at < ?2"),
     // Not only final rows: a delegation that nobody answered in 30 days will not be answered any more.
     ("outbox", "n", "progress <> 'pending' AND updated < ?2"),

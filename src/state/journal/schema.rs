@@ -11,6 +11,7 @@ use super::error::JournalError;
 use crate::types::Timestamp;
 
 mod files;
+mod requests;
 mod reservations;
 mod second;
 
@@ -18,7 +19,14 @@ mod second;
 const APPLICATION_ID: i64 = 0x4d6f_4a72;
 
 /// One script for each schema version, oldest first. Never change one that was released; add the next.
-const STEPS: &[&str] = &[FIRST, files::STEP, GUESSED_REPLIES, reservations::STEP, second::SCRIPT];
+const STEPS: &[&str] = &[
+    FIRST,
+    files::STEP,
+    GUESSED_REPLIES,
+    reservations::STEP,
+    second::SCRIPT,
+    requests::STEP,
+];
 
 /// How long after a damaged file was replaced its messages are looked for.
 const LOOKED_FOR_MICROS: i64 = 7 * 24 * 60 * 60 * 1_000_000;

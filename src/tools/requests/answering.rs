@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::about_one;
+use super::{about_one, closed};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -19,8 +19,8 @@ pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<RespondRequest>().add::<AddRequestMessage>();
 }
 
-/// Answer a request for good: a task is done or rejected, an approval approved or rejected. To ask something back
-/// first, use add_request_message.
+/// Answer a request for good: a task is done or rejected, an approval approved or rejected. Its message in the inbox is
+/// acknowledged by that. To ask something back first, use add_request_message.
 #[derive(Deserialize, JsonSchema)]
 struct RespondRequest {
     /// The request, as list_inbox names it.
@@ -77,6 +77,7 @@ impl Tool<Workspaces> for RespondRequest {
         if let Err(error) = context.api.respond_request(&self.request_id, status).await {
             settled_all_the_same(context, &self.request_id, status, error).await?;
         }
+        closed(context, &self.request_id).await;
         let message_error = match message {
             Some(message) => context
                 .api
@@ -120,19 +121,23 @@ async fn settled_all_the_same(
     };
     match row.is_open() {
         false if row.status == status && is_ours(&row) => Ok(()),
-        false => Err(ToolError::failed(
-            "ALREADY_ANSWERED",
-            format!("the request is {} already", row.status),
-            "nothing was changed; get_request shows what was answered",
-        )
-        .with("status", row.status)),
+        false => {
+            closed(context, id).await;
+            Err(ToolError::failed(
+                "ALREADY_ANSWERED",
+                format!("the request is {} already", row.status),
+                "nothing was changed; get_request shows what was answered",
+            )
+            .with("status", row.status))
+        }
         // It is still open, so the attempt changed nothing.
         true => Err(about_one(error)),
     }
 }
 
 /// Write something below a request of yours or to you, for the other side to read. What its receiver writes asks its
-/// asker for more, and the request stays open.
+/// asker for more, and the request stays open. Acknowledge its message with inbox_pop then: what the other side replies
+/// arrives as a new one.
 #[derive(Deserialize, JsonSchema)]
 struct AddRequestMessage {
     /// The request.
@@ -177,7 +182,12 @@ impl Tool<Workspaces> for AddRequestMessage {
 
 #[cfg(test)]
 mod tests {
+    use crate::state::journal::News;
+    use crate::state::message::State;
+    use crate::state::request::Side;
+    use crate::tools::message::sample_request;
     use crate::tools::testing::{OWN, PEER, Reply, World};
+    use crate::types::RequestId;
     use serde_json::{Value, json};
 
     const ID: &str = "5f0c1d2e-0000-4000-8000-00000000000a";
@@ -235,6 +245,30 @@ mod tests {
                 .unwrap()
                 .contains("failed to add message")
         );
+    }
+
+    #[tokio::test]
+    async fn what_the_inbox_holds_of_a_request_is_handled_once_it_is_answered_by_whomever() {
+        let gone = || vec![gone(), thread("rejected", json!(PEER))];
+        for (replies, failed) in [(vec![done()], false), (gone(), true)] {
+            let world = World::answering(replies).await;
+            let id = RequestId::parse(ID).unwrap();
+            let question = sample_request(ID);
+            let activity = question.activity_id.clone();
+            let news = News {
+                messages: vec![question],
+                opened: vec![(id, Side::Theirs)],
+                ..News::default()
+            };
+            world.context.journal.take_news(news).await.unwrap();
+            let answered = world
+                .call("respond_request", json!({ "request_id": ID, "action": "done" }))
+                .await;
+            assert_eq!(answered.failed, failed);
+            let entry = world.context.journal.find(&activity).await.unwrap().unwrap();
+            assert_eq!(entry.state, State::Done);
+            assert!(world.context.journal.open_requests().await.unwrap().is_empty());
+        }
     }
 
     #[tokio::test]

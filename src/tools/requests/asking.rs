@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{REQUESTS, about_one, no_requests};
+use super::{REQUESTS, about_one, closed, no_requests, opened};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -164,11 +164,14 @@ async fn ask(context: &Context, call: &Call, new: NewRequest) -> Result<Requeste
         refuse_missing(&existence?)?;
     }
     match context.api.create_request(&new).await {
-        Ok(request_id) => Ok(Requested {
-            request_id,
-            status: "pending",
-            next_step: "go on with other work: the answer arrives in the inbox; check_requests tells how it stands",
-        }),
+        Ok(request_id) => {
+            opened(context, &request_id).await;
+            Ok(Requested {
+                request_id,
+                status: "pending",
+                next_step: "go on with other work: the answer arrives in the inbox; check_requests tells how it stands",
+            })
+        }
         Err(error) if error.lacks_route() => ask_as_of_old(context, new).await,
         Err(error) => Err(unmade(error)),
     }
@@ -227,6 +230,7 @@ impl Tool<Workspaces> for CancelRequest {
     async fn call(self, all: &Workspaces, _: &Call) -> Result<Cancelled, ToolError> {
         let context = all.one("workspace_id", self.workspace_id.as_ref())?;
         context.api.cancel_request(&self.request_id).await.map_err(about_one)?;
+        closed(context, &self.request_id).await;
         Ok(Cancelled {
             request_id: self.request_id,
             status: "cancelled",
@@ -236,7 +240,9 @@ impl Tool<Workspaces> for CancelRequest {
 
 #[cfg(test)]
 mod tests {
+    use crate::state::request::Side;
     use crate::tools::testing::{OWN, PEER, Reply, World};
+    use crate::types::RequestId;
     use serde_json::{Value, json};
 
     const ID: &str = "5f0c1d2e-0000-4000-8000-00000000000a";
@@ -364,6 +370,19 @@ mod tests {
         assert_eq!(unknown.code(), "UNKNOWN");
         assert!(unknown.body["hint"].as_str().unwrap().contains("check_requests"));
         assert_eq!(world.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_request_of_ours_is_waited_for_until_it_is_withdrawn() {
+        let cancelled = Reply::json(200, &json!({ "status": "cancelled", "request_id": ID }).to_string());
+        let world = World::answering(vec![made(), cancelled]).await;
+        let open = async || world.context.journal.open_requests().await.unwrap();
+        world
+            .call("create_request", json!({ "kind": "task", "title": "x" }))
+            .await;
+        assert_eq!(open().await, [(RequestId::parse(ID).unwrap(), Side::Ours)]);
+        world.call("cancel_request", json!({ "request_id": ID })).await;
+        assert!(open().await.is_empty());
     }
 
     #[tokio::test]

@@ -106,6 +106,8 @@ fn row(sent: &Sent, level: Level, timed: bool, at: Timestamp) -> Row {
         attachments: Vec::new(),
         digest: None,
         status: None,
+        request: None,
+        shortened: false,
     });
     Row::Message { message, timed }
 }

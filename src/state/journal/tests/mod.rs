@@ -7,6 +7,7 @@ mod files;
 mod history;
 mod lease_model;
 mod leasing;
+mod news;
 mod oracle;
 mod outbox;
 mod processes;
