@@ -325,6 +325,9 @@ mod tests {
         }
         assert!(refused(&id, &token("MOLECULE_WORKSPACE_TOKEN"), 403, "x").contains("403"));
         let listed = refused(&id, &token("MOLECULE_WORKSPACES"), 403, "x");
-        assert!(listed.contains("put it into MOLECULE_WORKSPACES, and restart"), "{listed}");
+        assert!(
+            listed.contains("put it into MOLECULE_WORKSPACES, and restart"),
+            "{listed}"
+        );
     }
 }

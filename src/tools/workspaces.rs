@@ -16,7 +16,8 @@ use crate::platform::wire::Peer;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Inboxes;
 use crate::state::message::Entry;
-use crate::types::{PeerId, WorkspaceId};
+use crate::state::request::Side;
+use crate::types::{PeerId, RequestId, WorkspaceId};
 
 /// The workspaces of one process, at least one. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -118,11 +119,35 @@ impl Workspaces {
                 ),
                 format!("call list_peers, which tells by via, or give {argument}"),
             )),
+            knowing => self.one_of(argument, "must be given, because several know this peer", knowing),
+        }
+    }
+
+    /// The same for what is about a request: where it is not named, the workspace at which the request is open acts, on this
+    /// side if one is named.
+    ///
+    /// # Errors
+    /// As for [`Self::one`].
+    pub(super) async fn about_request(
+        &self,
+        argument: &str,
+        given: Option<&WorkspaceId>,
+        id: &RequestId,
+        side: Option<Side>,
+    ) -> Result<&Context, ToolError> {
+        if given.is_some() || self.all.len() == 1 {
+            return self.one(argument, given);
+        }
+        match &*self.inboxes.with_request(id, side).await? {
+            [] => self.one(argument, None),
+            open => self.one_of(argument, "must be given, because it is open at several", open),
+        }
+    }
+
+    fn one_of(&self, argument: &str, rule: &str, among: &[usize]) -> Result<&Context, ToolError> {
+        match among {
             [one] => self.all[*one].running(),
-            several => {
-                let several = several.iter().map(|index| &self.all[*index]);
-                Err(self.unclear(argument, "must be given, because several know this peer", several))
-            }
+            several => Err(self.unclear(argument, rule, several.iter().map(|index| &self.all[*index]))),
         }
     }
 
@@ -274,7 +299,10 @@ mod tests {
         assert_eq!(codes, ["UNREACHABLE", "REFUSED"]);
         assert_eq!(told[1].what, "workspace w1: REFUSED happened");
         let all = &told[0].what;
-        assert!(all.starts_with("workspace w0, w1, w3, ") && all.ends_with("w20 and 4 more: UNREACHABLE happened"), "{all}");
+        assert!(
+            all.starts_with("workspace w0, w1, w3, ") && all.ends_with("w20 and 4 more: UNREACHABLE happened"),
+            "{all}"
+        );
     }
 
     #[test]

@@ -16,7 +16,8 @@ use super::ledger::Ledger;
 use super::shape::{Counts, Popped};
 use super::shared::Inner;
 use crate::state::message::{Entry, State};
-use crate::types::{ActivityId, PeerId};
+use crate::state::request::Side;
+use crate::types::{ActivityId, PeerId, RequestId};
 
 /// One or more inboxes of one state folder. Cheap to clone.
 ///
@@ -200,6 +201,17 @@ impl Inboxes {
             .indices_in_turn(move |ledger| Ok(ledger.outbox_item(&id)?.is_some()))
             .await?;
         Ok(found.first().copied())
+    }
+
+    /// In which of them a request is open, on this side if one is named, in the order in which they were named.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn with_request(&self, id: &RequestId, side: Option<Side>) -> Result<Vec<usize>, JournalError> {
+        let id = id.clone();
+        let mut found = self.indices_in_turn(move |ledger| ledger.has_request(&id, side)).await?;
+        found.sort_unstable();
+        Ok(found)
     }
 
     /// Where a message is, in whatever state.

@@ -9,6 +9,7 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::error::CallError;
 use crate::platform::requests::RequestRow;
+use crate::state::request::Side;
 use crate::tools::context::Context;
 use crate::tools::paging::check_text;
 use crate::tools::workspaces::Workspaces;
@@ -68,7 +69,10 @@ impl Tool<Workspaces> for RespondRequest {
     type Output = Responded;
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<Responded, ToolError> {
-        let context = all.one("workspace_id", self.workspace_id.as_ref())?;
+        let given = self.workspace_id.as_ref();
+        let context = all
+            .about_request("workspace_id", given, &self.request_id, Some(Side::Theirs))
+            .await?;
         let message = self.message.filter(|message| !message.trim().is_empty());
         if let Some(message) = &message {
             check_text("message", message)?;
@@ -162,7 +166,10 @@ impl Tool<Workspaces> for AddRequestMessage {
     type Output = Added;
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<Added, ToolError> {
-        let context = all.one("workspace_id", self.workspace_id.as_ref())?;
+        let given = self.workspace_id.as_ref();
+        let context = all
+            .about_request("workspace_id", given, &self.request_id, None)
+            .await?;
         check_text("body", &self.body)?;
         let added = context.api.add_request_message(&self.request_id, &self.body).await;
         added.map_err(|error| match error.outcome_is_unknown() {

@@ -9,6 +9,7 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::error::CallError;
 use crate::platform::requests::{Asked, NewRequest, Wish};
+use crate::state::request::Side;
 use crate::tools::context::Context;
 use crate::tools::delegation::refuse_missing;
 use crate::tools::paging::check_text;
@@ -228,7 +229,10 @@ impl Tool<Workspaces> for CancelRequest {
     type Output = Cancelled;
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<Cancelled, ToolError> {
-        let context = all.one("workspace_id", self.workspace_id.as_ref())?;
+        let given = self.workspace_id.as_ref();
+        let context = all
+            .about_request("workspace_id", given, &self.request_id, Some(Side::Ours))
+            .await?;
         context.api.cancel_request(&self.request_id).await.map_err(about_one)?;
         closed(context, &self.request_id).await;
         Ok(Cancelled {
