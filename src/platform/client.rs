@@ -11,6 +11,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::error::{CallError, MAX_DETAIL, clip};
 use super::files::FilePart;
@@ -251,9 +252,11 @@ impl Client {
     /// with no other.
     #[must_use]
     pub fn pause(&self, purpose: Purpose, timing: Timing) -> Option<Duration> {
-        // Not all at once when the time has come.
-        let spread = timing.of(Duration::from_millis(20)) * self.nth;
-        self.allowance.pause(purpose, timing).map(|pause| pause + spread)
+        let pause = self.allowance.pause(purpose, timing)?;
+        // Not all at once when the time has come, and not always in the same order: the last would never have their turn.
+        let most = timing.of(Duration::from_millis(20)) * self.shared.workspaces.load(Ordering::Relaxed);
+        let chance = f64::from(Uuid::new_v4().as_bytes()[0]) / 256.0;
+        Some(pause + most.mul_f64(chance))
     }
 
     /// Waits as long as [`Self::pause`] says.
@@ -319,6 +322,11 @@ impl Client {
     /// # Errors
     /// See [`CallError`]; nothing is retried here.
     pub async fn send(&self, request: Request<'_>) -> Result<Answer, CallError> {
+        // On the heap for as long as it takes: a task that rests between two requests keeps no room for one.
+        Box::pin(self.send_and_read(request)).await
+    }
+
+    async fn send_and_read(&self, request: Request<'_>) -> Result<Answer, CallError> {
         let limit = request.limit;
         let silence = self.shared.deadlines.silence_of(request.class);
         let prepared = self.prepare(&request, "application/json").await?;
@@ -336,9 +344,12 @@ impl Client {
     /// Sends one request and hands back the answer with its body still to come. The deadline of the request's class
     /// covers the answer's head only.
     pub(super) async fn open(&self, request: Request<'_>, accept: &'static str) -> Result<Response, CallError> {
-        let prepared = self.prepare(&request, accept).await?;
-        self.bounded(request.class, self.exchange(prepared, request.bearer.as_ref()))
-            .await
+        let opened = async {
+            let prepared = self.prepare(&request, accept).await?;
+            let exchange = self.exchange(prepared, request.bearer.as_ref());
+            self.bounded(request.class, exchange).await
+        };
+        Box::pin(opened).await
     }
 
     /// Bounds a call by the deadline of its class. One whose connection died says the same of those that lie idle: they

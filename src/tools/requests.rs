@@ -1,5 +1,6 @@
 //! Requests: tasks and approvals that are asked for now and answered when the other side has time.
 
+use super::context::Context;
 use super::supported::{not_supported, unless_supported};
 use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;

@@ -378,12 +378,12 @@ async fn when_the_process_is_killed_another_one_takes_over_all_of_its_workspaces
     assert_eq!(texts, expected, "{shown} was not acknowledged");
 }
 
-/// Two hundred workspaces of one organization share one bucket of 600 requests a minute. Clocks run ten times as fast, and so
-/// does the platform's.
+/// Two hundred workspaces of one organization share one bucket of 600 requests a minute. Clocks run four times as fast, and so
+/// does the platform's: a busy computer can keep that up.
 #[tokio::test]
 async fn two_hundred_workspaces_stay_below_the_limit_that_they_share() {
     const COUNT: usize = 200;
-    const SPEED: u32 = 10;
+    const SPEED: u32 = 4;
     let world = World::with(Options {
         speed: SPEED,
         ..Options::default()
@@ -409,14 +409,14 @@ async fn two_hundred_workspaces_stay_below_the_limit_that_they_share() {
         assert!(Instant::now() < deadline, "{} are online", how_many_are_online().await);
         sleep(Duration::from_millis(300)).await;
     }
-    // Two windows more of nothing but beats and looking.
-    let windows = Instant::now() + 2 * Duration::from_secs(60) / SPEED;
-    while Instant::now() < windows {
-        sleep(Duration::from_millis(300)).await;
-    }
+    // A whole window more of nothing but beats and looking.
+    sleep(Duration::from_secs(60) / SPEED).await;
     let last = &workspaces[COUNT - 1];
     world.say(last, "to the last of them").await;
-    let message = next_message(&many).await;
+    let message = many
+        .call("wait_for_message", json!({ "timeout_secs": 300 }))
+        .await
+        .unwrap();
     assert_eq!(
         (&message["text"], &message["arrival_workspace_id"]),
         (&json!("to the last of them"), &json!(last.id))

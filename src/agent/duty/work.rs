@@ -106,7 +106,7 @@ impl Office {
                 health: self.duties.health.clone(),
                 stream: self.duties.stream.clone(),
                 timing: config.timing,
-                own: config.workspace.clone(),
+                own: own.workspace.clone(),
             };
             tasks.spawn(beside.run(over.clone()));
             let uploads = Uploads {

@@ -209,7 +209,9 @@ impl Inboxes {
     /// See [`JournalError`].
     pub async fn with_request(&self, id: &RequestId, side: Option<Side>) -> Result<Vec<usize>, JournalError> {
         let id = id.clone();
-        let mut found = self.indices_in_turn(move |ledger| ledger.has_request(&id, side)).await?;
+        let mut found = self
+            .indices_in_turn(move |ledger| ledger.has_request(&id, side))
+            .await?;
         found.sort_unstable();
         Ok(found)
     }

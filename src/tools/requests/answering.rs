@@ -167,9 +167,7 @@ impl Tool<Workspaces> for AddRequestMessage {
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<Added, ToolError> {
         let given = self.workspace_id.as_ref();
-        let context = all
-            .about_request("workspace_id", given, &self.request_id, None)
-            .await?;
+        let context = all.about_request("workspace_id", given, &self.request_id, None).await?;
         check_text("body", &self.body)?;
         let added = context.api.add_request_message(&self.request_id, &self.body).await;
         added.map_err(|error| match error.outcome_is_unknown() {

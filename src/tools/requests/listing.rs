@@ -154,9 +154,7 @@ impl Tool<Workspaces> for GetRequest {
         /// Room for its messages.
         const MESSAGES: usize = 28_000;
         let given = self.workspace_id.as_ref();
-        let context = all
-            .about_request("workspace_id", given, &self.request_id, None)
-            .await?;
+        let context = all.about_request("workspace_id", given, &self.request_id, None).await?;
         let thread = context.api.request_thread(&self.request_id).await.map_err(about_one)?;
         let offset = self.offset.unwrap_or(0) as usize;
         let (messages, next) = fit(thread.messages.iter().skip(offset).map(NoteView::of), MESSAGES);
