@@ -11,25 +11,36 @@ use crate::platform::workspace::WorkspaceApi;
 use crate::tools::agent::Opening;
 use crate::tools::catalogue::Workbench;
 use crate::tools::desk::{Common, Control, Management, Ops, Shared};
+use crate::types::Secret;
+
+/// The desk of the set `ops` in the daemon of one or more workspaces.
+pub(super) fn ops(config: &Config, own: Vec<WorkspaceApi>) -> Ops {
+    let access = &config.access;
+    let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
+    let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
+    Ops::new(PublicApi::new(tenant), at_tenant(access, own), key, common(config))
+}
+
+/// A workspace's token goes to its own platform and nowhere else.
+fn at_tenant(access: &Access, mut own: Vec<WorkspaceApi>) -> Vec<WorkspaceApi> {
+    own.retain(|own| *own.client().base() == access.tenant);
+    own
+}
 
 /// For the daemon of one or more workspaces. The organization key takes part only when its set was named.
-pub(super) fn of_workspaces(config: &Config, mut own: Vec<WorkspaceApi>, opening: Opening) -> Workbench {
+pub(super) fn of_workspaces(config: &Config, own: Vec<WorkspaceApi>, opening: Opening) -> Workbench {
     let access = &config.access;
-    let common = Common {
-        state_dir: config.state_dir.clone(),
-        org_id: config.org_id.clone(),
-        timing: config.timing,
-    };
+    let ops = ops(config, own.clone());
+    let own = at_tenant(access, own);
+    let common = common(config);
     let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
     let public = PublicApi::new(tenant.clone());
-    // A workspace's token goes to its own platform and nowhere else.
-    own.retain(|own| *own.client().base() == access.tenant);
     let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
     let org_key = access.org_key.clone().filter(|_| config.shown.uses_org_key());
     let org = org_key.map(|key| OrgApi::new(tenant, key));
     Workbench {
         agent: Some(opening),
-        ops: Ops::new(public.clone(), own.clone(), key.clone(), common.clone()),
+        ops,
         shared: Shared::new(public, own, key, org.clone(), common.clone()),
         management: Management::new(org, common.clone()),
         control: control(access, config.ca_file.clone(), common),
@@ -55,6 +66,14 @@ pub(super) fn of_management(config: &ManagementConfig) -> Workbench {
     }
 }
 
+fn common(config: &Config) -> Common {
+    Common {
+        state_dir: config.state_dir.clone(),
+        org_id: config.org_id.clone(),
+        timing: config.timing,
+    }
+}
+
 fn tenant(access: &Access, org_id: Option<String>, ca_file: Option<std::path::PathBuf>) -> Client {
     Client::new(Settings {
         base: access.tenant.clone(),
@@ -72,6 +91,7 @@ fn control(access: &Access, ca_file: Option<std::path::PathBuf>, common: Common)
         org_slug: None,
         ca_file,
     });
-    let token = access.control_token.clone();
-    Control::new(token.map(|token| ControlApi::new(client, token)), common)
+    let api = |token: &Secret| ControlApi::new(client.clone(), token.clone());
+    let (control, promotion) = (&access.control_token, &access.promotion_token);
+    Control::new(control.as_ref().map(api), promotion.as_ref().map(api), common)
 }

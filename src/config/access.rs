@@ -24,6 +24,8 @@ pub struct Access {
     pub control_plane: BaseUrl,
     /// `CP_ADMIN_API_TOKEN`: for the control plane alone.
     pub control_token: Option<Secret>,
+    /// `CP_PROMOTE_PROD_API_TOKEN`: for rollouts in production, for which the token above is never used.
+    pub promotion_token: Option<Secret>,
 }
 
 impl Access {
@@ -51,6 +53,7 @@ impl Access {
         let api_key = key(reader, &["MOLECULE_API_KEY", "MOLECULE_API_TOKEN"]);
         let org_key = key(reader, &["MOLECULE_ORG_API_KEY"]);
         let control_token = key(reader, &["CP_ADMIN_API_TOKEN"]);
+        let promotion_token = key(reader, &["CP_PROMOTE_PROD_API_TOKEN"]);
         let org_slug = slug(reader);
         let control_plane = address(reader, &["MOLECULE_CP_URL", "CP_API_URL"], plain)
             .or_else(|| BaseUrl::parse(CONTROL_PLANE, plain).ok());
@@ -61,6 +64,7 @@ impl Access {
             org_slug,
             control_plane: control_plane?,
             control_token,
+            promotion_token,
         })
     }
 }
@@ -191,6 +195,7 @@ mod tests {
                 ("MOLECULE_API_KEY", "SECRET with space"),
                 ("MOLECULE_ORG_API_KEY", "SECRETé"),
                 ("CP_ADMIN_API_TOKEN", "SECRET\u{1}"),
+                ("CP_PROMOTE_PROD_API_TOKEN", "SECRET SECRET"),
                 ("MOLECULE_ORG_SLUG", "SECRET_SLUG"),
                 ("MOLECULE_CP_URL", "http://SECRET.example"),
             ],
@@ -205,6 +210,7 @@ mod tests {
                 "MOLECULE_API_KEY",
                 "MOLECULE_ORG_API_KEY",
                 "CP_ADMIN_API_TOKEN",
+                "CP_PROMOTE_PROD_API_TOKEN",
                 "MOLECULE_ORG_SLUG",
                 "MOLECULE_CP_URL"
             ]

@@ -32,6 +32,20 @@ fn is_admin(call: &Call, token: &str) -> Result<bool, Answer> {
     Ok(token == call.site.admin_token || org::opens(call, token)?)
 }
 
+/// The gate of the canvas: the admin token, or the token of any workspace. An organization's key opens it from level B on.
+pub(crate) fn any_member(call: &Call) -> Result<(), Answer> {
+    let token = call.bearer().ok_or_else(|| Answer::error(401, "admin auth required"))?;
+    let is_key = match call.site.level {
+        Level::A => token == call.site.admin_token,
+        Level::B | Level::C => is_admin(call, token)?,
+    };
+    if is_key || call.site.store.owner_of(token)?.is_some() {
+        Ok(())
+    } else {
+        Err(Answer::error(401, "invalid admin auth token"))
+    }
+}
+
 /// The gate of register, heartbeat and update-card. A workspace without a live token passes without a credential, a
 /// removed one included, since removal revokes all its tokens. The admin token does not pass. Level C asks only
 /// whether a live *instance* token exists.

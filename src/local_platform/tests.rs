@@ -9,7 +9,10 @@ mod management;
 mod memories;
 mod registry;
 mod requests;
+mod runtime;
 mod uploads;
+
+mod operating;
 
 use std::time::{Duration, Instant};
 

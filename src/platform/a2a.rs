@@ -13,16 +13,15 @@ const MAX_EXCERPT: usize = 200;
 
 /// Tells the kinds of answers apart, in the order the contract gives. A peer's text is passed on whole.
 pub(super) fn classify(text: &str) -> A2aAnswer {
-    let unclear = || A2aAnswer::Unclear {
-        detail: if text.trim().is_empty() {
-            "an empty answer".to_owned()
-        } else {
-            clip(text, MAX_EXCERPT)
-        },
-    };
-    let Ok(Value::Object(answer)) = serde_json::from_str::<Value>(text) else {
-        return unclear();
-    };
+    match serde_json::from_str(text) {
+        Ok(answer @ Value::Object(_)) => meaning(&answer),
+        _ => unclear(text),
+    }
+}
+
+/// The same for an answer that was read as JSON already.
+#[must_use]
+pub fn meaning(answer: &Value) -> A2aAnswer {
     let queued_busy = || A2aAnswer::QueuedBusy {
         queue_id: answer.get("queue_id").and_then(Value::as_str).map(str::to_owned),
     };
@@ -40,7 +39,17 @@ pub(super) fn classify(text: &str) -> A2aAnswer {
         (Some(result), None) => answered(result),
         (Some(result), Some(_)) if !result.is_null() => answered(result),
         (_, Some(error)) => A2aAnswer::Failed { detail: reason(error) },
-        (None, None) => unclear(),
+        (None, None) => unclear(&answer.to_string()),
+    }
+}
+
+fn unclear(text: &str) -> A2aAnswer {
+    A2aAnswer::Unclear {
+        detail: if text.trim().is_empty() {
+            "an empty answer".to_owned()
+        } else {
+            clip(text, MAX_EXCERPT)
+        },
     }
 }
 

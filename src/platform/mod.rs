@@ -4,6 +4,7 @@
 //! methods read like the platform's API. Stronger credentials have types of their own, [`tenant::KeyApi`],
 //! [`org::OrgApi`] and [`control::ControlApi`], which carry requests as data ([`order::Order`]). Nothing here keeps state beyond connections and the last seen rate limit.
 
+pub mod a2a;
 pub mod bridge;
 pub mod client;
 pub mod control;
@@ -20,7 +21,6 @@ pub mod tenant;
 pub mod wire;
 pub mod workspace;
 
-mod a2a;
 mod address;
 mod broadcast;
 mod conversation;

@@ -59,6 +59,8 @@ pub enum Gate {
     Open,
     /// The token of this workspace, and every stronger key.
     Workspace(WorkspaceId),
+    /// The token of any workspace, and every stronger key.
+    Member,
     /// Only keys of the tenant as a whole.
     Admin,
 }
@@ -102,6 +104,8 @@ pub struct Order {
     pub confirm_name: Option<String>,
     /// The deadline.
     pub class: Class,
+    /// A question that only this verb can carry: nothing changes.
+    pub asks: bool,
 }
 
 impl Order {
@@ -139,7 +143,29 @@ impl Order {
             sender: None,
             confirm_name: None,
             class: Class::Long,
+            asks: false,
         }
+    }
+
+    /// The same route, which the token of this workspace opens.
+    #[must_use]
+    pub fn opened_by(mut self, id: &WorkspaceId) -> Self {
+        self.gate = Gate::Workspace(id.clone());
+        self
+    }
+
+    /// The same route, which the token of any workspace opens.
+    #[must_use]
+    pub fn for_members(mut self) -> Self {
+        self.gate = Gate::Member;
+        self
+    }
+
+    /// It only asks, whatever its verb says.
+    #[must_use]
+    pub fn asking(mut self) -> Self {
+        self.asks = true;
+        self
     }
 
     /// The same route, but opened by the tenant's keys alone.
@@ -194,7 +220,7 @@ impl Order {
     /// Whether it changes anything.
     #[must_use]
     pub fn writes(&self) -> bool {
-        self.verb != Verb::Get
+        self.verb != Verb::Get && !self.asks
     }
 
     /// Where it goes, as `DELETE /workspaces/x`: ids and names only, never a value.

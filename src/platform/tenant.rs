@@ -3,7 +3,7 @@
 use super::client::{Answer, Client};
 use super::error::CallError;
 use super::order::{self, Order};
-use crate::types::Secret;
+use crate::types::{BaseUrl, Secret};
 
 /// The tenant as everyone may see it. It sends no credential.
 #[derive(Clone, Debug)]
@@ -14,6 +14,12 @@ impl PublicApi {
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self(client)
+    }
+
+    /// Where the tenant is.
+    #[must_use]
+    pub fn base(&self) -> &BaseUrl {
+        self.0.base()
     }
 
     /// Sends an order without a credential.

@@ -90,7 +90,7 @@ mod tests {
             ),
             (
                 "commit_memory",
-                &["content", "scope", "source_workspace_id"],
+                &["content", "scope", "source_workspace_id", "workspace_id"],
                 &["content"],
             ),
             (
@@ -149,7 +149,7 @@ mod tests {
             ("inbox_peek", &["activity_id", "limit", "offset", "state"], &[]),
             ("inbox_pop", &["activity_id"], &["activity_id"]),
             ("list_inbox", &["offset", "status", "workspace_id"], &[]),
-            ("list_peers", &["offset", "source_workspace_id"], &[]),
+            ("list_peers", &["offset", "source_workspace_id", "workspace_id"], &[]),
             ("list_readable_namespaces", &["source_workspace_id"], &[]),
             ("list_writable_namespaces", &["source_workspace_id"], &[]),
             (
@@ -169,7 +169,16 @@ mod tests {
             ),
             (
                 "search_memory",
-                &["kinds", "limit", "namespaces", "query", "source_workspace_id"],
+                &[
+                    "kinds",
+                    "limit",
+                    "namespaces",
+                    "offset",
+                    "query",
+                    "scope",
+                    "source_workspace_id",
+                    "workspace_id",
+                ],
                 &[],
             ),
             (

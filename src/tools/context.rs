@@ -1,12 +1,14 @@
 //! What the tools of one workspace share.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use super::attachments::Attaching;
+use super::desk::Ops;
 use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::answer::ToolError;
 use crate::platform::workspace::WorkspaceApi;
@@ -50,6 +52,8 @@ pub struct Context {
     pub read_row: ReadRow,
     /// Cancelled when this workspace alone was stopped, because the platform refused it.
     pub stopped: CancellationToken,
+    /// For the tools that may name another workspace, whose platform may also be another.
+    pub desk: Arc<Ops>,
 }
 
 impl Context {
@@ -65,6 +69,11 @@ impl Context {
             false => Ok(self),
             true => Err(self.ended()),
         }
+    }
+
+    /// The workspace that an argument of a tool in two sets names, if it is another than ours.
+    pub(super) fn other<'a>(&self, given: Option<&'a WorkspaceId>) -> Option<&'a WorkspaceId> {
+        given.filter(|given| **given != self.own)
     }
 
     /// The error of a call that ends with the session.

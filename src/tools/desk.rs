@@ -13,6 +13,7 @@ use crate::platform::org::OrgApi;
 use crate::platform::tenant::{KeyApi, PublicApi};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::audit::Audit;
+use crate::types::{BaseUrl, WorkspaceId};
 
 pub(super) mod confirm;
 mod doors;
@@ -53,6 +54,16 @@ impl Desk {
         }
     }
 
+    /// The workspace that is meant where a tool may be given none: the one whose own token this desk holds.
+    pub(super) fn home(&self) -> Option<&WorkspaceId> {
+        self.doors.home()
+    }
+
+    /// Where the tenant is, for the sets that may look at it without a credential.
+    pub(super) fn tenant(&self) -> Option<&BaseUrl> {
+        self.doors.tenant()
+    }
+
     /// Begins the work of one call of the tool called `tool`.
     pub(super) fn errand<'a>(&'a self, tool: &'static str, call: &'a Call) -> Errand<'a> {
         Errand::new(self, tool, call)
@@ -71,9 +82,9 @@ pub struct Shared(Desk);
 #[derive(Debug)]
 pub struct Management(Desk);
 
-/// For tools of the control plane: its token.
+/// For tools of the control plane: its token. Rollouts in production have a token, and so a desk, of their own.
 #[derive(Debug)]
-pub struct Control(Desk);
+pub struct Control(Desk, Desk);
 
 impl Ops {
     /// `own`: the workspaces whose platform the tenant is.
@@ -114,8 +125,16 @@ impl Management {
 impl Control {
     /// Without a token every call is refused before anything is sent.
     #[must_use]
-    pub fn new(control: Option<ControlApi>, common: Common) -> Self {
-        Self(Desk::new(Doors::control(control), common))
+    pub fn new(control: Option<ControlApi>, promotion: Option<ControlApi>, common: Common) -> Self {
+        Self(
+            Desk::new(Doors::control(control), common.clone()),
+            Desk::new(Doors::promotion(promotion), common),
+        )
+    }
+
+    /// Where rollouts in production are worked on.
+    pub(super) fn production(&self) -> &Desk {
+        &self.1
     }
 }
 

@@ -4,11 +4,26 @@ use super::desk::{Control, Management, Ops, Shared};
 use crate::config::shown::Sets;
 use crate::mcp::toolset::Registry;
 
+mod agents;
+mod files;
+mod memory;
+mod plugins;
+mod schedules;
+
 mod provision;
 mod secrets;
 mod teams;
 mod tokens;
 mod workspaces;
+
+mod activity;
+mod approvals;
+mod channels;
+mod control_plane;
+mod discovery;
+mod management;
+mod remote;
+mod templates;
 
 /// The registries that a group's tools go into: each for the credentials that may carry a tool.
 pub(super) struct Groups {
@@ -30,11 +45,26 @@ pub(super) fn all() -> Groups {
         management: Registry::of(Sets::MANAGEMENT),
         control: Registry::of(Sets::MANAGEMENT | Sets::CONTROL),
     };
+    agents::register(&mut tools);
+    files::register(&mut tools);
+    memory::register(&mut tools);
+    plugins::register(&mut tools);
+    schedules::register(&mut tools);
+
     provision::register(&mut tools);
     secrets::register(&mut tools);
     teams::register(&mut tools);
     tokens::register(&mut tools);
     workspaces::register(&mut tools);
+
+    activity::register(&mut tools);
+    approvals::register(&mut tools);
+    channels::register(&mut tools);
+    control_plane::register(&mut tools);
+    discovery::register(&mut tools);
+    management::register(&mut tools);
+    remote::register(&mut tools);
+    templates::register(&mut tools);
     tools
 }
 

@@ -7,6 +7,7 @@ use super::paging::{LIST_LIMIT, check_text, clip, fit, page};
 use super::redaction::redact;
 use super::supported::unless_supported;
 use super::workspaces::Workspaces;
+use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -14,18 +15,21 @@ use crate::platform::memories::{Memory, Scope};
 use crate::types::WorkspaceId;
 
 mod bridged;
+mod elsewhere;
 
 /// Adds the tools of this file and of its submodule.
 pub(super) fn register(tools: &mut Registry<Workspaces>) {
-    tools.add::<CommitMemory>().add::<RecallMemory>();
+    tools
+        .add_to::<CommitMemory>(Sets::AGENT | Sets::OPS)
+        .add::<RecallMemory>();
     bridged::register(tools);
 }
 
 /// Completes "this platform has no ...".
 const MEMORY: &str = "memory for workspaces, or it was set up without one";
 
-/// Remember a fact on the platform, so that a later session finds it with recall_memory. What looks like a password, key
-/// or token is taken out before it leaves this computer.
+/// Remember a fact on the platform, so that a later session finds it with recall_memory. What looks like a password, key or
+/// token is taken out before it leaves this computer.
 #[derive(Deserialize, JsonSchema)]
 struct CommitMemory {
     /// The fact, complete in itself.
@@ -35,6 +39,8 @@ struct CommitMemory {
     scope: Option<String>,
     /// Which workspace of this daemon acts: needed only where it serves several.
     source_workspace_id: Option<WorkspaceId>,
+    /// Whose memory it becomes; left out: this workspace's own. For another it takes MOLECULE_API_KEY.
+    workspace_id: Option<WorkspaceId>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -56,16 +62,24 @@ impl Tool<Workspaces> for CommitMemory {
     const EFFECT: Effect = Effect::WRITE;
     type Output = Committed;
 
-    async fn call(self, all: &Workspaces, _: &Call) -> Result<Committed, ToolError> {
-        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Committed, ToolError> {
+        let context = all.acting(self.source_workspace_id.as_ref(), self.workspace_id.as_ref())?;
         check_text("content", &self.content)?;
         let scope = self.scope.as_deref().and_then(Scope::named).unwrap_or(Scope::Local);
         let cleaned = redact(&self.content);
-        let stored = context.api.commit_memory(&cleaned.text, scope).await;
-        let stored = stored.map_err(|error| unless_supported(MEMORY, error))?;
+        let id = match self.workspace_id.filter(|named| *named != context.own) {
+            None => {
+                let stored = context.api.commit_memory(&cleaned.text, scope).await;
+                stored.map_err(|error| unless_supported(MEMORY, error))?.id
+            }
+            Some(other) => {
+                let errand = context.desk.errand(Self::NAME, call);
+                elsewhere::commit(&errand, &other, &cleaned.text, scope).await?
+            }
+        };
         Ok(Committed {
             success: true,
-            id: stored.id,
+            id,
             scope: scope.as_str(),
             redacted: (cleaned.count > 0).then_some(cleaned.count),
         })
@@ -143,13 +157,7 @@ impl Tool<Workspaces> for RecallMemory {
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<Recalled, ToolError> {
         let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
-        let scope = match self.scope.as_deref().map(str::trim) {
-            None | Some("") => None,
-            Some(word) => Some(
-                Scope::named(word)
-                    .ok_or_else(|| ToolError::argument("scope", "must be LOCAL, TEAM, GLOBAL or empty"))?,
-            ),
-        };
+        let scope = scope_named(self.scope.as_deref())?;
         let query = self.query.as_deref().unwrap_or_default().trim();
         let found = context.api.memories(query, scope).await;
         let found = found.map_err(|error| unless_supported(MEMORY, error))?;
@@ -161,6 +169,16 @@ impl Tool<Workspaces> for RecallMemory {
             next_offset: next.map(|shown| offset + shown),
             note: found.is_empty().then_some("no memories found"),
         })
+    }
+}
+
+/// The scope that is meant; `None` for all.
+fn scope_named(word: Option<&str>) -> Result<Option<Scope>, ToolError> {
+    match word.map(str::trim) {
+        None | Some("") => Ok(None),
+        Some(word) => Scope::named(word)
+            .map(Some)
+            .ok_or_else(|| ToolError::argument("scope", "must be LOCAL, TEAM, GLOBAL or empty")),
     }
 }
 

@@ -11,16 +11,21 @@ use serde_json::{Map, Value};
 use super::context::Context;
 use super::paging::{LIST_LIMIT, clip, fit, size};
 use super::workspaces::Workspaces;
+use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::client::Purpose;
+use crate::platform::order::Order;
+use crate::platform::order::Verb::Get;
 use crate::platform::wire::{Existence, Peer};
 use crate::types::WorkspaceId;
 
 /// Adds the tools of this file.
 pub(super) fn register(tools: &mut Registry<Workspaces>) {
-    tools.add::<ListPeers>().add::<GetWorkspaceInfo>();
+    tools
+        .add_to::<ListPeers>(Sets::AGENT | Sets::OPS)
+        .add::<GetWorkspaceInfo>();
 }
 
 /// List the workspaces you may talk and delegate to, each with its id, name, status, role, description and skills.
@@ -28,6 +33,9 @@ pub(super) fn register(tools: &mut Registry<Workspaces>) {
 #[derive(Deserialize, JsonSchema)]
 struct ListPeers {
     /// Only through this workspace of this daemon; left out: through all.
+    /// Whose peers; left out: your own. Of another workspace only with MOLECULE_API_KEY.
+    workspace_id: Option<WorkspaceId>,
+    /// Left out, or this daemon's own workspace.
     source_workspace_id: Option<WorkspaceId>,
     /// Skip so many peers: next_offset of the result before.
     offset: Option<u32>,
@@ -89,10 +97,15 @@ impl Tool<Workspaces> for ListPeers {
     async fn call(self, all: &Workspaces, call: &Call) -> Result<Peers, ToolError> {
         let offset = self.offset.unwrap_or(0) as usize;
         let given = self.source_workspace_id.as_ref();
-        if given.is_none() && all.only().is_none() {
+        let other = self.workspace_id.as_ref();
+        if given.is_none() && other.is_none() && all.only().is_none() {
             return seen_by_all(all, offset, call).await;
         }
-        let context = all.one("source_workspace_id", given)?;
+        let context = all.acting(given, other)?;
+        if let Some(other) = context.other(other) {
+            let peers = peers_of(context, call, other).await?;
+            return Ok(listing(&Seen::by_one(&peers), offset));
+        }
         let peers = context.api.peers().await?;
         all.learn_peers(context, &peers);
         Ok(listing(&Seen::by_one(&peers), offset))
@@ -187,6 +200,31 @@ async fn list(context: &Context) -> Result<Vec<Peer>, ToolError> {
             "try again then, or list the peers of one workspace",
         )),
     }
+}
+
+/// The peers of a workspace that is not ours. Its own token is what the platform wants; newer ones take the tenant's key too.
+async fn peers_of(context: &Context, call: &Call, other: &WorkspaceId) -> Result<Vec<Peer>, ToolError> {
+    let order = Order::admin(Get, ["registry".into(), other.into(), "peers".into()]);
+    let errand = context.desk.errand(ListPeers::NAME, call);
+    let reply = errand.send(&order).await.map_err(|error| match error.code() {
+        "AUTH_ERROR" if error.fact("status").is_some() => error.advising(
+            "platforms before June 2026 show a workspace's peers to that workspace alone; list_workspaces shows the parents \
+             of all",
+        ),
+        _ => error,
+    })?;
+    let Value::Array(rows) = reply.body else {
+        return Err(ToolError::failed(
+            "PLATFORM_ERROR",
+            "the platform's answer is not an array",
+            "MOLECULE_API_URL may name something else than a platform",
+        ));
+    };
+    // A row that cannot be read hides no other.
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| serde_json::from_value(row).ok())
+        .collect())
 }
 
 fn listing(seen: &Seen, offset: usize) -> Peers {
@@ -345,6 +383,8 @@ fn fitting(mut row: Map<String, Value>) -> Map<String, Value> {
 mod tests {
     use super::*;
     use crate::mcp::answer::{RESULT_LIMIT, shape};
+    use crate::platform::testing::TOKEN;
+    use crate::tools::testing::{OWN, PEER, World};
     use serde_json::json;
 
     fn peer(card: Value) -> Peer {
@@ -375,6 +415,35 @@ mod tests {
                 ("p", "n", "")
             );
         }
+    }
+
+    #[tokio::test]
+    async fn the_own_token_lists_the_own_peers_and_the_key_those_of_others() {
+        let row = json!([{ "id": PEER, "name": "n", "status": "online" }, 7]);
+        for (arguments, of, bearer) in [
+            (json!({}), OWN, TOKEN),
+            (json!({ "workspace_id": OWN }), OWN, TOKEN),
+            (json!({ "workspace_id": PEER }), PEER, "api-key"),
+        ] {
+            let rows = if of == OWN { json!([row[0]]) } else { row.clone() };
+            let world = World::saying(200, &rows).await.with_key();
+            let listed = world.call("list_peers", arguments).await;
+            assert_eq!(
+                (&listed.body["count"], &listed.body["peers"][0]["id"]),
+                (&json!(1), &json!(PEER))
+            );
+            assert_eq!(world.asked_once().0, format!("GET /registry/{of}/peers"));
+            assert_eq!(world.bearers(), [bearer]);
+        }
+        let world = World::saying(401, &json!({ "error": "invalid workspace auth token" }))
+            .await
+            .with_key();
+        let refused = world.call("list_peers", json!({ "workspace_id": PEER })).await;
+        assert_eq!(refused.code(), "AUTH_ERROR");
+        assert!(
+            refused.body["hint"].as_str().unwrap().contains("June 2026"),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A workspace for tests of tools: a journal of its own, and a platform that says exactly what it is told to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -10,24 +11,27 @@ use tokio_util::sync::CancellationToken;
 use super::agent::{self, Opening};
 use super::attachments::Attaching;
 use super::context::Context;
+use super::desk::{Common, Ops};
 use super::workspaces::Workspaces;
 use crate::agent::envelope::{Row, read_row};
 use crate::config::files::AttachRoots;
 use crate::config::{Card, RuntimeIdentity, Switch, Timing};
 use crate::mcp::call::Call;
-use crate::platform::testing::{Responder, SELF};
+use crate::platform::tenant::{KeyApi, PublicApi};
+use crate::platform::testing::{Responder, SELF, Seen};
+use crate::state::audit::{Audit, Record};
 use crate::state::health::HealthBoard;
 use crate::state::journal::Journal;
 use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
-use crate::types::{Timestamp, WorkspaceId};
+use crate::types::{Secret, Timestamp, WorkspaceId};
 
 pub(super) use crate::platform::testing::{PEER, Reply, SELF as OWN};
 
 pub(super) struct World {
     pub(super) context: Context,
     platform: Responder,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What a tool answered.
@@ -80,12 +84,19 @@ impl World {
                 Row::Skip(_) | Row::Garbage => None,
             },
             stopped: CancellationToken::new(),
+            desk: Arc::new(desk(&platform, folder.path(), None)),
         };
         Self {
             context,
             platform,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// The same with a key of the tenant, `api-key`.
+    pub(super) fn with_key(mut self) -> Self {
+        self.context.desk = Arc::new(desk(&self.platform, self.folder.path(), Some("api-key")));
+        self
     }
 
     /// A platform that answers everything alike.
@@ -126,6 +137,23 @@ impl World {
             .collect()
     }
 
+    /// The tokens that the platform was shown.
+    pub(super) fn bearers(&self) -> Vec<String> {
+        let seen = self.platform.seen();
+        let bearer = |seen: &Seen| {
+            seen.header("authorization")
+                .unwrap_or_default()
+                .trim_start_matches("Bearer ")
+                .to_owned()
+        };
+        seen.iter().map(bearer).collect()
+    }
+
+    /// The changes that were recorded.
+    pub(super) fn records(&self) -> Vec<Record> {
+        Audit::new(self.folder.path().to_owned()).newest(usize::MAX).unwrap()
+    }
+
     /// The only thing the platform was asked.
     #[track_caller]
     pub(super) fn asked_once(&self) -> (String, Value) {
@@ -133,4 +161,15 @@ impl World {
         assert_eq!(asked.len(), 1, "{asked:?}");
         asked.remove(0)
     }
+}
+
+fn desk(platform: &Responder, folder: &std::path::Path, key: Option<&str>) -> Ops {
+    let client = platform.client();
+    let key = key.map(|key| KeyApi::new(client.clone(), Secret::parse(key).unwrap()));
+    let common = Common {
+        state_dir: folder.to_owned(),
+        org_id: None,
+        timing: Timing::REAL,
+    };
+    Ops::new(PublicApi::new(client), vec![platform.api()], key, common)
 }

@@ -94,6 +94,38 @@ impl Workspaces {
         found?.running()
     }
 
+    /// The same for what is done to a workspace that need not be ours: where none is named to act, ours acts for itself, and for
+    /// any other the first stands in, whose token goes nowhere but to its own routes.
+    ///
+    /// # Errors
+    /// As for [`Self::one`].
+    pub(super) fn acting(
+        &self,
+        source: Option<&WorkspaceId>,
+        target: Option<&WorkspaceId>,
+    ) -> Result<&Context, ToolError> {
+        self.acting_as("source_workspace_id", source, target)
+    }
+
+    /// The same where the argument has this name.
+    ///
+    /// # Errors
+    /// As for [`Self::one`].
+    pub(super) fn acting_as(
+        &self,
+        argument: &str,
+        source: Option<&WorkspaceId>,
+        target: Option<&WorkspaceId>,
+    ) -> Result<&Context, ToolError> {
+        match (source, target) {
+            (None, Some(target)) => match self.all.iter().find(|context| context.own == *target) {
+                Some(own) => own.running(),
+                None => Ok(self.first()),
+            },
+            _ => self.one(argument, source),
+        }
+    }
+
     /// The same for what goes to a peer: where it is not named, the workspace that knows the peer acts, if it is one only.
     ///
     /// # Errors

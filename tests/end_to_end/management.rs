@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::support::{World, bare_command, start, until};
 
 /// A server without a workspace.
-fn manager(url: &str, key: Option<&str>, folder: &Path) -> Command {
+pub fn manager(url: &str, key: Option<&str>, folder: &Path) -> Command {
     let mut command = bare_command();
     command
         .env("MOLECULE_MCP_MODE", "management")
@@ -34,7 +34,7 @@ async fn names(daemon: &McpChild) -> Vec<String> {
 }
 
 /// The structured failure of a call.
-async fn failure(daemon: &McpChild, tool: &str, arguments: Value) -> Value {
+pub async fn failure(daemon: &McpChild, tool: &str, arguments: Value) -> Value {
     let call = json!({ "name": tool, "arguments": arguments });
     let answer = daemon.request("tools/call", call).await.unwrap();
     assert_eq!(answer["result"]["isError"], true, "{answer}");

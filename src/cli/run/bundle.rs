@@ -20,6 +20,7 @@ use crate::agent::envelope::{Row, read_row};
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
 use crate::agent::supervisor::{Ended, Supervisor};
+use crate::cli::bench;
 use crate::config::{Config, Membership};
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
@@ -31,6 +32,7 @@ use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
 use crate::tools::attachments::Attaching;
 use crate::tools::context::Context;
+use crate::tools::desk::Ops;
 use crate::tools::workspaces::Workspaces;
 use crate::types::{Timestamp, WorkspaceId};
 
@@ -92,8 +94,10 @@ pub(super) async fn live(
         Some(Err(error)) => return unusable(&config, &bundles, &error),
         None => return Ended::Fine,
     };
+    let apis = bundles.iter().map(|bundle| bundle.api.clone());
+    let desk = Arc::new(bench::ops(&config, apis.collect()));
     let contexts = bundles.iter().zip(&journals);
-    let contexts = contexts.map(|(bundle, journal)| bundle.context(&config, journal));
+    let contexts = contexts.map(|(bundle, journal)| bundle.context(&config, journal, &desk));
     // A client that has gone already wants none.
     let _ = ready.send(Workspaces::of(contexts.collect()));
     let config = Arc::new(config);
@@ -167,7 +171,7 @@ impl Bundle {
         HealthFile::new(&config.state_dir, &self.own.platform.to_string(), &self.own.workspace)
     }
 
-    fn context(&self, config: &Config, journal: &Journal) -> Context {
+    fn context(&self, config: &Config, journal: &Journal, desk: &Arc<Ops>) -> Context {
         Context {
             api: self.api.clone(),
             journal: journal.clone(),
@@ -185,6 +189,7 @@ impl Bundle {
             card: self.own.card.clone(),
             identity: config.identity.clone(),
             read_row: message_of_row,
+            desk: Arc::clone(desk),
             stopped: self.stopped.clone(),
         }
     }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::clock;
+use crate::local_platform::server::Level;
 
 const KIND: &str = "approval";
 const MOST: usize = 50;
@@ -55,7 +56,7 @@ pub(crate) fn create(call: &Call) -> Outcome {
     };
     call.site.store.put(KIND, &approval.id, &approval)?;
     let told = json!({ "approval_id": approval.id, "action": approval.action, "reason": approval.reason });
-    call.site.hub.send(&call.id, "APPROVAL_REQUESTED", told);
+    call.site.record(&call.id, "APPROVAL_REQUESTED", &told);
     Ok(Answer::json(
         201,
         &json!({ "approval_id": approval.id, "status": "pending" }),
@@ -76,6 +77,36 @@ pub(crate) fn list(call: &Call) -> Outcome {
                 "created_at": one.created_at })
         })
         .collect();
+    Ok(Answer::ok(&rows))
+}
+
+/// What waits anywhere, newest first. Before level C looking denies what has waited for ten minutes.
+pub(crate) fn pending(call: &Call) -> Outcome {
+    let store = &call.site.store;
+    let oldest = clock::now() - 600 * clock::SECOND;
+    let mut rows = Vec::new();
+    for mut approval in store.list::<Approval>(KIND)? {
+        if approval.status != "pending" {
+            continue;
+        }
+        let is_old = clock::parse(&approval.created_at).is_some_and(|made| made < oldest);
+        if is_old && call.site.level < Level::C {
+            "denied".clone_into(&mut approval.status);
+            approval.decided_by = Some("system".to_owned());
+            store.put(KIND, &approval.id, &approval)?;
+            continue;
+        }
+        // Those of nobody are not listed.
+        if let Some(workspace) = store.workspace(&approval.workspace_id)? {
+            rows.push(
+                json!({ "id": approval.id, "workspace_id": workspace.id, "workspace_name": workspace.name,
+                "action": approval.action, "reason": approval.reason, "status": approval.status,
+                "created_at": approval.created_at }),
+            );
+        }
+    }
+    rows.reverse();
+    rows.truncate(MOST);
     Ok(Answer::ok(&rows))
 }
 
@@ -108,6 +139,16 @@ pub(crate) fn decide(call: &Call) -> Outcome {
     ))
 }
 
+/// The workspace in whose name something of the tenant waits: the first root. Without any it is nobody's.
+fn anchor(call: &Call) -> Result<String, Answer> {
+    if !call.id.is_empty() {
+        return Ok(call.id.clone());
+    }
+    let all = call.site.store.workspaces()?;
+    let root = all.into_iter().find(|one| one.parent_id.is_none() && !one.is_removed());
+    Ok(root.map(|root| root.id).unwrap_or_default())
+}
+
 /// 202 when `action` on `target` has to be approved first. An approval is good for one time.
 pub(crate) fn gate(call: &Call, action: &str, target: &str) -> Result<(), Answer> {
     if !call.site.approval_gate {
@@ -118,9 +159,10 @@ pub(crate) fn gate(call: &Call, action: &str, target: &str) -> Result<(), Answer
     let open = all.into_iter().find(|one| {
         one.action == action && one.target.as_deref() == Some(target) && matches!(&*one.status, "pending" | "approved")
     });
+    let anchor = anchor(call)?;
     let mut approval = open.unwrap_or_else(|| Approval {
         id: Uuid::new_v4().to_string(),
-        workspace_id: call.id.clone(),
+        workspace_id: anchor,
         task_id: None,
         action: action.to_owned(),
         target: Some(target.to_owned()),

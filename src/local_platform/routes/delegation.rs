@@ -86,6 +86,45 @@ pub(crate) fn list(call: &Call) -> Outcome {
 }
 
 #[derive(Deserialize)]
+struct Record {
+    target_id: String,
+    task: String,
+    delegation_id: String,
+}
+
+/// A workspace writes down what its agent delegated by itself.
+pub(crate) fn record(call: &Call) -> Outcome {
+    let sent: Record = call.json("invalid request body")?;
+    if [&sent.target_id, &sent.task, &sent.delegation_id]
+        .iter()
+        .any(|text| text.is_empty())
+    {
+        return Err(Answer::error(400, "invalid request body"));
+    }
+    let target = uuid(&sent.target_id).ok_or_else(|| Answer::error(400, "target_id must be a valid UUID"))?;
+    let row = NewActivity {
+        activity_type: "delegation".to_owned(),
+        workspace_id: call.id.clone(),
+        source_id: Some(call.id.clone()),
+        target_id: Some(target.clone()),
+        method: Some(REQUEST.to_owned()),
+        summary: Some(sent.task.clone()),
+        request_body: Some(json!({ "task": sent.task, "delegation_id": sent.delegation_id })),
+        response_body: Some(json!({ "delegation_id": sent.delegation_id })),
+        status: Some("dispatched".to_owned()),
+        delegation_id: Some(sent.delegation_id.clone()),
+        ..NewActivity::default()
+    };
+    recording::row(&call.site, row, Announce::No);
+    let told = json!({ "delegation_id": sent.delegation_id, "target_id": target, "task_preview": preview(&sent.task) });
+    call.site.hub.send(&call.id, "DELEGATION_SENT", told);
+    Ok(Answer::json(
+        202,
+        &json!({ "delegation_id": sent.delegation_id, "status": "recorded" }),
+    ))
+}
+
+#[derive(Deserialize)]
 struct Update {
     status: String,
     error: Option<String>,

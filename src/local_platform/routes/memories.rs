@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::clock;
 use crate::local_platform::server::Level;
+use crate::local_platform::store::activity::read::Page;
 
 const KIND: &str = "memory";
 const SCOPES: [&str; 3] = ["LOCAL", "TEAM", "GLOBAL"];
@@ -111,6 +112,60 @@ pub(crate) fn search(call: &Call) -> Outcome {
     }
     shown.truncate(MOST);
     Ok(Answer::ok(&shown))
+}
+
+/// Removes a memory of its own. Level C has no such route.
+pub(crate) fn delete(call: &Call) -> Outcome {
+    if call.site.level == Level::C {
+        return Err(Answer::no_route());
+    }
+    let store = &call.site.store;
+    let memory: Option<Memory> = store.get(KIND, &call.second)?;
+    if memory.is_none_or(|memory| memory.workspace_id != call.id) {
+        return Err(Answer::error(404, "memory not found or not owned by this workspace"));
+    }
+    store.delete(KIND, &call.second)?;
+    Ok(Answer::ok(&json!({ "status": "deleted" })))
+}
+
+/// What a workspace did, and (up to level B) remembers: the newest first.
+pub(crate) fn session_search(call: &Call) -> Outcome {
+    let wanted = call.query("q").unwrap_or_default().trim().to_lowercase();
+    let limit = call.query("limit").and_then(|limit| limit.parse().ok());
+    let limit = limit.filter(|limit| *limit > 0).unwrap_or(MOST).min(200);
+    let page = Page {
+        limit: u32::MAX,
+        ..Page::default()
+    };
+    let mut found: Vec<Value> = Vec::new();
+    for row in call.site.store.read_activity(&call.id, &page)? {
+        let mut item = json!({ "kind": "activity", "id": row.id, "workspace_id": row.workspace_id,
+            "label": row.activity_type, "content": row.summary.unwrap_or_default(),
+            "method": row.method.unwrap_or_default(), "status": row.status, "created_at": row.created_at });
+        for (name, body) in [("request_body", row.request_body), ("response_body", row.response_body)] {
+            if let Some(body) = body {
+                item[name] = serde_json::from_str(body.get()).unwrap_or_default();
+            }
+        }
+        found.push(item);
+    }
+    if call.site.level < Level::C {
+        let memories: Vec<Memory> = call.site.store.list(KIND)?;
+        let own = memories.into_iter().filter(|memory| memory.workspace_id == call.id);
+        found.extend(own.map(|memory| {
+            json!({ "kind": "memory", "id": memory.id, "workspace_id": memory.workspace_id, "label": memory.scope,
+                "content": memory.content, "method": "", "status": "", "created_at": memory.created_at })
+        }));
+    }
+    const SEARCHED: [&str; 6] = ["content", "label", "method", "status", "request_body", "response_body"];
+    found.retain(|item| {
+        SEARCHED
+            .iter()
+            .any(|name| item[*name].to_string().to_lowercase().contains(&wanted))
+    });
+    found.sort_by_key(|item| std::cmp::Reverse(item["created_at"].as_str().and_then(clock::parse)));
+    found.truncate(limit);
+    Ok(Answer::ok(&found))
 }
 
 /// The memories of the plugin.

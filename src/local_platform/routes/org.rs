@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::approvals;
+use super::{approvals, building};
 use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::server::Level;
 use crate::local_platform::{clock, credentials};
@@ -34,16 +34,19 @@ pub(crate) fn templates(level: Level) -> &'static [(&'static str, &'static str)]
     }
 }
 
-/// The templates that come with it.
+/// The templates that come with it, and those that were added.
 pub(crate) fn list_templates(call: &Call) -> Outcome {
-    let rows: Vec<Value> = templates(call.site.level)
+    let mut rows: Vec<Value> = templates(call.site.level)
         .iter()
-        .map(|(id, runtime)| {
-            json!({ "id": id, "name": id, "description": "", "tier": 3, "runtime": runtime, "model": "", "skills": [],
-                "skill_count": 0 })
-        })
+        .map(|(id, runtime)| template_row(id, runtime))
         .collect();
+    rows.extend(building::added_templates(call)?);
     Ok(Answer::ok(&rows))
+}
+
+pub(super) fn template_row(id: &str, runtime: &str) -> Value {
+    json!({ "id": id, "name": id, "description": "", "tier": 3, "runtime": runtime, "model": "", "skills": [],
+        "skill_count": 0 })
 }
 
 /// The keys, without the keys.

@@ -61,11 +61,8 @@ pub(crate) fn register(call: &Call) -> Outcome {
     })?;
     // `None`: purged between the two calls.
     let workspace = changed.ok_or_else(|| Answer::error(500, "registration failed"))?;
-    call.site.hub.send(
-        &id,
-        "WORKSPACE_ONLINE",
-        json!({ "workspace_id": id, "name": workspace.name }),
-    );
+    let told = json!({ "workspace_id": id, "name": workspace.name });
+    call.site.record(&id, "WORKSPACE_ONLINE", &told);
     let mut body = json!({ "status": "registered" });
     if call.site.level > Level::A {
         body["delivery_mode"] = json!(mode);

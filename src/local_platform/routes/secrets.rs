@@ -7,7 +7,7 @@ use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::clock;
 use crate::local_platform::server::Level;
 
-const KIND: &str = "secret";
+pub(super) const KIND: &str = "secret";
 /// Secrets of the tenant belong to nobody.
 const GLOBAL: &str = "";
 

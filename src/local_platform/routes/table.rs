@@ -6,8 +6,9 @@ use axum::http::Method;
 use serde_json::json;
 
 use super::{
-    a2a, activity, approvals, broadcast, connect, create, delegation, heartbeat, lifecycle, local, memories, notify,
-    org, registry, requests, secrets, tokens, uploads, workspaces,
+    a2a, activity, agents, approvals, broadcast, budget, building, channels, connect, create, delegation, files,
+    heartbeat, key_value, lifecycle, local, memories, notify, org, plugins, registry, requests, schedules, secrets,
+    structure, tokens, uploads, workspaces,
 };
 use crate::local_platform::auth::Auth;
 use crate::local_platform::call::{Answer, Call, Outcome};
@@ -90,6 +91,42 @@ static ROUTES: &[Route] = table! {
     A "mint_org_token" POST "/org/tokens" Admin Now(org::mint_token);
     A "revoke_org_token" DELETE "/org/tokens/:id" Admin Now(org::revoke_token);
     C "mint_workspace_token" POST "/admin/workspaces/:id/tokens" Admin Now(tokens::mint);
+    A "assign_agent" POST "/workspaces/:id/agent" Workspace Now(agents::assign);
+    A "replace_agent" PATCH "/workspaces/:id/agent" Workspace Now(agents::replace);
+    A "remove_agent" DELETE "/workspaces/:id/agent" Workspace Now(agents::remove);
+    A "move_agent" POST "/workspaces/:id/agent/move" Workspace Now(agents::r#move);
+    A "list_files" GET "/workspaces/:id/files" Workspace Now(files::list);
+    A "replace_files" PUT "/workspaces/:id/files" Workspace Now(files::replace);
+    A "read_file" GET "/workspaces/:id/files/*" Workspace Now(files::read);
+    A "write_file" PUT "/workspaces/:id/files/*" Workspace Now(files::write);
+    A "delete_file" DELETE "/workspaces/:id/files/*" Workspace Now(files::delete);
+    A "shared_context" GET "/workspaces/:id/shared-context" Workspace Now(files::shared);
+    A "get_config" GET "/workspaces/:id/config" Workspace Now(files::config);
+    A "patch_config" PATCH "/workspaces/:id/config" Workspace Now(files::patch_config);
+    A "list_entries" GET "/workspaces/:id/memory" Workspace Now(key_value::list);
+    A "set_entry" POST "/workspaces/:id/memory" Workspace Now(key_value::set);
+    A "get_entry" GET "/workspaces/:id/memory/:other" Workspace Now(key_value::get);
+    A "delete_entry" DELETE "/workspaces/:id/memory/:other" Workspace Now(key_value::delete);
+    A "session_search" GET "/workspaces/:id/session-search" Workspace Now(memories::session_search);
+    A "delete_memory" DELETE "/workspaces/:id/memories/:other" Workspace Now(memories::delete);
+    B "delete_plugin_memory" DELETE "/workspaces/:id/v2/memories/:other" Workspace Now(memories::of_plugin);
+    A "list_plugins" GET "/plugins" Open Now(plugins::none);
+    A "plugin_sources" GET "/plugins/sources" Open Now(plugins::sources);
+    A "installed_plugins" GET "/workspaces/:id/plugins" Workspace Now(plugins::none);
+    A "install_plugin" POST "/workspaces/:id/plugins" Workspace Now(plugins::install);
+    A "uninstall_plugin" DELETE "/workspaces/:id/plugins/:other" Workspace Now(plugins::uninstall);
+    A "available_plugins" GET "/workspaces/:id/plugins/available" Workspace Now(plugins::none);
+    A "plugin_compatibility" GET "/workspaces/:id/plugins/compatibility" Workspace Now(plugins::compatibility);
+    B "plugin_updates" GET "/admin/plugin-updates-pending" Admin Now(plugins::updates);
+    B "apply_plugin_update" POST "/admin/plugin-updates/:id/apply" Admin Now(plugins::apply_update);
+    A "plugin_allowlist" GET "/orgs/:id/plugins/allowlist" Admin Now(plugins::allowlist);
+    A "set_plugin_allowlist" PUT "/orgs/:id/plugins/allowlist" Admin Now(plugins::set_allowlist);
+    A "list_schedules" GET "/workspaces/:id/schedules" Workspace Now(schedules::list);
+    A "create_schedule" POST "/workspaces/:id/schedules" Workspace Now(schedules::create);
+    A "update_schedule" PATCH "/workspaces/:id/schedules/:other" Workspace Now(schedules::update);
+    A "delete_schedule" DELETE "/workspaces/:id/schedules/:other" Workspace Now(schedules::delete);
+    A "run_schedule" POST "/workspaces/:id/schedules/:other/run" Workspace Now(schedules::run);
+    A "schedule_history" GET "/workspaces/:id/schedules/:other/history" Workspace Now(schedules::history);
     A "activity" GET "/workspaces/:id/activity" Workspace Now(activity::read);
     A "report_activity" POST "/workspaces/:id/activity" Workspace Now(activity::report);
     C "ack" POST "/workspaces/:id/activity/ack" Workspace Now(activity::acknowledge);
@@ -131,6 +168,28 @@ static ROUTES: &[Route] = table! {
     C "cancel_any_request" POST "/requests/:other/cancel" Admin Now(requests::cancel);
     B "rotate" POST "/workspaces/:id/external/rotate" Workspace Now(connect::rotate);
     B "connection" GET "/workspaces/:id/external/connection" Workspace Now(connect::show);
+    A "pending_approvals" GET "/approvals/pending" Admin Now(approvals::pending);
+    A "record_delegation" POST "/workspaces/:id/delegations/record" Workspace Now(delegation::record);
+    A "traces" GET "/workspaces/:id/traces" Workspace Now(traces);
+    A "channel_adapters" GET "/channels/adapters" Open Now(channels::adapters);
+    A "discover_chats" POST "/channels/discover" Admin Now(channels::discover);
+    A "channels" GET "/workspaces/:id/channels" Workspace Now(channels::list);
+    A "create_channel" POST "/workspaces/:id/channels" Workspace Now(channels::create);
+    A "update_channel" PATCH "/workspaces/:id/channels/:other" Workspace Now(channels::update);
+    A "delete_channel" DELETE "/workspaces/:id/channels/:other" Workspace Now(channels::delete);
+    A "send_to_channel" POST "/workspaces/:id/channels/:other/send" Workspace Now(channels::send);
+    A "test_channel" POST "/workspaces/:id/channels/:other/test" Workspace Now(channels::test);
+    A "structure_events" GET "/events" Admin Now(structure::events);
+    A "events_of_workspace" GET "/events/:id" Admin Now(structure::events);
+    A "viewport" GET "/canvas/viewport" Open Now(structure::viewport);
+    A "save_viewport" PUT "/canvas/viewport" Open Now(structure::save_viewport);
+    A "import_template" POST "/templates/import" Admin Now(building::import_template);
+    A "org_templates" GET "/org/templates" Admin Now(building::org_templates);
+    A "import_org" POST "/org/import" Admin Now(building::import_org);
+    A "export_bundle" GET "/bundles/export/:id" Admin Now(building::export_bundle);
+    A "import_bundle" POST "/bundles/import" Admin Now(building::import_bundle);
+    A "budget" GET "/workspaces/:id/budget" Workspace Now(budget::show);
+    A "set_budget" PATCH "/workspaces/:id/budget" Admin Now(budget::set);
 };
 
 /// The test-facing routes; see the documentation of the module above.
@@ -169,6 +228,11 @@ impl Route {
         };
         let mut given = path.split('/');
         for wanted in self.path.split('/') {
+            if wanted == "*" {
+                let rest: Vec<&str> = given.collect();
+                found.second = rest.join("/");
+                return (!found.second.is_empty()).then_some(found);
+            }
             let given = given.next()?;
             match wanted {
                 ":id" if !given.is_empty() => given.clone_into(&mut found.id),
@@ -183,6 +247,11 @@ impl Route {
 
 fn health(_: &Call) -> Outcome {
     Ok(Answer::ok(&json!({ "status": "ok" })))
+}
+
+/// There is no tracing service.
+fn traces(_: &Call) -> Outcome {
+    Ok(Answer::ok(&json!([])))
 }
 
 fn events(call: &Call) -> Outcome {
@@ -211,6 +280,14 @@ mod tests {
             (B, "GET", "/workspaces/w/", None),
             (B, "GET", "/workspaces//activity", None),
             (B, "PUT", "/workspaces/w", None),
+            (B, "GET", "/workspaces/w/files", Some(("list_files", "w", ""))),
+            (
+                B,
+                "GET",
+                "/workspaces/w/files/a/b%20c",
+                Some(("read_file", "w", "a/b%20c")),
+            ),
+            (B, "GET", "/workspaces/w/files/", None),
         ] {
             let found = find(level, &method.parse().unwrap(), path);
             let found = found

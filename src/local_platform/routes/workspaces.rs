@@ -119,7 +119,15 @@ pub(crate) fn delete(call: &Call) -> Outcome {
     }
     approvals::gate(call, "workspace.delete", &known.id)?;
     let purge = call.query("purge") == Some("true");
-    for one in std::iter::once(&known).chain(&below) {
+    remove(call, std::iter::once(&known).chain(&below), purge)?;
+    let status = if purge { "purged" } else { "removed" };
+    Ok(Answer::ok(&json!({ "status": status, "cascade_deleted": below.len() })))
+}
+
+/// Removes workspaces, and revokes their tokens.
+pub(super) fn remove<'a>(call: &Call, all: impl Iterator<Item = &'a Workspace>, purge: bool) -> Result<(), Answer> {
+    let store = &call.site.store;
+    for one in all {
         store.revoke_tokens(&one.id)?;
         store.change_workspace(&one.id, |workspace| {
             workspace.status = "removed".to_owned();
@@ -130,11 +138,9 @@ pub(crate) fn delete(call: &Call) -> Outcome {
             store.purge_workspace(&one.id)?;
         }
         call.site
-            .hub
-            .send(&one.id, "WORKSPACE_REMOVED", json!({ "workspace_id": one.id }));
+            .record(&one.id, "WORKSPACE_REMOVED", &json!({ "workspace_id": one.id }));
     }
-    let status = if purge { "purged" } else { "removed" };
-    Ok(Answer::ok(&json!({ "status": status, "cascade_deleted": below.len() })))
+    Ok(())
 }
 
 fn confirm_name(call: &Call, known: Option<&Workspace>, below: &[Workspace]) -> Result<(), Answer> {

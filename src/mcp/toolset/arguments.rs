@@ -29,6 +29,18 @@ impl Given {
         names.map(|name| self.arguments.remove(name).filter(|value| !value.is_null()))
     }
 
+    /// Whether an argument says something: it is there, and neither `null` nor an empty text.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let given = self.arguments.get(name);
+        given.is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
+    }
+
+    /// Gives an argument a value.
+    pub fn put(&mut self, name: &str, value: Value) {
+        self.arguments.insert(name.to_owned(), value);
+    }
+
     /// Decodes arguments. `null` is the same as leaving an argument out.
     ///
     /// # Errors

@@ -35,6 +35,15 @@ impl Description {
         Self::new(input, schema::fit_failures(schema::object(results)))
     }
 
+    /// The same where an argument may be left out, which the type behind it requires.
+    #[must_use]
+    pub fn optional(mut self, name: &str) -> Self {
+        if let Some(Value::Array(required)) = Arc::make_mut(&mut self.input).get_mut("required") {
+            required.retain(|known| known != name);
+        }
+        self
+    }
+
     fn new(input: schema::Input, output: Map<String, Value>) -> Self {
         Self {
             text: input.description,

@@ -107,8 +107,8 @@ impl Allowance {
         }
         let (seen, at) = *lock(&self.seen);
         let (limit, remaining, reset) = (seen.limit?, seen.remaining?, seen.reset?);
-        // Seconds are told whole, cut off.
-        let refilled = at + reset + timing.of(Duration::from_secs(1));
+        // Seconds are told whole, cut off, and are real ones however fast our own clock runs.
+        let refilled = at + reset + Duration::from_secs(1);
         let wait = refilled
             .checked_duration_since(Instant::now())
             .filter(|wait| !wait.is_zero())?;

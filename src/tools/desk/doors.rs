@@ -8,6 +8,7 @@ use crate::platform::order::{Gate, Order};
 use crate::platform::org::OrgApi;
 use crate::platform::tenant::{KeyApi, PublicApi};
 use crate::platform::workspace::WorkspaceApi;
+use crate::types::{BaseUrl, WorkspaceId};
 
 /// The ways in that a set of tools has, weakest first.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(in crate::tools) struct Doors {
     key: Option<KeyApi>,
     org: Option<OrgApi>,
     control: Option<ControlApi>,
+    promotion: Option<ControlApi>,
     /// What is missing when no door opens.
     lack: Lack,
 }
@@ -28,6 +30,7 @@ enum Lack {
     AnyKey,
     OrgKey,
     ControlToken,
+    PromotionToken,
 }
 
 /// The way a request takes.
@@ -38,6 +41,7 @@ pub(super) enum Door<'a> {
     Key(&'a KeyApi),
     Org(&'a OrgApi),
     Control(&'a ControlApi),
+    Promotion(&'a ControlApi),
 }
 
 impl Doors {
@@ -47,6 +51,7 @@ impl Doors {
         key: None,
         org: None,
         control: None,
+        promotion: None,
         lack: Lack::ApiKey,
     };
 
@@ -86,6 +91,24 @@ impl Doors {
         }
     }
 
+    pub(super) fn promotion(promotion: Option<ControlApi>) -> Self {
+        Self {
+            promotion,
+            lack: Lack::PromotionToken,
+            ..Self::NONE
+        }
+    }
+
+    /// Where the tenant is, for those whose doors include the public one.
+    pub(super) fn tenant(&self) -> Option<&BaseUrl> {
+        self.public.as_ref().map(PublicApi::base)
+    }
+
+    /// The workspace whose own token is among the ways.
+    pub(super) fn home(&self) -> Option<&WorkspaceId> {
+        self.own.as_ref().map(WorkspaceApi::workspace)
+    }
+
     /// The way for a request.
     ///
     /// # Errors
@@ -93,6 +116,7 @@ impl Doors {
     pub(super) fn find(&self, gate: &Gate) -> Result<Door<'_>, ToolError> {
         let own = match gate {
             Gate::Workspace(id) => self.own.iter().find(|own| own.workspace() == id),
+            Gate::Member => self.own.first(),
             Gate::Open | Gate::Admin => None,
         };
         let public = self.public.as_ref().filter(|_| *gate == Gate::Open);
@@ -102,6 +126,7 @@ impl Doors {
             .or_else(|| self.key.as_ref().map(Door::Key))
             .or_else(|| self.org.as_ref().map(Door::Org))
             .or_else(|| self.control.as_ref().map(Door::Control))
+            .or_else(|| self.promotion.as_ref().map(Door::Promotion))
             .ok_or_else(|| self.lack.error())
     }
 }
@@ -132,6 +157,11 @@ impl Lack {
                 "this tool talks to the control plane, and CP_ADMIN_API_TOKEN is not set; nothing was sent",
                 "set CP_ADMIN_API_TOKEN (and MOLECULE_CP_URL for another control plane) and start this server again",
             ),
+            Self::PromotionToken => ToolError::failed(
+                "CP_PROMOTE_NOT_CONFIGURED",
+                "a rollout in production needs a token of its own, and CP_PROMOTE_PROD_API_TOKEN is not set; nothing was sent",
+                "set CP_PROMOTE_PROD_API_TOKEN and start this server again; CP_ADMIN_API_TOKEN is never used for this",
+            ),
         }
     }
 }
@@ -143,7 +173,7 @@ impl Door<'_> {
             Self::Own(api) => api.send(order).await,
             Self::Key(api) => api.send(order).await,
             Self::Org(api) => api.send(order).await,
-            Self::Control(api) => api.send(order).await,
+            Self::Control(api) | Self::Promotion(api) => api.send(order).await,
         }
     }
 
@@ -159,6 +189,7 @@ impl Door<'_> {
             Self::Org(_) => {
                 "MOLECULE_ORG_API_KEY was refused: it is wrong, revoked, or of another organization than MOLECULE_ORG_ID"
             }
+            Self::Promotion(_) => "CP_PROMOTE_PROD_API_TOKEN was refused by the control plane",
             Self::Control(_) => "CP_ADMIN_API_TOKEN was refused by the control plane",
         }
     }

@@ -11,6 +11,7 @@ use crate::mcp::call::Call;
 use crate::platform::client::Answer;
 use crate::platform::error::CallError;
 use crate::platform::order::Order;
+use crate::types::WorkspaceId;
 
 /// The longest wait that a call takes upon itself when the platform asks to slow down.
 const SHORT_WAIT: Duration = Duration::from_secs(20);
@@ -40,6 +41,20 @@ impl<'a> Errand<'a> {
     /// The common things of the desk.
     pub(in crate::tools) fn common(&self) -> &'a super::Common {
         &self.desk.common
+    }
+
+    /// The own workspace, which is meant where a call may leave out `workspace_id`.
+    ///
+    /// # Errors
+    /// When there is none at this platform.
+    pub(in crate::tools) fn home(&self) -> Result<&'a WorkspaceId, ToolError> {
+        let home = self.desk.doors.home();
+        home.ok_or_else(|| {
+            ToolError::argument(
+                "workspace_id",
+                "is required: this server has no workspace of its own here",
+            )
+        })
     }
 
     /// The call it serves.

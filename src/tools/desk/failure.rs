@@ -31,6 +31,11 @@ pub(super) fn of(error: CallError, door: Door<'_>, order: &Order) -> ToolError {
                 "nothing was done; its version does not offer this",
             )
         }
+        CallError::Rejected { status: 503, body, .. } if is_left_out(body.as_ref()) => ToolError::failed(
+            "NOT_SUPPORTED_BY_PLATFORM",
+            told,
+            "nothing was done; this platform was set up without what that needs",
+        ),
         CallError::Rejected { status, body, .. } => {
             let hint = rejection_hint(status, body.as_ref());
             let code = body.as_ref().and_then(|body| body.get("code")).cloned();
@@ -73,6 +78,12 @@ fn rejection_hint(status: u16, body: Option<&Value>) -> String {
 /// The platform's router, and nobody else, answers so when it has no such route.
 fn is_unknown_route(status: u16, body: Option<&Value>, detail: &str) -> bool {
     status == 404 && body.is_none() && detail.contains("page not found")
+}
+
+/// A platform says so of a backend that its owner left out.
+fn is_left_out(body: Option<&Value>) -> bool {
+    let said = body.and_then(|body| body["error"].as_str());
+    said.is_some_and(|said| said.contains("not configured"))
 }
 
 /// The outcome of a request that waits for a person's approval.

@@ -18,6 +18,15 @@ pub(in crate::tools) struct Wanted {
 }
 
 impl Wanted {
+    /// At most `limit` items from `offset` on.
+    pub(in crate::tools) fn part(offset: Option<u32>, limit: Option<u32>) -> Self {
+        Self {
+            limit: limit.map(|limit| (limit as usize).clamp(1, MOST)),
+            offset: offset.unwrap_or(0) as usize,
+            ..Self::default()
+        }
+    }
+
     /// Takes `limit`, `offset`, `cursor` and `fields` out of a call's arguments.
     ///
     /// # Errors

@@ -25,6 +25,8 @@ pub(in crate::tools) trait Plain<C>: DeserializeOwned + JsonSchema + Send + 'sta
     const EFFECT: Effect;
     /// What the platform answers.
     const ANSWER: Answer = Answer::Object;
+    /// Whether `workspace_id` may be left out, and the own workspace is meant then.
+    const AT_HOME: bool = false;
 
     /// The request.
     ///
@@ -40,7 +42,7 @@ pub(in crate::tools) enum Answer {
     Object,
     /// An array; the result is a page of it under this name. Clients may choose `limit`, `offset` and `fields`.
     List(&'static str),
-    /// An object that holds an array of this name; the result is a page of that.
+    /// An object that holds an array of this name, or the array alone; the result is a page of that.
     ListWithin(&'static str),
 }
 
@@ -50,9 +52,14 @@ pub(in crate::tools) struct Plan {
     question: Option<String>,
     unasked: Unasked,
     secrets: Vec<String>,
-    advice: Option<(u16, &'static str)>,
+    advice: Vec<(u16, &'static str)>,
     instead: Option<&'static str>,
+    view: View,
+    also: Option<(Order, View)>,
 }
+
+/// How one item of a list is shown; `None`: not at all.
+type View = fn(Value) -> Option<Value>;
 
 impl From<Order> for Plan {
     fn from(order: Order) -> Self {
@@ -61,8 +68,10 @@ impl From<Order> for Plan {
             question: None,
             unasked: Unasked::Proceed,
             secrets: Vec::new(),
-            advice: None,
+            advice: Vec::new(),
             instead: None,
+            view: Some,
+            also: None,
         }
     }
 }
@@ -85,7 +94,7 @@ impl Plan {
     /// What to do when the platform answers with this status.
     #[must_use]
     pub(in crate::tools) fn advising(mut self, status: u16, hint: &'static str) -> Self {
-        self.advice = Some((status, hint));
+        self.advice.push((status, hint));
         self
     }
 
@@ -93,6 +102,20 @@ impl Plan {
     #[must_use]
     pub(in crate::tools) fn replaced_by(mut self, hint: &'static str) -> Self {
         self.instead = Some(hint);
+        self
+    }
+
+    /// Of a list, show what `view` makes of each item, where it makes something.
+    #[must_use]
+    pub(in crate::tools) fn viewing(mut self, view: fn(Value) -> Option<Value>) -> Self {
+        self.view = view;
+        self
+    }
+
+    /// Behind the items of the list, also show those that `order` brings, where the platform has that route.
+    #[must_use]
+    pub(in crate::tools) fn and(mut self, order: Order, view: fn(Value) -> Option<Value>) -> Self {
+        self.also = Some((order, view));
         self
     }
 
@@ -116,6 +139,7 @@ impl<C: AsRef<Desk> + Send + Sync + 'static> RegisterPlain<C> for Registry<C> {
             tool: T::NAME,
             effect: T::EFFECT,
             answer: T::ANSWER,
+            at_home: T::AT_HOME,
             plan: |given| given.decode::<T>()?.plan(),
         };
         self.add_raw(T::NAME, T::EFFECT, describe::<C, T>, move |desk, given, call| {
@@ -127,8 +151,16 @@ impl<C: AsRef<Desk> + Send + Sync + 'static> RegisterPlain<C> for Registry<C> {
 
 fn describe<C, T: Plain<C>>() -> Description {
     let (further, results) = T::ANSWER.schemas();
-    Description::with::<T>(further, results)
+    let described = Description::with::<T>(further, results);
+    if T::AT_HOME {
+        described.optional(WORKSPACE)
+    } else {
+        described
+    }
 }
+
+/// The argument that [`Plain::AT_HOME`] is about.
+const WORKSPACE: &str = "workspace_id";
 
 /// All that differs between plain tools when they run, as values, so that running them is compiled once.
 #[derive(Clone, Copy)]
@@ -136,6 +168,7 @@ struct Steps {
     tool: &'static str,
     effect: Effect,
     answer: Answer,
+    at_home: bool,
     plan: fn(Given) -> Result<Plan, ToolError>,
 }
 
@@ -146,9 +179,12 @@ impl Steps {
         mut given: Given,
         call: Call,
     ) -> Result<Value, ToolError> {
+        let errand = (*desk).as_ref().errand(self.tool, &call);
+        if self.at_home && !given.has(WORKSPACE) {
+            given.put(WORKSPACE, json!(errand.home()?));
+        }
         let wanted = self.answer.wanted(&mut given)?;
         let plan = (self.plan)(given)?;
-        let errand = (*desk).as_ref().errand(self.tool, &call);
         if self.effect.destroys() {
             // Without a credential there is nothing to ask about.
             errand.has_door(&plan.order)?;
@@ -158,15 +194,35 @@ impl Steps {
             errand.confirm(&question, plan.unasked).await?;
         }
         let sent = errand.send(&plan.order).await;
-        let reply = sent.map_err(|error| {
+        let mut reply = sent.map_err(|error| {
             let error = error.without(&plan.secrets);
-            match (plan.instead, plan.advice) {
+            let status = error.fact("status").cloned().unwrap_or_default();
+            let advice = plan.advice.iter().find(|(known, _)| status == *known);
+            match (plan.instead, advice) {
                 (Some(hint), _) if error.code() == "NOT_SUPPORTED_BY_PLATFORM" => error.advising(hint),
-                (_, Some((status, hint))) if error.fact("status") == Some(&json!(status)) => error.advising(hint),
+                (_, Some((_, hint))) => error.advising(*hint),
                 _ => error,
             }
         })?;
+        view_items(self.answer.items(&mut reply.body), plan.view);
+        if let Some((order, view)) = plan.also {
+            let mut further = match errand.send(&order).await {
+                Ok(further) => further.body,
+                Err(error) if error.code() == "NOT_SUPPORTED_BY_PLATFORM" => Value::Null,
+                Err(error) => return Err(error),
+            };
+            view_items(further.as_array_mut(), view);
+            if let (Some(items), Value::Array(further)) = (self.answer.items(&mut reply.body), further) {
+                items.extend(further);
+            }
+        }
         self.answer.shape(reply, &wanted)
+    }
+}
+
+fn view_items(items: Option<&mut Vec<Value>>, view: View) {
+    if let Some(items) = items {
+        *items = std::mem::take(items).into_iter().filter_map(view).collect();
     }
 }
 
@@ -185,13 +241,28 @@ impl Answer {
         }
     }
 
+    /// The items of a list, before they are paged.
+    fn items(self, body: &mut Value) -> Option<&mut Vec<Value>> {
+        match (self, body) {
+            (Self::List(_) | Self::ListWithin(_), Value::Array(items)) => Some(items),
+            (Self::ListWithin(key), body) => body.get_mut(key)?.as_array_mut(),
+            _ => None,
+        }
+    }
+
     fn shape(self, Reply { status, body }: Reply, wanted: &Wanted) -> Result<Value, ToolError> {
         let expected = match (self, body) {
             (Self::Object, body @ Value::Object(_)) => return Ok(wanted.object(body)),
             // Nothing more to say than yes.
             (Self::Object, Value::Null) => return Ok(json!({ "raw": "", "status": status })),
             (Self::Object, _) => "an object",
-            (Self::List(key), Value::Array(items)) => return Ok(Value::Object(wanted.page(key, items))),
+            (Self::List(key) | Self::ListWithin(key), Value::Array(items)) => {
+                return Ok(Value::Object(wanted.page(key, items)));
+            }
+            // An empty list, as programs in Go write it.
+            (Self::List(key) | Self::ListWithin(key), Value::Null) => {
+                return Ok(Value::Object(wanted.page(key, Vec::new())));
+            }
             (Self::List(_), _) => "an array",
             (Self::ListWithin(key), Value::Object(mut fields)) => match fields.remove(key) {
                 Some(Value::Array(items)) => return Ok(Value::Object(wanted.page(key, items))),

@@ -30,7 +30,7 @@ pub(in crate::tools) struct Exchange {
     pub(in crate::tools) line: String,
     /// The JSON body, if there was one.
     pub(in crate::tools) body: Option<Value>,
-    /// `api-key`, `org-key`, `control-token`, or nothing.
+    /// `api-key`, `org-key`, `control-token`, `promotion-token`, or nothing.
     pub(in crate::tools) bearer: String,
     /// The whole request.
     pub(in crate::tools) seen: Seen,
@@ -57,25 +57,41 @@ pub(in crate::tools) struct Bench {
 impl Bench {
     /// A platform that answers with these replies, one after the other; the last is repeated.
     pub(in crate::tools) async fn new(replies: Vec<Reply>, keys: Keys) -> Self {
+        Self::with(replies, keys, Some(ORG), false).await
+    }
+
+    /// The same with all keys and the token of the workspace [`crate::platform::testing::SELF`].
+    pub(in crate::tools) async fn at_home(replies: Vec<Reply>) -> Self {
+        Self::with(replies, Keys::All, Some(ORG), true).await
+    }
+
+    /// The same with all keys, where no organization is the usual one.
+    pub(in crate::tools) async fn without_org(replies: Vec<Reply>) -> Self {
+        Self::with(replies, Keys::All, None, false).await
+    }
+
+    async fn with(replies: Vec<Reply>, keys: Keys, org: Option<&str>, is_home: bool) -> Self {
         let platform = Responder::start(replies).await;
         let folder = tempfile::tempdir().unwrap();
         let client = platform.client();
         let key = |text: &str| (keys == Keys::All).then(|| Secret::parse(text).unwrap());
         let common = Common {
             state_dir: folder.path().to_owned(),
-            org_id: Some(ORG.to_owned()),
+            org_id: org.map(str::to_owned),
             timing: Timing { speed: 1000 },
         };
         let public = PublicApi::new(client.clone());
         let api_key = key("api-key").map(|key| KeyApi::new(client.clone(), key));
+        let own: Vec<_> = is_home.then(|| platform.api()).into_iter().collect();
         let org = key("org-key").map(|key| OrgApi::new(client.clone(), key));
         let control = key("control-token").map(|key| ControlApi::new(client.clone(), key));
+        let promotion = key("promotion-token").map(|key| ControlApi::new(client.clone(), key));
         let bench = Workbench {
             agent: None,
-            ops: Ops::new(public.clone(), Vec::new(), api_key.clone(), common.clone()),
+            ops: Ops::new(public.clone(), own, api_key.clone(), common.clone()),
             shared: Shared::new(public, Vec::new(), api_key, org.clone(), common.clone()),
             management: Management::new(org, common.clone()),
-            control: Control::new(control, common),
+            control: Control::new(control, promotion, common),
         };
         let shown = Shown {
             mode: Mode::Workspace,
@@ -109,6 +125,14 @@ impl Bench {
     /// What was sent so far, as `METHOD /path`.
     pub(in crate::tools) fn lines(&self) -> Vec<String> {
         self.platform.seen().iter().map(line).collect()
+    }
+
+    /// The bodies of what was sent so far; null where there was none.
+    pub(in crate::tools) fn bodies(&self) -> Vec<Value> {
+        let seen = self.platform.seen();
+        seen.iter()
+            .map(|seen| serde_json::from_str(&seen.body).unwrap_or_default())
+            .collect()
     }
 
     /// What was recorded so far.

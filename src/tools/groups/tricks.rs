@@ -92,6 +92,11 @@ async fn tricks_in_ids_send_nothing() {
                 if name == "path" && trick == "a/b" {
                     continue;
                 }
+                // An empty text is no argument at all.
+                let required = arguments(&face, None);
+                if trick.is_empty() && !required.contains_key(name) {
+                    continue;
+                }
                 let mut given = arguments(&face, Some(name));
                 given.insert(name.clone(), json!(trick));
                 let result = bench.call(face.name, Value::Object(given)).await;

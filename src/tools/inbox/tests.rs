@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -7,6 +9,7 @@ use crate::config::token::TokenSource;
 use crate::config::{Card, RuntimeIdentity, Timing};
 use crate::mcp::answer::RESULT_LIMIT;
 use crate::platform::client::{Client, Settings};
+use crate::platform::tenant::PublicApi;
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::HealthBoard;
 use crate::state::journal::{Batch, Journal};
@@ -15,6 +18,7 @@ use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
 use crate::tools::attachments::Attaching;
 use crate::tools::context::Context;
+use crate::tools::desk::{Common, Ops};
 use crate::tools::message::sample;
 use crate::types::{BaseUrl, PlainHttp, Secret, WorkspaceId};
 
@@ -30,7 +34,13 @@ async fn context(dir: &std::path::Path) -> Context {
         ca_file: None,
     });
     let token = TokenSource::inline(Secret::parse("tok-0123456789").unwrap());
+    let common = Common {
+        state_dir: dir.to_owned(),
+        org_id: None,
+        timing: Timing::REAL,
+    };
     Context {
+        desk: Arc::new(Ops::new(PublicApi::new(client.clone()), Vec::new(), None, common)),
         api: WorkspaceApi::new(client, own.clone(), token),
         journal: Journal::open(dir, ORIGIN, &own, Duration::from_secs(600))
             .await

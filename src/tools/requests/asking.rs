@@ -2,12 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{REQUESTS, about_one, closed, no_requests, opened};
+use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::error::CallError;
+use crate::platform::order::Order;
+use crate::platform::order::Verb::Post;
 use crate::platform::requests::{Asked, NewRequest, Wish};
 use crate::state::request::Side;
 use crate::tools::context::Context;
@@ -21,7 +25,7 @@ use crate::types::{PeerId, RequestId, WorkspaceId};
 pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools
         .add::<CreateRequest>()
-        .add::<CreateApproval>()
+        .add_to::<CreateApproval>(Sets::AGENT | Sets::OPS)
         .add::<CancelRequest>();
 }
 
@@ -128,7 +132,7 @@ struct CreateApproval {
     action: String,
     /// Why it is needed.
     reason: Option<String>,
-    /// Which workspace of this daemon acts: needed only where it serves several.
+    /// Which workspace asks; left out: yours. For another only with MOLECULE_API_KEY.
     workspace_id: Option<WorkspaceId>,
 }
 
@@ -138,11 +142,14 @@ impl Tool<Workspaces> for CreateApproval {
     type Output = Requested;
 
     async fn call(self, all: &Workspaces, call: &Call) -> Result<Requested, ToolError> {
-        let context = all.one("workspace_id", self.workspace_id.as_ref())?;
+        let context = all.acting_as("workspace_id", None, self.workspace_id.as_ref())?;
         check_text("action", &self.action)?;
         let detail = self.reason.unwrap_or_default();
         if !detail.is_empty() {
             check_text("reason", &detail)?;
+        }
+        if let Some(other) = context.other(self.workspace_id.as_ref()) {
+            return ask_for(context, call, other, &self.action, &detail).await;
         }
         let new = NewRequest {
             wish: Wish::Approval,
@@ -192,6 +199,43 @@ async fn ask_as_of_old(context: &Context, new: NewRequest) -> Result<Requested, 
         }),
         Err(error) => Err(unmade(error)),
     }
+}
+
+/// Asks in the name of another workspace, as it would itself.
+async fn ask_for(
+    context: &Context,
+    call: &Call,
+    other: &WorkspaceId,
+    action: &str,
+    reason: &str,
+) -> Result<Requested, ToolError> {
+    let errand = context.desk.errand(CreateApproval::NAME, call);
+    let newer = Order::workspace(Post, other, ["requests".into()]).body(json!({ "kind": "approval",
+        "recipient_type": "user", "recipient_id": "", "title": action, "detail": reason }));
+    let made = match errand.send(&newer).await {
+        Err(error) if error.code() == "NOT_SUPPORTED_BY_PLATFORM" => {
+            let body = json!({ "action": action, "reason": reason });
+            errand
+                .send(&Order::workspace(Post, other, ["approvals".into()]).body(body))
+                .await
+        }
+        settled => settled,
+    }?;
+    let id = ["request_id", "approval_id"]
+        .iter()
+        .find_map(|key| made.body[key].as_str());
+    let id = id.ok_or_else(|| {
+        ToolError::failed(
+            "PLATFORM_ERROR",
+            "the platform accepted the request and did not say which one it is",
+            "look with get_workspace_approvals before asking again",
+        )
+    })?;
+    Ok(Requested {
+        request_id: id.to_owned(),
+        status: "pending",
+        next_step: "it is decided on the canvas, or with decide_approval; get_workspace_approvals tells how it stands",
+    })
 }
 
 /// Asking twice is two requests, so what may have been made must be looked for.
@@ -328,6 +372,24 @@ mod tests {
             .await;
         assert_eq!(refused.code(), "NOT_SUPPORTED_BY_PLATFORM");
         assert_eq!(world.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn for_another_workspace_the_key_asks() {
+        let arguments = json!({ "action": "deploy", "reason": "it is green", "workspace_id": PEER });
+        let newer = World::answering(vec![made()]).await.with_key();
+        let requested = newer.call("create_approval", arguments.clone()).await;
+        assert_eq!(requested.body["request_id"], ID);
+        let body = json!({ "kind": "approval", "recipient_type": "user", "recipient_id": "", "title": "deploy",
+            "detail": "it is green" });
+        assert_eq!(newer.asked_once(), (format!("POST /workspaces/{PEER}/requests"), body));
+        assert_eq!(newer.bearers(), ["api-key"]);
+
+        let approval = Reply::json(201, &json!({ "approval_id": ID, "status": "pending" }).to_string());
+        let older = World::answering(vec![absent(), approval]).await.with_key();
+        assert_eq!(older.call("create_approval", arguments).await.body["request_id"], ID);
+        let body = json!({ "action": "deploy", "reason": "it is green" });
+        assert_eq!(older.asked()[1], (format!("POST /workspaces/{PEER}/approvals"), body));
     }
 
     #[tokio::test]
