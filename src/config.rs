@@ -3,30 +3,38 @@
 //! Nothing past this module reads the environment. All problems are reported at once, by name, without their values.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::types::{BaseUrl, WorkspaceId};
+pub use arrival::{OnMessage, Senders};
 pub use dirs::Places;
 pub use host::Host;
 pub use problem::{Fault, Problem, explain};
+pub use roles::{Permission, Roles};
 use token::TokenSource;
 
 pub mod access;
+mod arrival;
 mod ca;
 mod check;
 pub mod dirs;
 pub mod file;
 pub mod files;
 mod host;
+mod listen;
+pub mod looking;
 pub mod management;
 mod problem;
 mod reader;
+mod roles;
 pub mod shown;
 pub mod token;
 mod workspaces;
 
 pub(crate) use check::{Checked, Existing, check};
+pub(crate) use listen::loopback;
 
 /// The variable that holds the workspace token.
 pub(crate) const TOKEN: &str = "MOLECULE_WORKSPACE_TOKEN";
@@ -71,6 +79,14 @@ pub struct Config {
     pub shown: shown::Shown,
     /// The client that started this process, as far as its variables tell: where messages are pushed to.
     pub host: Option<Host>,
+    /// What the agent may do, by `config.yaml`.
+    pub roles: Roles,
+    /// `MOLECULE_ALLOWED_SENDERS`: whose messages are pushed.
+    pub senders: Senders,
+    /// `MOLECULE_ON_MESSAGE`: what to run when messages arrive.
+    pub on_message: Option<OnMessage>,
+    /// `MOLECULE_HTTP`: where `serve` answers health questions, a loopback address; `None`: nowhere.
+    pub http: Option<SocketAddr>,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.
@@ -183,6 +199,14 @@ impl Config {
     #[must_use]
     pub fn first(&self) -> &Membership {
         self.memberships.first().expect("a configuration names a workspace")
+    }
+
+    /// The platform's origin and the id of each workspace, which name its files in the state folder.
+    #[must_use]
+    pub fn names(&self) -> Vec<(String, WorkspaceId)> {
+        let all = self.memberships.iter();
+        all.map(|own| (own.platform.to_string(), own.workspace.clone()))
+            .collect()
     }
 
     /// Reads, completes and checks the configuration; makes the state folder. Sends nothing.

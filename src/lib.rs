@@ -18,6 +18,7 @@
 //!   every process: journal -> wake -> waiting tools
 //!                  outbox duty: journal -> platform -> journal (delegations and replies, their outcomes)
 //!                  an attached file: opened, judged, copied into the spool -> uploaded -> named by the message
+//! locks, records of the holders, journal -> overview -> status, healthcheck, doctor, /readyz (they only look)
 //! stdin -> mcp -> toolset -> tool -> platform or journal -> answer -> stdout
 //! stop (signal, end of input, a duty that failed) -> one token -> everyone ends
 //! ```

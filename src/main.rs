@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Options, Outcome};
-use molecule_mcp::cli::{audit, init, logging, run, signals, tools};
+use molecule_mcp::cli::{
+    audit, completions, doctor, healthcheck, init, install, logging, man, run, serve, service, signals, status, tools,
+};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -37,6 +39,7 @@ async fn perform(options: Options) -> Outcome {
     signals::survive_file_size_limit();
     match options.command.unwrap_or(Command::Run) {
         Command::Run => run::perform(stop).await,
+        Command::Serve(args) => serve::perform(args, stop).await,
         Command::Init(args) => {
             signals::exit_when_stopped(stop);
             match init::perform(args, |name| std::env::var_os(name)).await {
@@ -44,7 +47,15 @@ async fn perform(options: Options) -> Outcome {
                 Err(failure) => Outcome::failed(failure.code, failure.text),
             }
         }
+        Command::Status(args) => status::perform(args, stop, |name| std::env::var_os(name)).await,
+        Command::Doctor(args) => doctor::perform(args, |name| std::env::var_os(name)).await,
+        Command::Healthcheck(args) => healthcheck::perform(args, |name| std::env::var_os(name)),
+        Command::Install(args) => install::install(args, |name| std::env::var_os(name)),
+        Command::Uninstall(args) => install::uninstall(args, |name| std::env::var_os(name)),
+        Command::Service(args) => service::perform(args, |name| std::env::var_os(name), stop).await,
         Command::Audit(args) => audit::perform(args, |name| std::env::var_os(name)),
+        Command::Completions(args) => Outcome::fine(completions::perform(&args)),
+        Command::Man(args) => man::perform(&args),
         Command::Tools(args) => Outcome::fine(tools::perform(args)),
         #[cfg(feature = "local-platform")]
         Command::Platform(args) => molecule_mcp::cli::platform::perform(args, stop).await,

@@ -13,7 +13,7 @@ use url::Url;
 mod label;
 mod partner;
 
-pub use label::label;
+pub use label::{is_plain_url, label};
 pub use partner::Partner;
 
 /// Why a value from outside was refused. The text names the rule and never echoes the value.

@@ -28,6 +28,7 @@ use crate::state::lock::DutyFiles;
 use crate::state::naming::Naming;
 use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
+use crate::state::turns::Turn;
 use election::Election;
 
 mod election;
@@ -97,6 +98,8 @@ impl Duties {
 struct Office {
     duties: Duties,
     files: DutyFiles,
+    /// Whether the efforts for each duty go on.
+    turns: [Turn; 2],
     /// The last beats, as long as they are ours.
     pulse: watch::Sender<Pulse>,
     /// Beats and reads may begin: the first register attempt was made, or is not ours to make.
@@ -116,12 +119,20 @@ impl Office {
                 &duties.own.platform.to_string(),
                 &duties.own.workspace,
             ),
+            turns: ["presence", "reading"].map(|duty| duties.health.turns().begin(duty)),
             pulse: watch::Sender::default(),
             attempted: watch::Sender::new(config.heartbeat == Switch::Off),
             reads_if_it_can: watch::Sender::new(true),
             refused_elsewhere: watch::Sender::default(),
             duties,
         }
+    }
+
+    /// What is done about a duty goes on, and will again after `pause`.
+    fn turns(&self, duty: Duty, pause: Duration) {
+        let [presence, reading] = &self.turns;
+        let turn = if duty == Duty::Presence { presence } else { reading };
+        turn.again_after(pause);
     }
 
     fn switch(&self, duty: Duty) -> Switch {

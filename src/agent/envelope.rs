@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::state::message::{Kind, Message};
-use crate::types::{ActivityId, Timestamp, WorkspaceId};
+use crate::types::{ActivityId, Timestamp, WorkspaceId, is_plain_url, label};
 use json::{Object, unwrapped};
 use parts::{File, Parts};
 
@@ -20,8 +20,8 @@ mod parts;
 /// The text of a message in which nothing can be read.
 const EMPTY: &str = "(empty A2A message)";
 
-/// Longest name, role or address of a peer that is kept, in characters.
-const LABEL_LIMIT: usize = 200;
+/// Longest source of a row that is no string, in characters.
+const SOURCE_LIMIT: usize = 200;
 
 /// What every row with an id has, message or not: its place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,9 +126,9 @@ pub fn read_row(raw: &RawValue, own: &WorkspaceId, fallback: Timestamp) -> Row {
         _ => envelope.fill_message(&row, &mut message, own),
     }
     if kind == Kind::PeerAgent {
-        message.peer_name = label(&row, "peer_name");
-        message.peer_role = label(&row, "peer_role");
-        message.agent_card_url = label(&row, "agent_card_url");
+        message.peer_name = row.text("peer_name").and_then(|name| label(&name));
+        message.peer_role = row.text("peer_role").and_then(|role| label(&role));
+        message.agent_card_url = row.text("agent_card_url").filter(|address| is_plain_url(address));
     }
     if kind == Kind::System {
         message.request = note::about(message.message_id.as_deref().unwrap_or_default(), &message.text);
@@ -173,7 +173,7 @@ impl Origin {
             return Self::Nobody;
         };
         // A source that is no string is still somebody: it must not be taken for the person.
-        let source = json::string(raw).unwrap_or_else(|| raw.get().chars().take(LABEL_LIMIT).collect());
+        let source = json::string(raw).unwrap_or_else(|| raw.get().chars().take(SOURCE_LIMIT).collect());
         match source {
             empty if empty.is_empty() => Self::Nobody,
             source if source.eq_ignore_ascii_case(own.as_str()) => Self::Own(source),
@@ -330,17 +330,6 @@ fn attachments_of_platform(row: &Object<'_>) -> Vec<Value> {
         .into_iter()
         .filter(|entry| entry["uri"].is_string() || entry["name"].is_string())
         .collect()
-}
-
-/// Text about a peer, chosen by others: without control characters and at most [`LABEL_LIMIT`] characters.
-fn label(row: &Object<'_>, key: &str) -> Option<String> {
-    let text: String = row
-        .text(key)?
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(LABEL_LIMIT)
-        .collect();
-    (!text.trim().is_empty()).then_some(text)
 }
 
 #[cfg(test)]

@@ -87,6 +87,7 @@ impl Heartbeat {
         let mut standing = Standing::Fine;
         let mut last_load = (0, None);
         let mut management = Presence::default();
+        let turn = self.health.turns().begin("heartbeat");
         let mut pace = Pace::begin(Clock::system(), self.api.client().fresh_starts());
         // Many workspaces that began together do not go on beating together.
         let mut phase = Some(self.api.client().phase());
@@ -122,7 +123,9 @@ impl Heartbeat {
                 true => self.timing.of(AGAIN),
                 false => interval(self.api.client(), self.timing),
             };
-            pace.turn(every.mul_f64(phase.take().unwrap_or(1.0))).await;
+            let every = every.mul_f64(phase.take().unwrap_or(1.0));
+            turn.again_after(every);
+            pace.turn(every).await;
         }
     }
 

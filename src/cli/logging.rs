@@ -18,6 +18,8 @@ const OURS: &str = "molecule_mcp";
 const WAITING: usize = 256;
 /// How long the exit waits for what is still to be written.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// The same when there is a reason for the exit: on a busy computer the line must not get lost that says what to mend.
+const LAST_REASON: Duration = Duration::from_secs(1);
 
 static OUTLET: OnceLock<SyncSender<Piece>> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -44,7 +46,7 @@ pub fn to_stderr(verbose: bool) {
 pub fn last_words(text: &str) {
     let (written, is_written) = mpsc::sync_channel(1);
     if outlet().try_send(Piece::Last(text.to_owned(), written)).is_ok() {
-        let _ = is_written.recv_timeout(LAST_WORDS);
+        let _ = is_written.recv_timeout(if text.is_empty() { LAST_WORDS } else { LAST_REASON });
     }
 }
 

@@ -2,15 +2,25 @@
 
 pub mod audit;
 mod bench;
+pub mod clients;
+pub mod completions;
 #[cfg(feature = "local-platform")]
 pub mod demo;
+pub mod doctor;
+pub mod healthcheck;
 pub mod init;
+pub mod install;
+mod launch;
 mod limits;
 pub mod logging;
+pub mod man;
 pub mod manage;
 pub mod options;
 #[cfg(feature = "local-platform")]
 pub mod platform;
 pub mod run;
+pub mod serve;
+pub mod service;
 pub mod signals;
+pub mod status;
 pub mod tools;

@@ -36,10 +36,39 @@ pub struct Options {
 pub enum Command {
     /// Join the workspace and serve MCP on standard input and output (the default).
     Run,
+    /// Join the workspace without an MCP client, as a service: outlives standard input and answers health questions.
+    ///
+    /// Standard input and output are left alone. SIGTERM ends it cleanly; SIGHUP reads the configuration and the token again.
+    /// Under systemd use Type=notify: it reports when it is ready and how it goes, and feeds the watchdog.
+    Serve(super::serve::ServeArgs),
     /// Ask for platform, workspace and token once, check them, and keep them in 0600 files.
     Init(InitArgs),
+    /// Show whether messages arrive: since when, what waits, which process does it, what is wrong and what to do about it.
+    ///
+    /// It asks the state folder, neither the platform nor a daemon. Exit code 0: every workspace receives; 1: one does not.
+    Status(super::status::StatusArgs),
+    /// Check program, configuration, state folder, platform, token, daemon and MCP clients, and say what to do next.
+    ///
+    /// Nothing is changed: it neither registers nor sends heartbeats. Exit code 1 when a check failed.
+    Doctor(super::doctor::DoctorArgs),
+    /// Say by the exit code whether a daemon of this state folder is alive, or with `--ready` whether messages arrive.
+    ///
+    /// Alive means that its work goes on, whether or not the platform answers: restarting it would not help. Why not is said
+    /// on standard error.
+    Healthcheck(super::healthcheck::HealthcheckArgs),
+    /// Tell an MCP client to start this program: writes the client's own configuration, without the token.
+    Install(super::install::InstallArgs),
+    /// Take this program out of an MCP client's configuration again.
+    Uninstall(super::install::UninstallArgs),
+    /// Keep the daemon running without an MCP client, under systemd or launchd.
+    Service(super::service::ServiceArgs),
     /// Show what was changed on a platform through this computer's tools: when, by which tool, what, and how it ended.
     Audit(super::audit::AuditArgs),
+    /// Print what a shell completes after `molecule-mcp`.
+    Completions(super::completions::CompletionsArgs),
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man(super::man::ManArgs),
     /// List all tools, with the sets they belong to.
     Tools(super::tools::ToolsArgs),
     /// Run a small platform on this computer, for trying things out.

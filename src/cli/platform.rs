@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+use super::clients::snippets::shell_word;
 use super::options::{Outcome, exit};
 use crate::local_platform::{Level, LocalPlatform, Options};
-use snippets::shell_word;
 
 pub use add_workspace::AddWorkspaceArgs;
 

@@ -21,7 +21,7 @@ use crate::tools::agent::Opening;
 use crate::tools::catalogue::Catalogue;
 use crate::tools::workspaces::Workspaces;
 
-mod bundle;
+pub(super) mod bundle;
 
 /// Clients kill a server about 2 s after closing its stdin, so everything ends within this.
 pub(super) const GRACE: Duration = Duration::from_millis(1400);
@@ -100,6 +100,7 @@ async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: Can
         inbox: has_inbox.then(|| InboxNews {
             inboxes: workspaces.map(|all| all.map(|all| all.inboxes().clone())).boxed(),
             host: config.host,
+            senders: config.senders.clone(),
             timing: config.timing,
         }),
     };

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::access::Access;
+use super::arrival::{OnMessage, Senders};
 use super::dirs::{self, Places, StateDir};
 use super::file::{self, Settings};
 use super::files;
 use super::host::Host;
+use super::listen;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
+use super::roles::Roles;
 use super::shown::Shown;
 use super::token::TokenSource;
 use super::token::resolve::Given;
@@ -130,6 +133,10 @@ pub(crate) fn check(
     let access = Access::read(reader, plain, identity.platform.as_ref());
     let shown = Shown::read(reader);
     let host = Host::detect(reader);
+    let roles = Roles::read(reader, folder.as_ref().map(StateDir::path));
+    let senders = Senders::read(reader);
+    let on_message = OnMessage::read(reader);
+    let http = listen::http(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let runtime = runtime_identity(reader);
     let problems = std::mem::take(&mut reader.problems);
@@ -161,6 +168,10 @@ pub(crate) fn check(
         access,
         shown,
         host,
+        roles,
+        senders,
+        on_message,
+        http,
         verbose,
         timing: Timing { speed },
         warnings: std::mem::take(&mut reader.warnings),
@@ -324,7 +335,7 @@ pub(super) fn ca_file(reader: &mut Reader<'_>, filed: &Settings) -> Option<PathB
 }
 
 /// Only a path with a NUL or an empty one cannot be made absolute, and neither can get here.
-fn absolute(path: &str) -> PathBuf {
+pub(super) fn absolute(path: &str) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path))
 }
 

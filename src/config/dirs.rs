@@ -101,6 +101,17 @@ impl StateDir {
         Self::checked(home.join(FALLBACK), "~/.molecule-workspace", true, places, warnings)
     }
 
+    /// The same folder for somebody who only looks: whether it can be used, or exists, does not matter.
+    pub(crate) fn locate(named: Option<&str>, places: &Places) -> Option<PathBuf> {
+        if let Some(named) = named {
+            return std::path::absolute(named).ok();
+        }
+        if places.managed.is_dir() && probe(&places.managed).is_ok() {
+            return Some(places.managed.clone());
+        }
+        places.home.as_ref().map(|home| home.join(FALLBACK))
+    }
+
     fn checked(
         path: PathBuf,
         setting: &'static str,

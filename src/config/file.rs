@@ -36,6 +36,27 @@ pub struct Settings {
     pub agent_skills: Option<Vec<String>>,
 }
 
+impl Settings {
+    /// The keys that are there.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&'static str> {
+        let keys = [
+            ("platform_url", self.platform_url.is_some()),
+            ("workspace_id", self.workspace_id.is_some()),
+            ("org_id", self.org_id.is_some()),
+            ("ca_file", self.ca_file.is_some()),
+            ("allow_insecure", self.allow_insecure.is_some()),
+            ("agent_name", self.agent_name.is_some()),
+            ("agent_description", self.agent_description.is_some()),
+            ("agent_skills", self.agent_skills.is_some()),
+        ];
+        keys.into_iter()
+            .filter(|(_, is_there)| *is_there)
+            .map(|(key, _)| key)
+            .collect()
+    }
+}
+
 const KEYS: &str = "platform_url, workspace_id, org_id, ca_file, agent_name, agent_description (text), \
                     allow_insecure (true or false) and agent_skills (a list of texts)";
 
@@ -119,6 +140,33 @@ impl Settings {
             text.push_str(&format!("agent_skills = [{}]\n", skills.join(", ")));
         }
         text
+    }
+
+    /// The variables of the environment that say the same.
+    pub(crate) fn as_variables(&self) -> Vec<(&'static str, String)> {
+        let texts = [
+            ("PLATFORM_URL", &self.platform_url),
+            ("WORKSPACE_ID", &self.workspace_id),
+            ("MOLECULE_ORG_ID", &self.org_id),
+            ("MOLECULE_CA_FILE", &self.ca_file),
+            ("MOLECULE_AGENT_NAME", &self.agent_name),
+            ("MOLECULE_AGENT_DESCRIPTION", &self.agent_description),
+        ];
+        let others = [
+            (
+                "MOLECULE_ALLOW_INSECURE",
+                self.allow_insecure.map(|allow| u8::from(allow).to_string()),
+            ),
+            (
+                "MOLECULE_AGENT_SKILLS",
+                self.agent_skills.as_ref().map(|skills| skills.join(",")),
+            ),
+        ];
+        let texts = texts.into_iter().map(|(name, value)| (name, value.clone()));
+        texts
+            .chain(others)
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
     }
 
     /// The keys that both settings give, with different values.

@@ -131,6 +131,29 @@ impl Shown {
         self.sets != Sets::NONE || !self.tools.is_empty()
     }
 
+    /// The sets that are shown when the user chose none.
+    #[must_use]
+    pub fn usual(has_api_key: bool) -> Sets {
+        match has_api_key {
+            true => Sets::AGENT | Sets::OPS,
+            false => Sets::AGENT,
+        }
+    }
+
+    /// What is shown, in words of `MOLECULE_MCP_TOOLSETS`.
+    #[must_use]
+    pub fn words(&self, has_api_key: bool) -> Vec<String> {
+        let sets = match self.mode {
+            Mode::Management => Sets::MANAGEMENT,
+            Mode::Own => return vec!["self".to_owned()],
+            Mode::Workspace if self.is_chosen() => self.sets,
+            Mode::Workspace => Self::usual(has_api_key),
+        };
+        let read_only = self.read_only.then(|| "read-only".to_owned());
+        let sets = sets.names().map(str::to_owned);
+        sets.chain(self.tools.iter().cloned()).chain(read_only).collect()
+    }
+
     /// Whether the organization key may be used at all. Naming single tools is not enough.
     #[must_use]
     pub fn uses_org_key(&self) -> bool {
@@ -194,6 +217,12 @@ mod tests {
         assert_eq!(shown.tools, ["list_peers", "x"]);
         assert!(shown.is_chosen() && !read(&[]).0.is_chosen());
         assert_eq!(Sets::named("all").unwrap().names().count(), 4);
+        assert_eq!(shown.words(true), ["ops", "management", "list_peers", "x"]);
+        assert_eq!(read(&[]).0.words(true), ["agent", "ops"]);
+        assert_eq!(
+            read(&[("MOLECULE_MCP_READ_ONLY", "1")]).0.words(false),
+            ["agent", "read-only"]
+        );
     }
 
     #[test]

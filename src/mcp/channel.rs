@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::answer::cut;
 use crate::config::Host;
-use crate::state::message::{Entry, Kind, Message};
+use crate::state::message::{Answers, Entry, Kind, Message};
 use crate::state::request::{About, Part};
-use crate::types::label;
+use crate::types::{is_plain_url, label};
 
 /// Longest part of a text that is pushed, in bytes; the rest is to be fetched.
 const TEXT_LIMIT: usize = 16 * 1024;
@@ -35,15 +35,16 @@ fn content(entry: &Entry, fence: &str) -> String {
     // As JSON, because an odd id may hold a quote.
     let id = Value::from(message.activity_id.as_str());
     let shown = cut(&message.text, TEXT_LIMIT);
-    let mut lines = vec![
-        match &entry.arrival {
-            Some(arrival) => format!("At your workspace {arrival}: {}", header(message)),
-            None => header(message),
-        },
+    let mut lines = vec![match &entry.arrival {
+        Some(arrival) => format!("At your workspace {arrival}: {}", header(message)),
+        None => header(message),
+    }];
+    lines.extend(entry.answers.as_ref().map(what_it_answers));
+    lines.extend([
         format!("--- message text {fence} begins"),
         shown.to_owned(),
         format!("--- message text {fence} ends"),
-    ];
+    ]);
     if shown.len() < message.text.len() {
         lines.push(format!(
             "The text goes on: inbox_peek(activity_id={id}, offset={})",
@@ -111,6 +112,13 @@ fn header(message: &Message) -> String {
     }
 }
 
+/// Which task of ours a message answers; the task as JSON, because it may have many lines.
+fn what_it_answers(answers: &Answers) -> String {
+    let verb = if answers.certain { "answers" } else { "may answer" };
+    let (handle, task) = (&answers.handle, Value::from(cut(&answers.task, 200)));
+    format!("It {verb} your delegation {handle}, whose task begins {task}.")
+}
+
 /// Name, role and id, as far as they are known. The id alone tells who it is.
 fn speaker(message: &Message) -> String {
     let name = message.peer_name.as_deref().and_then(label);
@@ -157,14 +165,6 @@ fn meta(entry: &Entry) -> Map<String, Value> {
     meta
 }
 
-fn is_plain_url(text: &str) -> bool {
-    text.len() <= 512
-        && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"\"'<>`".contains(&byte))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +189,7 @@ mod tests {
             mine: false,
             maybe_reply_to: None,
             arrival: None,
+            answers: None,
         }
     }
 
@@ -242,6 +243,23 @@ mod tests {
             assert_eq!(meta[key], "", "{key}");
         }
         assert!(!meta.contains_key("agent_card_url"));
+    }
+
+    #[test]
+    fn an_answer_says_which_task_it_answers_and_whether_that_is_certain() {
+        let mut entry = entry(Kind::PeerAgent, "17");
+        for (certain, verb) in [(true, "answers"), (false, "may answer")] {
+            entry.answers = Some(Answers {
+                handle: "h-1".to_owned(),
+                delegation_id: Some("d-1".to_owned()),
+                task: format!("count\nthe \"crates\" {}", "x".repeat(300)),
+                certain,
+            });
+            let content = content(&entry, "f");
+            let line = content.lines().nth(1).unwrap();
+            let expected = format!("It {verb} your delegation h-1, whose task begins \"count\\nthe \\\"crates\\\" xxx");
+            assert!(line.starts_with(&expected) && line.len() < 300, "{line}");
+        }
     }
 
     #[test]

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::channel;
-use crate::config::{Host, Timing};
+use crate::config::{Host, Senders, Timing};
 use crate::state::journal::{Inboxes, JournalError};
-use crate::state::message::{Entry, State};
+use crate::state::message::{Entry, Message, State};
 use crate::types::ActivityId;
 
 /// Waiting calls come first: a message that one of them takes needs no hint.
@@ -45,6 +45,8 @@ pub(super) struct Push<'a> {
     pub(super) inboxes: &'a Inboxes,
     /// What the environment says of the client; the name it gives itself wins.
     pub(super) host: Option<Host>,
+    /// Whose messages are pushed; those of others are only kept.
+    pub(super) senders: Senders,
     pub(super) timing: Timing,
 }
 
@@ -116,7 +118,9 @@ impl Push<'_> {
         while hints.open.len() < OUTSTANDING {
             let period = hints.are_heard().then(|| self.timing.of(RESERVED));
             let known = hints.open.keys().cloned().collect::<HashSet<_>>();
-            let Some(entry) = self.inboxes.reserve_next(period, known).await? else {
+            let senders = self.senders.clone();
+            let wanted = move |message: &Message| message.is_from_one_of(&senders);
+            let Some(entry) = self.inboxes.reserve_next(period, known, wanted).await? else {
                 break;
             };
             if !send(&entry).await {

@@ -24,7 +24,7 @@ use super::push::Push;
 use super::resources::{self, Subscriptions};
 use super::toolset::Toolset;
 use super::transport::{self, Ends};
-use crate::config::{Host, McpProtocol, Timing};
+use crate::config::{Host, McpProtocol, Senders, Timing};
 use crate::state::journal::Inboxes;
 
 /// How long calls with a commit or an answer in flight may take to finish when the session ends. Clients kill a server
@@ -60,6 +60,8 @@ pub struct InboxNews {
     pub inboxes: BoxFuture<'static, Option<Inboxes>>,
     /// What the environment says of the client.
     pub host: Option<Host>,
+    /// Whose messages are pushed.
+    pub senders: Senders,
     /// All intervals.
     pub timing: Timing,
 }
@@ -130,6 +132,7 @@ async fn tell_news(
         let push = Push {
             inboxes: &inboxes,
             host: inbox.host,
+            senders: inbox.senders,
             timing: inbox.timing,
         };
         tokio::join!(

@@ -16,7 +16,7 @@ use super::wire::{
     A2aAnswer, ActivityPage, ActivityQuery, Attached, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer,
     RegisterBody, Registered,
 };
-use super::{a2a, retry, verdict};
+use super::{a2a, address, retry, verdict};
 use crate::config::token::TokenSource;
 use crate::types::{PeerId, Secret, WorkspaceId};
 
@@ -145,6 +145,13 @@ impl WorkspaceApi {
     /// See [`CallError`].
     pub async fn existence_of(&self, peer: &PeerId) -> Result<Existence, CallError> {
         existence(peer.as_str(), self.public_row(peer.as_str()).await)
+    }
+
+    /// Where the card of a peer is found, as level C tells with its messages. Asks nobody.
+    #[must_use]
+    pub fn card_address(&self, peer: &PeerId) -> Option<String> {
+        let path = ["registry", "discover", peer.as_str()];
+        address::build(self.client.base(), &path, &[]).ok().map(String::from)
     }
 
     /// `GET /workspaces/:id/activity`. The answer may be up to 32 MiB, or 48 MiB and five minutes for a page of one row;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::turns::Turns;
 use crate::types::Timestamp;
 
 /// The code of a journal that cannot be written.
@@ -24,6 +25,16 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// From its parts.
+    #[must_use]
+    pub fn new(code: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
     fn is_refusal(&self) -> bool {
         self.code == "AUTH_ERROR"
     }
@@ -96,6 +107,19 @@ pub struct Health {
     pub beside_trouble: Option<Trouble>,
     /// Another program polls or beats for the same workspace.
     pub rival: Option<Trouble>,
+    /// Since when [`Self::can_receive`] has been as it is.
+    pub since: Option<Timestamp>,
+    /// The trouble that was over last.
+    pub past: Option<Past>,
+}
+
+/// A trouble that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// What was wrong.
+    pub trouble: Trouble,
+    /// When it was over.
+    pub over: Timestamp,
 }
 
 impl Health {
@@ -144,6 +168,10 @@ impl Health {
             // Each of them can find these out.
             removed: presence.removed || reading.removed,
             rival: presence.rival.or(reading.rival),
+            past: [presence.past, reading.past]
+                .into_iter()
+                .flatten()
+                .max_by_key(|past| past.over),
             ..reading
         }
     }
@@ -158,6 +186,17 @@ impl Health {
                 ..Self::of_two(self.clone(), Self::default())
             },
             Duty::Reading => Self::of_two(Self::default(), self.clone()),
+        }
+    }
+
+    /// Writes down what a change means for a reader of the record who was not there.
+    fn remember(&mut self, before: &Self, now: Timestamp) {
+        if self.since.is_none() || self.can_receive() != before.can_receive() {
+            self.since = Some(now);
+        }
+        let is_over = |was: &&Trouble| !self.troubles().any(|is| is.code == was.code);
+        if let Some(trouble) = before.troubles().find(is_over).cloned() {
+            self.past = Some(Past { trouble, over: now });
         }
     }
 
@@ -179,34 +218,50 @@ impl Health {
 
 /// The one place where the record of this process lives. Clones share it.
 #[derive(Clone, Debug)]
-pub struct HealthBoard(Arc<watch::Sender<Health>>);
+pub struct HealthBoard {
+    record: Arc<watch::Sender<Health>>,
+    turns: Turns,
+}
 
 impl Default for HealthBoard {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Health::default())))
+        Self {
+            record: Arc::new(watch::Sender::new(Health::default())),
+            turns: Turns::default(),
+        }
     }
 }
 
 impl HealthBoard {
     /// Changes the record; watchers wake only when it really changed.
     pub fn update(&self, change: impl FnOnce(&mut Health)) {
-        self.0.send_if_modified(|health| {
+        self.record.send_if_modified(|health| {
             let before = health.clone();
             change(health);
-            *health != before
+            if *health == before {
+                return false;
+            }
+            health.remember(&before, Timestamp::now());
+            true
         });
     }
 
     /// The record now.
     #[must_use]
     pub fn now(&self) -> Health {
-        self.0.borrow().clone()
+        self.record.borrow().clone()
     }
 
     /// Watches the record.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Health> {
-        self.0.subscribe()
+        self.record.subscribe()
+    }
+
+    /// Whether the loops behind it turn.
+    #[must_use]
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 }
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::request::About;
-use crate::types::{ActivityId, Timestamp, WorkspaceId};
+use crate::config::Senders;
+use crate::types::{ActivityId, Partner, PeerId, Timestamp, WorkspaceId};
 
 /// Who or what a message is from. The wire form is snake case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -122,6 +123,34 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+impl Message {
+    /// The peer that it is from, if it is from one and says so in the shape of the platform's ids.
+    #[must_use]
+    pub fn peer(&self) -> Option<PeerId> {
+        match self.kind {
+            Kind::PeerAgent | Kind::Broadcast | Kind::Request => PeerId::parse(&self.peer_id).ok(),
+            Kind::CanvasUser | Kind::DelegationResult | Kind::Upload | Kind::System => None,
+        }
+    }
+
+    /// Whether it may disturb an agent that wants to hear of these senders. What the platform and this daemon say
+    /// themselves always may; of a sender that cannot be told nobody but everyone wants to hear.
+    #[must_use]
+    pub fn is_from_one_of(&self, senders: &Senders) -> bool {
+        let sender = match self.kind {
+            Kind::DelegationResult | Kind::System => return true,
+            Kind::CanvasUser | Kind::Upload => Some(Partner::Person),
+            // The person asks things of a workspace, too.
+            Kind::Request if self.peer_id.is_empty() => Some(Partner::Person),
+            Kind::PeerAgent | Kind::Broadcast | Kind::Request => self.peer().map(Partner::Peer),
+        };
+        match sender {
+            Some(sender) => senders.include(&sender),
+            None => *senders == Senders::Everyone,
+        }
+    }
+}
+
 /// Where a message stands. The wire form is snake case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -165,6 +194,20 @@ impl State {
     }
 }
 
+/// A delegation of this workspace that a message speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Answers {
+    /// Names the delegation; check_task_status and chat_history take it.
+    pub handle: String,
+    /// The platform's id of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegation_id: Option<String>,
+    /// The task, or its start.
+    pub task: String,
+    /// False: the message does not say what it answers; its sender has exactly this one task of ours.
+    pub certain: bool,
+}
+
 /// A message and its standing in the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -180,4 +223,43 @@ pub struct Entry {
     pub maybe_reply_to: Option<String>,
     /// The workspace at which it arrived, where this process serves several; an answer goes out from there.
     pub arrival: Option<WorkspaceId>,
+    /// The delegation of ours that it answers, for certain or perhaps.
+    pub answers: Option<Answers>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_senders_disturb_and_the_platform_itself() {
+        const PEER: &str = "5f0c1d2e-0000-4000-8000-000000000001";
+        let peer = PeerId::parse(PEER).unwrap();
+        let message = |kind: Kind, peer_id: &str| -> Message {
+            let mut message: Message = serde_json::from_value(serde_json::json!({
+                "activity_id": "a", "kind": "system", "peer_id": peer_id, "text": "", "created_at": "", "at": 0,
+            }))
+            .unwrap();
+            message.kind = kind;
+            message
+        };
+        for (kind, peer_id, by_person, by_peer) in [
+            (Kind::CanvasUser, "", true, false),
+            (Kind::Upload, "", true, false),
+            (Kind::Request, "", true, false),
+            (Kind::Request, PEER, false, true),
+            (Kind::PeerAgent, &PEER.to_ascii_uppercase(), false, true),
+            (Kind::PeerAgent, "5f0c1d2e-0000-4000-8000-000000000002", false, false),
+            (Kind::PeerAgent, "user", false, false),
+            (Kind::Broadcast, PEER, false, true),
+            (Kind::DelegationResult, "w", true, true),
+            (Kind::System, "", true, true),
+        ] {
+            let message = message(kind, peer_id);
+            let is_from = |sender: Partner| message.is_from_one_of(&Senders::Only([sender].into()));
+            assert_eq!(is_from(Partner::Person), by_person, "{kind:?} {peer_id}");
+            assert_eq!(is_from(Partner::Peer(peer.clone())), by_peer, "{kind:?} {peer_id}");
+            assert!(message.is_from_one_of(&Senders::Everyone));
+        }
+    }
 }

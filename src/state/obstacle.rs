@@ -88,7 +88,7 @@ fn by_number(_: &io::Error) -> Option<Obstacle> {
 ///
 /// # Errors
 /// The system's own.
-pub(super) fn try_out(folder: &Path) -> io::Result<()> {
+pub fn try_out(folder: &Path) -> io::Result<()> {
     let file = draft::begin(folder, ".molecule-probe.", "")?;
     // As much as a page of the journal: a full disk may still take a few bytes.
     draft::write(&file, &[0; 4096])?;

@@ -17,7 +17,7 @@ use super::draft;
 use super::health::{Duty, Health};
 use super::lock::scope_key;
 use super::obstacle;
-use crate::types::WorkspaceId;
+use crate::types::{Timestamp, WorkspaceId};
 
 /// How often a holder that makes progress writes its part.
 pub const RENEW_EVERY: Duration = Duration::from_secs(15);
@@ -28,8 +28,52 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(3 * RENEW_EVERY.as_secs()
 #[derive(Serialize, Deserialize)]
 struct Record<H> {
     written: BootInstant,
+    /// Absent in what an earlier version wrote.
+    #[serde(default)]
+    holder: Holder,
     #[serde(flatten)]
     health: H,
+}
+
+/// Which process holds a duty, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Holder {
+    /// Its process id, as itself sees it: in a container it is one of the container's.
+    pub pid: u32,
+    /// The version of the program that runs, which may have been replaced on disk since.
+    pub version: String,
+    /// When it opened the state folder.
+    pub started: Option<Timestamp>,
+    /// Where its token comes from: a variable's name or a path.
+    pub token_source: String,
+    /// The sets of tools that it shows.
+    pub tool_sets: Vec<String>,
+}
+
+impl Holder {
+    /// This process.
+    #[must_use]
+    pub fn this_process(token_source: String, tool_sets: Vec<String>) -> Self {
+        Self {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: Some(Timestamp::now()),
+            token_source,
+            tool_sets,
+        }
+    }
+}
+
+/// What a record file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The part of the health record.
+    pub health: Health,
+    /// How long ago it was written, the computer's sleep not counted.
+    pub age: Duration,
+    /// By whom.
+    pub holder: Holder,
 }
 
 /// The record files of one platform origin and workspace. Only the holder of a duty writes that duty's.
@@ -37,6 +81,7 @@ struct Record<H> {
 pub struct HealthFile {
     folder: PathBuf,
     key: String,
+    holder: Holder,
 }
 
 impl HealthFile {
@@ -46,7 +91,14 @@ impl HealthFile {
         Self {
             folder: folder.to_owned(),
             key: scope_key(origin, workspace),
+            holder: Holder::default(),
         }
+    }
+
+    /// The same, for a process that may hold a duty and says who it is.
+    #[must_use]
+    pub fn signed(self, holder: Holder) -> Self {
+        Self { holder, ..self }
     }
 
     /// Replaces the part of one duty, mode 0600. Not synced to the disk: after a power cut there is no holder to tell of.
@@ -57,7 +109,11 @@ impl HealthFile {
         let name = self.name(duty);
         let draft = draft::begin(&self.folder, &name, ".tmp")?;
         let written = BootInstant::awake();
-        let record = Record { written, health: part };
+        let record = Record {
+            written,
+            holder: self.holder.clone(),
+            health: part,
+        };
         draft::write(&draft, &serde_json::to_vec(&record)?)?;
         draft.persist(self.folder.join(name)).map_err(|refused| refused.error)?;
         Ok(())
@@ -81,12 +137,22 @@ impl HealthFile {
     /// of this boot that can be read.
     #[must_use]
     pub fn part(&self, duty: Duty) -> Option<(Health, Duration)> {
+        self.told(duty).map(|told| (told.health, told.age))
+    }
+
+    /// The same with who wrote it.
+    #[must_use]
+    pub fn told(&self, duty: Duty) -> Option<Told> {
         let path = self.folder.join(self.name(duty));
         fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
-        let Record { written, health } = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let Record {
+            written,
+            holder,
+            health,
+        } = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         let now = BootInstant::awake();
         let age = now.since.saturating_sub(written.since);
-        now.is_of_boot(&written.boot).then_some((health, age))
+        now.is_of_boot(&written.boot).then_some(Told { health, age, holder })
     }
 
     /// What is known of receiving, from both holders, and how long ago the one that reads wrote; `None` when nobody did.
@@ -109,7 +175,6 @@ impl HealthFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Timestamp;
 
     fn file(folder: &Path) -> HealthFile {
         HealthFile::new(folder, "http://127.0.0.1:1", &WorkspaceId::parse("a").unwrap())
@@ -146,7 +211,13 @@ mod tests {
         let minute = Duration::from_secs(60);
         let write = |duty, written: BootInstant| {
             let health = Health::default();
-            let text = serde_json::to_vec(&Record { written, health }).unwrap();
+            let holder = Holder::default();
+            let record = Record {
+                written,
+                holder,
+                health,
+            };
+            let text = serde_json::to_vec(&record).unwrap();
             fs::write(folder.path().join(file.name(duty)), text).unwrap();
         };
         let now = BootInstant::awake();

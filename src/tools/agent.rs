@@ -41,7 +41,7 @@ pub(super) fn registry() -> Registry<Workspaces> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     fn definitions() -> Vec<Value> {
         registry()
@@ -74,6 +74,7 @@ mod tests {
                 "chat_history",
                 &[
                     "before_ts",
+                    "delegation_id",
                     "limit",
                     "offline",
                     "peer_id",
@@ -200,5 +201,50 @@ mod tests {
 
     fn strings(names: &[&str]) -> Vec<String> {
         names.iter().map(ToString::to_string).collect()
+    }
+
+    /// Arguments that any tool of the set would take.
+    fn plausible(tool: &Value) -> Value {
+        let schema = &tool["inputSchema"];
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let given = required.iter().map(|name| {
+            let name = name.as_str().unwrap();
+            let value = match schema["properties"][name]["type"].as_str() {
+                Some("object") => json!({ "name": "x" }),
+                _ if name.ends_with("_id") => json!(crate::tools::testing::PEER),
+                _ => json!("x"),
+            };
+            (name.to_owned(), value)
+        });
+        Value::Object(given.collect())
+    }
+
+    #[tokio::test]
+    async fn a_role_keeps_an_agent_from_what_the_python_daemon_keeps_it_from_and_from_the_same_by_other_names() {
+        use crate::config::Permission;
+        let needs = |name: &str| match name {
+            "delegate_task" | "delegate_task_async" | "check_task_status" => Some(Permission::Delegate),
+            "send_message_to_user" => Some(Permission::Approve),
+            "commit_memory" | "update_agent_card" => Some(Permission::MemoryWrite),
+            "commit_memory_v2" | "commit_summary" | "forget_memory" => Some(Permission::MemoryWrite),
+            "recall_memory" | "search_memory" => Some(Permission::MemoryRead),
+            "list_readable_namespaces" | "list_writable_namespaces" => Some(Permission::MemoryRead),
+            _ => None,
+        };
+        let mut world = crate::tools::testing::World::saying(500, &json!({})).await;
+        world.context.roles = crate::config::Roles::none();
+        let mut denied = 0;
+        for tool in definitions() {
+            let name = tool["name"].as_str().unwrap();
+            let Some(permission) = needs(name) else { continue };
+            let answer = world.call(name, plausible(&tool)).await;
+            assert_eq!(answer.code(), "PERMISSION_DENIED", "{name}: {:?}", answer.body);
+            assert_eq!(answer.body["permission"], permission.as_str(), "{name}");
+            let detail = answer.body["detail"].as_str().unwrap();
+            assert!(detail.starts_with("PERMISSION DENIED: ") && detail.contains(permission.as_str()));
+            denied += 1;
+        }
+        assert_eq!(denied, 13);
+        assert_eq!(world.asked(), [], "nothing is asked on behalf of a tool that is denied");
     }
 }

@@ -143,11 +143,7 @@ fn is_shown(shown: &Shown, has_api_key: bool, face: &Face) -> bool {
     let chosen = if shown.is_chosen() {
         face.sets.meet(shown.sets) || shown.tools.iter().any(|name| name == face.name)
     } else {
-        let usual = if has_api_key {
-            Sets::AGENT | Sets::OPS
-        } else {
-            Sets::AGENT
-        };
+        let usual = Shown::usual(has_api_key);
         shown.mode != Mode::Workspace || face.sets.meet(usual) || face.name == ALWAYS
     };
     chosen && belongs(shown.mode, face) && !(shown.read_only && face.effect.writes())

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::paging::check_text;
 use super::waiting::{Wait, Waited};
 use super::workspaces::Workspaces;
-use crate::config::Switch;
+use crate::config::{Permission, Switch};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -17,7 +17,8 @@ use crate::platform::wire::Existence;
 use crate::state::message::Entry;
 use crate::state::outbox::{Enqueued, Item, Progress, Work};
 use crate::types::{PeerId, WorkspaceId};
-use outcome::{Delegation, Status};
+pub(super) use outcome::Delegation;
+use outcome::Status;
 
 mod listed;
 mod outcome;
@@ -43,6 +44,7 @@ impl Tool<Workspaces> for DelegateTask {
     type Output = Delegation;
 
     async fn call(self, all: &Workspaces, call: &Call) -> Result<Delegation, ToolError> {
+        all.check_role(Self::NAME, Permission::Delegate)?;
         let context = self.order.sender(all).await?;
         let limit = patience(call.shows_progress(), context.delegation_timeout);
         let started = self.order.place(context, call).await?;
@@ -79,6 +81,7 @@ impl Tool<Workspaces> for DelegateTaskAsync {
     type Output = Delegation;
 
     async fn call(self, all: &Workspaces, call: &Call) -> Result<Delegation, ToolError> {
+        all.check_role(Self::NAME, Permission::Delegate)?;
         /// A look-up at the platform may take 10 s.
         const ACCEPTANCE: Duration = Duration::from_secs(12);
         let context = self.order.sender(all).await?;

@@ -54,7 +54,7 @@ impl Desk {
         }
     }
 
-    /// The workspace that is meant where a tool may be given none: the one whose own token this desk holds.
+    /// The workspace that is meant where a tool may be given none: the only one whose own token this desk holds.
     pub(super) fn home(&self) -> Option<&WorkspaceId> {
         self.doors.home()
     }

@@ -4,12 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
+use super::delegation::Delegation;
 use super::paging::{LIST_LIMIT, fit};
 use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
-use crate::state::history::Ask;
+use crate::state::history::{Ask, Said};
+use crate::state::outbox::Work;
 use crate::types::{Partner, Timestamp, WorkspaceId};
 use excerpt::Excerpt;
 use line::{Line, LineView};
@@ -39,6 +41,9 @@ struct ChatHistory {
     /// True: from this computer's record instead of the platform.
     #[serde(default)]
     offline: bool,
+    /// Only one delegation, yours or a peer's, as a thread: its task, everything said about it and how far it is. The
+    /// delegation_id or handle of it; read from this computer's record.
+    delegation_id: Option<String>,
     /// Only what holds all these words, each from its start on; "words in quotes" must follow one another. Searches this
     /// computer's record.
     query: Option<String>,
@@ -46,6 +51,9 @@ struct ChatHistory {
 
 #[derive(Serialize, JsonSchema)]
 struct History {
+    /// The delegation that was asked for, when it is yours, and how far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delegation: Option<Delegation>,
     /// Oldest first.
     entries: Vec<LineView>,
     /// Where it was read.
@@ -75,6 +83,11 @@ impl Tool<Workspaces> for ChatHistory {
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<History, ToolError> {
         let given = self.source_workspace_id.as_ref();
+        if let Some(id) = self.delegation_id.as_deref().map(str::trim).filter(|id| !id.is_empty()) {
+            self.check_alone()?;
+            let context = all.with_thread("source_workspace_id", given, id).await?;
+            return thread(context, id, self.limit()).await;
+        }
         let context = match &self.peer_id {
             Some(Partner::Peer(peer)) => all.to_peer("source_workspace_id", given, peer).await?,
             _ => all.one("source_workspace_id", given)?,
@@ -108,11 +121,29 @@ impl ChatHistory {
             with: self.peer_id.clone(),
             before,
             words: words.map(str::to_owned),
-            limit: match self.limit {
-                Some(limit @ 1..) => u32::try_from(limit).unwrap_or(u32::MAX).min(Self::MOST),
-                _ => Self::DEFAULT,
-            },
+            limit: self.limit().unwrap_or(Self::DEFAULT),
         })
+    }
+
+    fn limit(&self) -> Option<u32> {
+        let asked = self.limit.filter(|limit| *limit > 0)?;
+        Some(u32::try_from(asked).unwrap_or(u32::MAX).min(Self::MOST))
+    }
+
+    /// Refuses what makes no sense beside a delegation.
+    fn check_alone(&self) -> Result<(), ToolError> {
+        let given = [
+            ("peer_id", self.peer_id.is_some()),
+            ("before_ts", self.before_ts.is_some()),
+            ("query", self.query.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((name, _)) => Err(ToolError::argument(
+                name,
+                "must be left out with delegation_id, which shows one delegation whole",
+            )),
+        }
     }
 }
 
@@ -129,11 +160,41 @@ async fn offline(context: &Context, ask: Ask) -> Result<Excerpt, ToolError> {
     Ok(Excerpt::of(found.iter().map(Line::of).collect(), limit))
 }
 
+/// One delegation and everything about it: the newest `limit` entries, or all.
+async fn thread(context: &Context, id: &str, limit: Option<u32>) -> Result<History, ToolError> {
+    let said = context.journal.thread(id).await?;
+    let ours = said.iter().find_map(|said| match said {
+        Said::Sent(item) if matches!(item.work, Work::Delegate { .. }) => Some(Delegation::state_of(item)),
+        Said::Sent(_) | Said::Received(_) => None,
+    });
+    let wanted = limit.map_or(said.len(), |limit| limit as usize);
+    let lines: Vec<Line> = said.iter().rev().take(wanted).map(Line::of).collect();
+    let (mut entries, next) = views(&lines);
+    entries.reverse();
+    Ok(History {
+        delegation: ours,
+        note: match (entries.len(), next) {
+            (0, _) => {
+                Some("this computer's record has nothing of it; check_task_status(task_id) asks the platform, too")
+            }
+            (_, Some(_)) => Some("the oldest entries are left out for want of room"),
+            _ => None,
+        },
+        entries,
+        source: Source::Journal,
+        next_before_ts: None,
+    })
+}
+
+/// Lines as they are shown, each with its share of the room, and where those begin for which there is none.
+fn views(lines: &[Line]) -> (Vec<LineView>, Option<usize>) {
+    let share = (LIST_LIMIT / lines.len().max(1)).clamp(LineView::SHORT, LineView::LONG);
+    fit(lines.iter().map(|line| line.view(share)), LIST_LIMIT)
+}
+
 /// As much as one result holds, the newest first of all.
 fn shown(source: Source, excerpt: Excerpt) -> History {
-    let share = (LIST_LIMIT / excerpt.lines.len().max(1)).clamp(LineView::SHORT, LineView::LONG);
-    let views = excerpt.lines.iter().map(|line| line.view(share));
-    let (mut entries, next) = fit(views, LIST_LIMIT);
+    let (mut entries, next) = views(&excerpt.lines);
     let excerpt = match next {
         Some(kept) => excerpt.cut(kept),
         None => excerpt,
@@ -141,6 +202,7 @@ fn shown(source: Source, excerpt: Excerpt) -> History {
     entries.truncate(excerpt.lines.len());
     entries.reverse();
     History {
+        delegation: None,
         note: entries.is_empty().then_some(match source {
             Source::Platform => {
                 "nothing found; the platform keeps some days only, offline: true reads this computer's record"

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::paging::size;
 use super::workspaces::Workspaces;
+use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -96,6 +97,7 @@ impl Tool<Workspaces> for UpdateAgentCard {
     type Output = CardUpdated;
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<CardUpdated, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryWrite)?;
         let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         check(&self.card)?;
         context.api.update_card(&self.card).await?;

@@ -7,6 +7,7 @@ use super::paging::{LIST_LIMIT, check_text, clip, fit, page};
 use super::redaction::redact;
 use super::supported::unless_supported;
 use super::workspaces::Workspaces;
+use crate::config::Permission;
 use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -63,6 +64,7 @@ impl Tool<Workspaces> for CommitMemory {
     type Output = Committed;
 
     async fn call(self, all: &Workspaces, call: &Call) -> Result<Committed, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryWrite)?;
         let context = all.acting(self.source_workspace_id.as_ref(), self.workspace_id.as_ref())?;
         check_text("content", &self.content)?;
         let scope = self.scope.as_deref().and_then(Scope::named).unwrap_or(Scope::Local);
@@ -156,6 +158,7 @@ impl Tool<Workspaces> for RecallMemory {
     type Output = Recalled;
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<Recalled, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryRead)?;
         let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         let scope = scope_named(self.scope.as_deref())?;
         let query = self.query.as_deref().unwrap_or_default().trim();

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::paging::{TEXT_LIMIT, clip, page, size};
-use crate::state::message::{Entry, Kind, Message, State};
+use crate::state::message::{Answers, Entry, Kind, Message, State};
 use crate::state::request::{About, Part};
 use crate::types::{ActivityId, RequestId};
 
@@ -59,6 +59,9 @@ pub(super) struct MessageView {
     /// The delegation of ours that it probably answers, though it does not say so.
     #[serde(skip_serializing_if = "Option::is_none")]
     maybe_reply_to: Option<String>,
+    /// The delegation of yours that it answers. Other words of the peer may follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<Answers>,
     /// False: the sender wants no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_expected: Option<bool>,
@@ -123,6 +126,7 @@ impl MessageView {
             delegation_id: name(&message.delegation_id),
             in_reply_to: name(&message.in_reply_to),
             maybe_reply_to: name(&entry.maybe_reply_to),
+            answers: entry.answers.clone(),
             reply_expected: message.reply_expected,
             status: name(&message.status),
             request: message.request.as_ref().map(|about| AboutView::of(message.kind, about)),
@@ -270,6 +274,7 @@ pub(super) fn sample(kind: Kind, text: &str) -> Entry {
         mine: true,
         maybe_reply_to: None,
         arrival: None,
+        answers: None,
     }
 }
 
@@ -387,6 +392,12 @@ mod tests {
         about.wish.clone_from(&long);
         message.status = long;
         message.attachments = vec![json!({ "name": "n".repeat(600) }); 100];
+        entry.answers = Some(Answers {
+            handle: "h".repeat(36),
+            delegation_id: Some("d".repeat(128)),
+            task: "\u{1}".repeat(250),
+            certain: true,
+        });
         let shown = serde_json::to_value(MessageView::whole(&entry)).unwrap();
         assert!(
             shown.to_string().len() < RESULT_LIMIT - 2_000,

@@ -28,7 +28,7 @@ mod groups;
 mod message;
 mod outgoing;
 mod paging;
-mod redaction;
+pub(crate) mod redaction;
 mod sources;
 mod supported;
 #[cfg(test)]

@@ -77,14 +77,14 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
 
 /// A text without credentials.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Redacted {
-    pub(super) text: String,
+pub(crate) struct Redacted {
+    pub(crate) text: String,
     /// How many were taken out.
     pub(super) count: usize,
 }
 
 /// Takes out what looks like a credential. Text that was cleaned before stays as it is.
-pub(super) fn redact(text: &str) -> Redacted {
+pub(crate) fn redact(text: &str) -> Redacted {
     let lower = text.to_ascii_lowercase();
     let mut text = text.to_owned();
     let mut count = 0;

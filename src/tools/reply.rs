@@ -8,6 +8,7 @@ use super::message;
 use super::outgoing::{self, SendStatus, Sending};
 use super::paging::check_text;
 use super::workspaces::Workspaces;
+use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -55,6 +56,7 @@ impl Tool<Workspaces> for ReplyToMessage {
         check_text("text", &self.text)?;
         let entry = all.inboxes().find(&self.activity_id).await?;
         let mut work = route(entry.as_ref(), self.text)?;
+        all.check_role(Self::NAME, needed(&work))?;
         let context = match &entry {
             Some(entry) => all.at_arrival(entry)?,
             None => all.first(),
@@ -76,6 +78,15 @@ impl Tool<Workspaces> for ReplyToMessage {
             acknowledged,
             sending,
         })
+    }
+}
+
+/// What the tools need by which the Python daemon answers: the person through `send_message_to_user`, a peer through
+/// `delegate_task`.
+fn needed(work: &Work) -> Permission {
+    match work {
+        Work::NotifyUser { .. } => Permission::Approve,
+        Work::ReplyToPeer { .. } | Work::Delegate { .. } => Permission::Delegate,
     }
 }
 

@@ -15,7 +15,7 @@ use super::desk::{Common, Ops};
 use super::workspaces::Workspaces;
 use crate::agent::envelope::{Row, read_row};
 use crate::config::files::AttachRoots;
-use crate::config::{Card, RuntimeIdentity, Switch, Timing};
+use crate::config::{Card, Roles, RuntimeIdentity, Switch, Timing};
 use crate::mcp::call::Call;
 use crate::platform::tenant::{KeyApi, PublicApi};
 use crate::platform::testing::{Responder, SELF, Seen};
@@ -79,6 +79,7 @@ impl World {
                 ..Card::default()
             },
             identity: RuntimeIdentity::default(),
+            roles: Roles::default(),
             read_row: |raw, own| match read_row(raw, own, Timestamp(0)) {
                 Row::Message { message, .. } => Some(*message),
                 Row::Skip(_) | Row::Garbage => None,

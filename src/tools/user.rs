@@ -7,6 +7,7 @@ use super::attachments::Attachment;
 use super::outgoing::{self, Sending};
 use super::paging::check_text;
 use super::workspaces::Workspaces;
+use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -45,6 +46,7 @@ impl Tool<Workspaces> for SendMessageToUser {
     type Output = Sent;
 
     async fn call(self, all: &Workspaces, call: &Call) -> Result<Sent, ToolError> {
+        all.check_role(Self::NAME, Permission::Approve)?;
         let context = all.one("workspace_id", self.workspace_id.as_ref())?;
         let mut work = work(self.message)?;
         context.attaching.add_to(&mut work, self.attachments).await?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::context::{self, Context};
 use super::peers::Seen;
 use super::sources::Sources;
-use crate::config::Switch;
+use crate::config::{Permission, Switch};
 use crate::mcp::answer::ToolError;
 use crate::platform::wire::Peer;
 use crate::state::health::{HealthBoard, Trouble};
@@ -48,6 +48,14 @@ impl Workspaces {
             sources: Arc::default(),
             seen: Arc::default(),
         }
+    }
+
+    /// Refuses a tool that the agent's roles do not grant; they are those of the whole process.
+    ///
+    /// # Errors
+    /// Then.
+    pub(super) fn check_role(&self, tool: &str, needed: Permission) -> Result<(), ToolError> {
+        self.first().check_role(tool, needed)
     }
 
     /// Their inboxes, as one.
@@ -200,6 +208,29 @@ impl Workspaces {
     pub(super) async fn sender_of(&self, id: &str) -> Result<Option<&Context>, ToolError> {
         let found = self.inboxes.sender_of(id).await?;
         Ok(found.map(|index| &self.all[index]))
+    }
+
+    /// The workspace that has a delegation in its record: the one that gave it, else one that received it.
+    ///
+    /// # Errors
+    /// As for [`Self::one`], but for a workspace that was stopped: its record can be read all the same.
+    pub(super) async fn with_thread(
+        &self,
+        argument: &str,
+        given: Option<&WorkspaceId>,
+        id: &str,
+    ) -> Result<&Context, ToolError> {
+        if given.is_some() {
+            return self.one(argument, given);
+        }
+        if let Some(only) = self.only() {
+            return Ok(only);
+        }
+        if let Some(sender) = self.sender_of(id).await? {
+            return Ok(sender);
+        }
+        let holder = self.inboxes.with_thread(id).await?;
+        Ok(holder.map_or(self.first(), |index| &self.all[index]))
     }
 
     /// The platform listed these peers for a workspace.

@@ -1,4 +1,4 @@
-//! Names that other people chose, made fit for attributes, headers and log lines.
+//! Names and addresses that other people chose, made fit for attributes, headers and log lines.
 
 /// Longest label, in characters, the ellipsis included.
 const LIMIT: usize = 64;
@@ -23,6 +23,16 @@ pub fn label(name: &str) -> Option<String> {
     Some(format!("{}…", cut.trim_end()))
 }
 
+/// Whether an address is one of the web and holds nothing that could end an attribute or a line; at most 512 bytes.
+#[must_use]
+pub fn is_plain_url(text: &str) -> bool {
+    text.len() <= 512
+        && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"\"'<>`".contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +52,23 @@ mod tests {
         ] {
             assert_eq!(label(name).as_deref(), expected, "{name:?}");
         }
+    }
+
+    #[test]
+    fn an_address_is_one_of_the_web_and_one_word() {
+        for (text, plain) in [
+            ("https://x.example/registry/discover/1?a=b#c", true),
+            ("http://127.0.0.1:8080/", true),
+            ("javascript:alert(1)", false),
+            ("https://x.example/a b", false),
+            ("https://x.example/\"onclick=", false),
+            ("https://x.example/\n", false),
+            ("/registry/discover/1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_plain_url(text), plain, "{text:?}");
+        }
+        assert!(!is_plain_url(&format!("https://x.example/{}", "a".repeat(512))));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::support::{Workspace, World, inbox_is_empty, next_message, start, until};
+use super::support::{Workspace, World, inbox_is_empty, next_message, pop, start, until};
 
 /// A peer that the platform calls; it answers everything alike, as soon as `may_answer` says so.
 async fn called_peer(
@@ -290,6 +290,9 @@ async fn an_answer_that_comes_after_the_call_gave_up_arrives_in_the_inbox() {
         assert_eq!(message["kind"], "delegation_result", "{message}");
         assert_eq!(message["delegation_id"], early["delegation_id"]);
         assert_eq!((message["status"].clone(), message["text"].as_str().unwrap()), expected);
+        let answers = json!({ "handle": early["handle"], "delegation_id": early["delegation_id"], "task": "think hard",
+            "certain": true });
+        assert_eq!(message["answers"], answers);
         let popped = json!({ "activity_id": message["activity_id"] });
         assert_eq!(ada.call("inbox_pop", popped).await.unwrap()["removed"], json!(true));
         assert!(inbox_is_empty(&ada).await);
@@ -490,4 +493,77 @@ async fn a_peer_that_answers_a_reply_with_an_error_has_received_it() {
         "{failure}"
     );
     assert!(!failure.contains("send it again"), "{failure}");
+}
+
+#[tokio::test]
+async fn replies_that_come_late_are_one_thread_with_the_task_on_both_sides() {
+    let world = World::new().await;
+    let (a, b) = (world.workspace("a").await, world.workspace("b").await);
+    let mut command = world.command(&a);
+    command.env("DELEGATION_TIMEOUT", "1");
+    let (ada, bob) = (start(command).await, world.online(&b).await);
+    let order = json!({ "workspace_id": b.id, "task": "count the crates" });
+    let early = ada.call("delegate_task", order).await.unwrap();
+    assert!(early["delegation_id"].is_string() && early["text"].is_null(), "{early}");
+    let task = next_message(&bob).await;
+    for (text, also_pop) in [("half are done", false), ("seventeen", true)] {
+        let reply = json!({ "activity_id": task["activity_id"], "text": text, "also_pop": also_pop });
+        bob.call("reply_to_message", reply).await.unwrap();
+    }
+    let mut answers = Vec::new();
+    while answers.len() < 2 {
+        let message = next_message(&ada).await;
+        assert_eq!(message["answers"]["handle"], early["handle"], "{message}");
+        assert_eq!(message["answers"]["certain"], true);
+        answers.push(message["text"].as_str().unwrap().to_owned());
+        pop(&ada, &message).await;
+    }
+    assert_eq!(answers, ["half are done", "seventeen"]);
+    let texts = |thread: &Value| {
+        let entries = thread["entries"].as_array().unwrap().iter();
+        entries
+            .map(|entry| entry["text"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let whole = ["count the crates", "half are done", "seventeen"];
+    for id in [&early["handle"], &early["delegation_id"]] {
+        let thread = ada.call("chat_history", json!({ "delegation_id": id })).await.unwrap();
+        assert_eq!(texts(&thread), whole, "{thread}");
+        assert_eq!(thread["delegation"]["status"], "answered");
+    }
+    let id = &early["delegation_id"];
+    let thread = bob.call("chat_history", json!({ "delegation_id": id })).await.unwrap();
+    assert_eq!(texts(&thread), whole, "{thread}");
+    assert!(
+        thread["delegation"].is_null() && thread["entries"][2]["status"] == "accepted",
+        "{thread}"
+    );
+}
+
+#[tokio::test]
+async fn a_plain_message_of_an_older_daemon_is_marked_as_what_it_may_answer_and_settles_nothing() {
+    let world = World::new().await;
+    let (a, b) = (world.workspace("a").await, world.workspace("b").await);
+    let ada = world.online(&a).await;
+    let order = json!({ "workspace_id": b.id, "task": "count the crates" });
+    let given = ada.call("delegate_task_async", order).await.unwrap();
+    let plain = |text: &str| {
+        json!({ "source_id": b.id, "method": "message/send", "request_body": { "params": { "message": {
+            "messageId": text, "role": "user", "parts": [{ "kind": "text", "text": text }] } } } })
+    };
+    world.rows(&a, plain("17, I think")).await;
+    let message = next_message(&ada).await;
+    assert_eq!(message["kind"], "peer_agent");
+    assert_eq!(message["maybe_reply_to"], given["delegation_id"]);
+    assert_eq!(
+        message["answers"],
+        json!({ "handle": given["handle"], "delegation_id": given["delegation_id"], "task": "count the crates",
+            "certain": false })
+    );
+    let thread = ada
+        .call("chat_history", json!({ "delegation_id": given["handle"] }))
+        .await
+        .unwrap();
+    assert_eq!(thread["entries"][1]["maybe_reply_to"], given["delegation_id"]);
+    assert_ne!(thread["delegation"]["status"], "answered");
 }

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::support::{Workspace, World, inbox_is_empty, next_message, pop, start, until};
 
-const CHANNEL: &str = "notifications/claude/channel";
+pub const CHANNEL: &str = "notifications/claude/channel";
 
 /// The notifications of one kind that the client got so far.
-fn notes(daemon: &McpChild, method: &str) -> Vec<Value> {
+pub fn notes(daemon: &McpChild, method: &str) -> Vec<Value> {
     let lines = daemon.lines();
     let messages = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
     messages.filter(|message| message["method"] == method).collect()

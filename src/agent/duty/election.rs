@@ -72,6 +72,7 @@ impl<'a> Election<'a> {
             } else {
                 self.elsewhere.is_over();
             }
+            self.office.turns(self.duty, TRY_AGAIN);
             sleep(TRY_AGAIN).await;
         }
     }
@@ -119,7 +120,9 @@ impl<'a> Election<'a> {
                 }
                 Some(Taken::Gone) | None => {}
             }
-            was_free = self.rest(self.pause(is_free), presence).await && is_free;
+            let pause = self.pause(is_free);
+            self.office.turns(self.duty, pause);
+            was_free = self.rest(pause, presence).await && is_free;
         }
     }
 
@@ -192,6 +195,7 @@ impl<'a> Election<'a> {
         let again = self.office.duties.config.timing.of(AFTER_REFUSAL);
         let mut given_up = Instant::now();
         loop {
+            self.office.turns(self.duty, TRY_AGAIN);
             sleep(TRY_AGAIN).await;
             token.reread();
             if token.current() != refused {

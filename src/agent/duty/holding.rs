@@ -69,8 +69,10 @@ impl Office {
     /// Waits until this holder is worse than another process, or has nothing to hold any more.
     pub(super) async fn wanted_elsewhere(&self, duty: Duty, lock: &Arc<DutyLock>, settle: Duration) -> GaveUp {
         let mut refused_reads = 0;
+        self.turns(duty, settle);
         sleep(settle).await;
         loop {
+            self.turns(duty, TRY_AGAIN);
             sleep(TRY_AGAIN).await;
             let health = self.duties.health.now();
             // The inbox found the folder gone and reads no more, even if it is back by now.

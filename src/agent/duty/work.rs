@@ -13,6 +13,8 @@ use super::{Ended, Office, attend};
 use crate::agent::heartbeat::Heartbeat;
 use crate::agent::inbox::beside::Beside;
 use crate::agent::inbox::poller::Inbox;
+use crate::agent::introductions::Introductions;
+use crate::agent::on_message::Telling;
 use crate::agent::register::{FirstRegister, RefusedAtStart, Registrar, keep_registered};
 use crate::agent::uploads::Uploads;
 use crate::config::Timing;
@@ -117,6 +119,22 @@ impl Office {
                 timing: config.timing,
             };
             tasks.spawn(uploads.run(over.clone()));
+            let introductions = Introductions {
+                api: self.duties.api.clone(),
+                journal: self.duties.journal.clone(),
+                timing: config.timing,
+            };
+            tasks.spawn(introductions.run(over.clone()));
+            if let Some(command) = config.on_message.clone() {
+                let telling = Telling {
+                    journal: self.duties.journal.clone(),
+                    command,
+                    senders: config.senders.clone(),
+                    own: own.workspace.clone(),
+                    timing: config.timing,
+                };
+                tasks.spawn(telling.run(over.clone()));
+            }
         }
         attend(tasks, over).await
     }

@@ -222,7 +222,7 @@ fn correlation_and_peer_details_are_kept() {
     let row = json!({
         "id": ROW, "source_id": PEER, "method": "message/send", "status": "error", "seq": 12,
         "created_at": "2026-05-01T10:00:00.123Z", "peer_name": "north\u{7}\n dock", "peer_role": "x".repeat(500),
-        "agent_card_url": "", "request_body": {"params":{"contextId":"outer","message":{
+        "agent_card_url": "javascript:x", "request_body": {"params":{"contextId":"outer","message":{
             "messageId":"d-1","contextId":"inner","parts":[{"kind":"text","text":"hi"}],
             "metadata":{"delegation_id":"d-1","in_reply_to":"r-1","reply_expected":false}}}}
     });
@@ -237,7 +237,7 @@ fn correlation_and_peer_details_are_kept() {
     assert_eq!(read.created_at, "2026-05-01T10:00:00.123Z");
     assert_eq!(Some(read.at), Timestamp::parse("2026-05-01T10:00:00.123Z"));
     assert_eq!(read.peer_name.as_deref(), Some("north dock"));
-    assert_eq!(read.peer_role.unwrap().len(), LABEL_LIMIT);
+    assert_eq!(read.peer_role.unwrap().chars().count(), 64);
     assert_eq!(read.agent_card_url, None);
     assert_eq!(read.digest.unwrap().len(), 64);
 }

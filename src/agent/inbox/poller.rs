@@ -162,7 +162,9 @@ impl Poller {
     }
 
     async fn work(&mut self, mut signals: Signals, stop: &CancellationToken) {
+        let turn = self.health.turns().begin("inbox");
         while !stop.is_cancelled() {
+            turn.again_after(Duration::ZERO);
             self.take_signals(&mut signals);
             let pause = || self.api.client().pause(Purpose::Looking, self.timing);
             let wait = match self.removed_for().or_else(pause) {
@@ -175,6 +177,7 @@ impl Poller {
                     },
                 },
             };
+            turn.again_after(wait);
             self.idle(wait, &mut signals, stop).await;
         }
     }
@@ -253,7 +256,10 @@ impl Poller {
         let least = self.api.client().every(Duration::ZERO, Purpose::Looking, self.timing);
         self.reader.timer_at_least(least);
         let page = match answer {
-            Ok(page) => page::read(page, plan, self.time(), self.own.clone()).await,
+            Ok(page) => {
+                let read = page::read(page, plan, self.time(), self.own.clone()).await;
+                read.map(|page| page::with_addresses(page, &self.api))
+            }
             Err(error) => Err(error),
         };
         match page {

@@ -1,51 +1,30 @@
-//! Configuration of MCP clients to paste, and the names in it.
+//! What a new workspace's owner pastes into the configuration of clients, and the names in it.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::json;
-
+use crate::cli::clients::{Entry, snippets};
 use crate::local_platform::Created;
 
 /// Ready-to-paste configuration. The token itself is never shown: the state folder holds it. Server and folder have names
 /// of their own, so that several workspaces on one computer do not overwrite one another.
 pub(super) fn configuration(program: &str, label: &str, created: &Created, folder: &Path) -> String {
     let folder = folder.display().to_string();
-    let server = format!("molecule-{label}");
     let variables = [
-        ("WORKSPACE_ID", created.id.as_str()),
-        ("PLATFORM_URL", created.platform_url.as_str()),
-        ("CONFIGS_DIR", folder.as_str()),
+        ("WORKSPACE_ID", &created.id),
+        ("PLATFORM_URL", &created.platform_url),
+        ("CONFIGS_DIR", &folder),
     ];
-    let env: serde_json::Map<_, _> = variables
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), json!(value)))
-        .collect();
-    let servers = json!({ "mcpServers": { server.as_str(): { "command": program, "args": [], "env": env } } });
-    let mut text = format!(
-        "Workspace {}\nIts state folder, with its token, is {folder}\n",
-        created.id
-    );
-    let _ = writeln!(text, "\nMost MCP clients (JSON):\n{servers:#}");
-    let flags: String = variables
-        .iter()
-        .map(|(key, value)| format!(" -e {}", shell_word(&format!("{key}={value}"))))
-        .collect();
-    let _ = writeln!(
-        text,
-        "\nClaude Code:\nclaude mcp add {server}{flags} -- {}",
-        shell_word(program)
-    );
-    let _ = writeln!(
-        text,
-        "\nCodex (~/.codex/config.toml):\n[mcp_servers.{server}]\ncommand = {}",
-        toml_string(program)
-    );
-    let _ = writeln!(text, "\n[mcp_servers.{server}.env]");
-    for (key, value) in variables {
-        let _ = writeln!(text, "{key} = {}", toml_string(value));
-    }
-    text
+    let entry = Entry {
+        program: program.to_owned(),
+        env: variables.map(|(name, value)| (name.to_owned(), value.clone())).into(),
+        workspace: created.id.clone(),
+        is_usual: false,
+    };
+    format!(
+        "Workspace {}\nIts state folder, with its token, is {folder}\n\n{}",
+        created.id,
+        snippets::to_paste(&format!("molecule-{label}"), &entry)
+    )
 }
 
 /// `alpha-0a1b2c3d`: the name as far as it is safe in file and server names, and the start of the id.
@@ -68,21 +47,6 @@ pub(super) fn label(name: &str, id: &str) -> String {
     } else {
         format!("{safe}-{short}")
     }
-}
-
-/// A word as a shell reads it back.
-pub(super) fn shell_word(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-/// A TOML basic string; its escapes are those of JSON.
-fn toml_string(text: &str) -> String {
-    json!(text).to_string()
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::state::health::{Duty, HealthBoard, Trouble};
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::message::Message;
 use crate::state::naming::Naming;
-use crate::state::record::HealthFile;
+use crate::state::record::{HealthFile, Holder};
 use crate::state::spool::Spool;
 use crate::tools::attachments::Attaching;
 use crate::tools::context::Context;
@@ -47,16 +47,16 @@ const WAIT_FOR_FILES: Duration = Duration::from_secs(10);
 const APART: Duration = Duration::from_millis(2);
 
 /// One workspace, before its journal is open.
-pub(super) struct Bundle {
-    pub(super) own: Membership,
-    pub(super) api: WorkspaceApi,
-    pub(super) health: HealthBoard,
+pub(in crate::cli) struct Bundle {
+    pub(in crate::cli) own: Membership,
+    pub(in crate::cli) api: WorkspaceApi,
+    pub(in crate::cli) health: HealthBoard,
     /// Cancelled when this one stops and others go on.
     stopped: CancellationToken,
 }
 
 /// All that the settings name. Those at one platform share its connections.
-pub(super) fn bundles(config: &Config) -> Vec<Bundle> {
+pub(in crate::cli) fn bundles(config: &Config) -> Vec<Bundle> {
     let mut clients: HashMap<(String, Option<String>), Client> = HashMap::new();
     let bundle = |own: &Membership| {
         let known = clients.entry((own.platform.to_string(), own.org_id.clone()));
@@ -82,7 +82,7 @@ pub(super) fn bundles(config: &Config) -> Vec<Bundle> {
 }
 
 /// Opens the journal, hands the tools what they work with, and does the rest of what workspaces do.
-pub(super) async fn live(
+pub(in crate::cli) async fn live(
     config: Config,
     bundles: Vec<Bundle>,
     ready: oneshot::Sender<Workspaces>,
@@ -168,7 +168,7 @@ fn platforms(bundles: &[Bundle]) -> Vec<Client> {
 
 impl Bundle {
     fn record(&self, config: &Config) -> HealthFile {
-        HealthFile::new(&config.state_dir, &self.own.platform.to_string(), &self.own.workspace)
+        record(config, &self.own)
     }
 
     fn context(&self, config: &Config, journal: &Journal, desk: &Arc<Ops>) -> Context {
@@ -188,6 +188,7 @@ impl Bundle {
             timing: config.timing,
             card: self.own.card.clone(),
             identity: config.identity.clone(),
+            roles: config.roles.clone(),
             read_row: message_of_row,
             desk: Arc::clone(desk),
             stopped: self.stopped.clone(),
@@ -239,6 +240,13 @@ impl Bundle {
     }
 }
 
+/// Where this process tells how a workspace goes.
+fn record(config: &Config, own: &Membership) -> HealthFile {
+    let tool_sets = config.shown.words(config.access.api_key.is_some());
+    let holder = Holder::this_process(own.token.describe(), tool_sets);
+    HealthFile::new(&config.state_dir, &own.platform.to_string(), &own.workspace).signed(holder)
+}
+
 /// Workspaces that the platform refused at the start. One of several stops alone.
 struct Refusals {
     all: Vec<(HealthBoard, CancellationToken)>,
@@ -269,7 +277,7 @@ impl Refusals {
         );
         stopped.cancel();
         // Nobody keeps this record fresh any more, but it says why. Whoever takes the duties writes it anew.
-        let record = HealthFile::new(&config.state_dir, &own.platform.to_string(), &own.workspace);
+        let record = record(config, own);
         let health = health.now();
         tokio::task::spawn_blocking(move || {
             for duty in [Duty::Presence, Duty::Reading] {

@@ -8,7 +8,7 @@ use super::ledger::Ledger;
 use super::words;
 use crate::state::history::{Ask, Said};
 use crate::state::message::{Entry, State};
-use crate::state::outbox::Item;
+use crate::state::outbox::{Item, Work};
 use crate::types::{Partner, Timestamp};
 
 /// Messages that an unfinished recovery does not keep back.
@@ -40,12 +40,12 @@ impl Journal {
     }
 
     /// Everything that belongs to one delegation, whoever gave it, oldest first: the task, what was written about it, and
-    /// plain messages that may answer it.
+    /// plain messages that may answer it. It is named by the platform's id or by the id of a piece of outgoing work.
     ///
     /// # Errors
     /// See [`JournalError`].
-    pub async fn thread(&self, delegation_id: &str) -> Result<Vec<Said>, JournalError> {
-        let id = delegation_id.to_owned();
+    pub async fn thread(&self, id: &str) -> Result<Vec<Said>, JournalError> {
+        let id = id.to_owned();
         self.read(move |ledger| ledger.thread(&id)).await
     }
 }
@@ -138,26 +138,53 @@ impl Ledger<'_> {
         Ok(found.sound.into_iter().map(|row| row.item).collect())
     }
 
-    fn thread(&self, delegation_id: &str) -> Result<Vec<Said>, JournalError> {
+    /// See [`Journal::thread`].
+    pub(super) fn thread(&self, id: &str) -> Result<Vec<Said>, JournalError> {
+        let item = self.item_row(id)?.map(|row| row.item);
+        let handle = item.as_ref().map_or(id, |item| &item.id);
+        let delegation_id = match item.as_ref().map(|item| (&item.work, &item.delegation_id)) {
+            Some((Work::ReplyToPeer { delegation_id, .. }, _)) => delegation_id.as_deref(),
+            Some((_, delegation_id)) => delegation_id.as_deref(),
+            None => None,
+        };
+        let delegation_id = delegation_id.unwrap_or(id);
         let received = self.entries(
             &format!(
                 "{SHOWN} AND n IN (
                     SELECT n FROM message WHERE scope = ?1 AND delegation_id = ?2
-                    UNION SELECT n FROM message WHERE scope = ?1 AND in_reply_to = ?2
+                    UNION SELECT n FROM message WHERE scope = ?1 AND in_reply_to IN (?2, ?3)
                     UNION SELECT n FROM message WHERE scope = ?1 AND maybe_reply_to = ?2)
                  ORDER BY at, n"
             ),
-            params![self.scope, delegation_id],
+            params![self.scope, delegation_id, handle],
         )?;
         let sent = self.rows(
-            "(delegation_id = ?2 OR (kind = 'reply' AND json_extract(work, '$.delegation_id') = ?2)) ORDER BY created, n",
-            params![self.scope, delegation_id],
+            "(id = ?3 OR delegation_id = ?2 OR (kind = 'reply' AND json_extract(work, '$.delegation_id') = ?2))
+                ORDER BY created, n",
+            params![self.scope, delegation_id, handle],
         )?;
         let mut said: Vec<Said> = received.into_iter().map(said_by_others).collect();
         said.extend(sent.sound.into_iter().map(|row| said_by_us(row.item)));
-        said.sort_by_key(Said::at);
-        Ok(said)
+        Ok(in_order(said))
     }
+}
+
+/// Oldest first; and, whichever clock is ahead, a task before what was said about it and a reply behind what it answers.
+fn in_order(mut said: Vec<Said>) -> Vec<Said> {
+    let is_order = |said: &Said| matches!(said, Said::Sent(item) if matches!(item.work, Work::Delegate { .. }));
+    said.sort_by_key(|said| (!is_order(said), said.at()));
+    let mut place = 0;
+    while let Some(one) = said.get(place) {
+        let answered = said.iter().rposition(|other| match (one, other) {
+            (Said::Sent(item), Said::Received(entry)) => item.replies_to.as_ref() == Some(&entry.message.activity_id),
+            _ => false,
+        });
+        match answered {
+            Some(answered) if answered > place => said[place..=answered].rotate_left(1),
+            _ => place += 1,
+        }
+    }
+    said
 }
 
 fn said_by_others(entry: Entry) -> Said {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
 use super::error::JournalError;
@@ -15,6 +15,8 @@ use crate::types::{ActivityId, PeerId, Timestamp};
 
 /// How the ids of this daemon's own messages begin; the platform's are UUIDs.
 pub(super) const LOCAL: &str = "local:";
+/// How the id of a message begins that tells the end of a delegation; its handle follows.
+pub(super) const OUTCOME: &str = "local:delegation:";
 
 /// Answers that a running call waits for: it returns them itself, so nobody else is shown them meanwhile.
 #[derive(Default)]
@@ -281,28 +283,7 @@ impl Ledger<'_> {
     }
 
     pub(super) fn counts(&self) -> Result<Counts, JournalError> {
-        let mut statement = self.conn.prepare_cached(
-            "SELECT state, count(*), min(at) FROM message WHERE scope = ?1 AND state <> 'done' GROUP BY state",
-        )?;
-        let mut rows = statement.query([self.scope])?;
-        let mut counts = Counts::default();
-        while let Some(row) = rows.next()? {
-            let state: String = row.get(0).unwrap_or_default();
-            let count = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
-            match state.as_str() {
-                "new" => counts.new = count,
-                "leased" => counts.leased = count,
-                "aside" => counts.aside = count,
-                "held" => counts.held = count,
-                "recovered" => counts.recovered = count,
-                _ => counts.damaged += count,
-            }
-            if matches!(state.as_str(), "new" | "leased") {
-                let oldest = Timestamp(row.get(2)?);
-                counts.oldest = Some(counts.oldest.map_or(oldest, |known| known.min(oldest)));
-            }
-        }
-        Ok(counts)
+        counts(self.conn, self.scope)
     }
 
     /// How many messages of each kind are shown to a session right now. An unreadable kind counts as `system`.
@@ -365,6 +346,32 @@ impl Ledger<'_> {
             shortened: false,
         }
     }
+}
+
+/// How many messages of a workspace are in each state.
+pub(super) fn counts(conn: &Connection, scope: i64) -> Result<Counts, JournalError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT state, count(*), min(at) FROM message WHERE scope = ?1 AND state <> 'done' GROUP BY state",
+    )?;
+    let mut rows = statement.query([scope])?;
+    let mut counts = Counts::default();
+    while let Some(row) = rows.next()? {
+        let state: String = row.get(0).unwrap_or_default();
+        let count = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+        match state.as_str() {
+            "new" => counts.new = count,
+            "leased" => counts.leased = count,
+            "aside" => counts.aside = count,
+            "held" => counts.held = count,
+            "recovered" => counts.recovered = count,
+            _ => counts.damaged += count,
+        }
+        if matches!(state.as_str(), "new" | "leased") {
+            let oldest = Timestamp(row.get(2)?);
+            counts.oldest = Some(counts.oldest.map_or(oldest, |known| known.min(oldest)));
+        }
+    }
+    Ok(counts)
 }
 
 impl Withheld {

@@ -33,7 +33,7 @@ pub(super) enum Standing {
 }
 
 /// The rule, without I/O.
-fn standing(lease: &Lease, session_lives: bool, now: &BootInstant) -> Standing {
+pub(super) fn standing(lease: &Lease, session_lives: bool, now: &BootInstant) -> Standing {
     let (Some(boot), Some(until)) = (&lease.boot, lease.until_micros) else {
         return Standing::Void;
     };

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::error::JournalError;
+use super::inbox::OUTCOME;
 use super::ledger::Ledger;
 use super::outbox_row::OutboxRow;
 use super::receive::DAY_MICROS;
@@ -262,8 +263,7 @@ impl Ledger<'_> {
             Progress::Unknown => (&item.detail, Some("unknown")),
             _ => return Ok(None),
         };
-        let (Work::Delegate { target, .. }, Ok(id)) =
-            (&item.work, ActivityId::parse(&format!("local:delegation:{}", item.id)))
+        let (Work::Delegate { target, .. }, Ok(id)) = (&item.work, ActivityId::parse(&format!("{OUTCOME}{}", item.id)))
         else {
             return Ok(None);
         };

@@ -55,6 +55,7 @@ impl Ledger<'_> {
             }
             self.insert(message, state, maybe_reply_to.as_deref())?;
             self.note_files(message)?;
+            self.meet(message)?;
             committed.added += 1;
             if state != State::Recovered {
                 self.settle_with(message)?;

@@ -11,12 +11,12 @@ use super::error::JournalError;
 use super::leases::{Lease, Standing, micros};
 use super::ledger::Ledger;
 use super::row::COLUMNS;
-use crate::state::message::Entry;
+use crate::state::message::{Entry, Message};
 use crate::types::ActivityId;
 
 impl Journal {
-    /// The oldest waiting message that is not in `but_not`, that no other session has reserved, and that answers no call
-    /// that waits for it. With a `period` it is reserved for this session that long; a reservation ends with its session.
+    /// The oldest waiting message that is `wanted` and not in `but_not`, that no other session has reserved, and that answers
+    /// no call that waits for it. With a `period` it is reserved for this session that long; a reservation ends with its session.
     ///
     /// # Errors
     /// See [`JournalError`].
@@ -24,11 +24,12 @@ impl Journal {
         &self,
         period: Option<Duration>,
         but_not: HashSet<ActivityId>,
+        wanted: impl Fn(&Message) -> bool + Send + 'static,
     ) -> Result<Option<Entry>, JournalError> {
         match period {
             Some(period) => {
                 self.write(move |ledger| {
-                    let entry = ledger.next_unreserved(&but_not)?;
+                    let entry = ledger.next_unreserved(&but_not, &wanted)?;
                     if let Some(entry) = &entry {
                         ledger.reserve(entry, period)?;
                     }
@@ -36,7 +37,7 @@ impl Journal {
                 })
                 .await
             }
-            None => self.read(move |ledger| ledger.next_unreserved(&but_not)).await,
+            None => self.read(move |ledger| ledger.next_unreserved(&but_not, &wanted)).await,
         }
     }
 
@@ -130,7 +131,11 @@ impl Ledger<'_> {
         Ok(reserved)
     }
 
-    fn next_unreserved(&self, but_not: &HashSet<ActivityId>) -> Result<Option<Entry>, JournalError> {
+    fn next_unreserved(
+        &self,
+        but_not: &HashSet<ActivityId>,
+        wanted: &dyn Fn(&Message) -> bool,
+    ) -> Result<Option<Entry>, JournalError> {
         let (withheld, reserved) = (self.withheld()?, self.reserved_elsewhere()?);
         let mut statement = self.conn.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM message WHERE scope = ?1 AND state = 'new' ORDER BY at, n"
@@ -147,7 +152,7 @@ impl Ledger<'_> {
             }
             if behind.contains(&entry.message.peer_id) || self.waits_for_files(&entry)? {
                 behind.insert(entry.message.peer_id);
-            } else if !but_not.contains(id) && !reserved.contains(id.as_str()) {
+            } else if !but_not.contains(id) && !reserved.contains(id.as_str()) && wanted(&entry.message) {
                 return Ok(Some(entry));
             }
         }

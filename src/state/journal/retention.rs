@@ -26,7 +26,7 @@ const SHRINK_PAGES: u32 = 1000;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Table, key, and which rows are old: `?1` is the scope, `?2` the end of what is kept.
-const OLD: [(&str, &str, &str); 7] = [
+const OLD: [(&str, &str, &str); 8] = [
     // The row's own time counts, too: the clock may have been far behind when it was acknowledged.
     (
         "message",
@@ -46,6 +46,7 @@ const OLD: [(&str, &str, &str); 7] = [
         "state IN ('gone', 'oversize', 'dropped', 'outgoing') AND message IS NULL AND seen < ?2",
     ),
     ("upload", "name", "at < ?2"),
+    ("peer", "id", "asked < ?2"),
 ];
 
 impl Journal {

@@ -46,6 +46,7 @@ impl Ledger<'_> {
         let message = match message {
             Some(mut message) => {
                 self.localise(&mut message)?;
+                self.name_sender(&mut message)?;
                 Some(message)
             }
             None => None,
@@ -62,6 +63,7 @@ impl Ledger<'_> {
         let delivery_count: u32 = row.get(5).unwrap_or(0);
         let maybe_reply_to: Option<String> = row.get(6).ok().flatten();
         let entry = message.zip(state).map(|(message, state)| Entry {
+            answers: self.answers(&message, maybe_reply_to.as_deref()),
             message,
             // A lease that no longer holds is shown as what the next wait will make of it.
             state: match lease {

@@ -14,6 +14,7 @@ mod files;
 mod requests;
 mod reservations;
 mod second;
+mod third;
 
 /// `application_id` of our files: "MoJr".
 const APPLICATION_ID: i64 = 0x4d6f_4a72;
@@ -26,6 +27,7 @@ const STEPS: &[&str] = &[
     reservations::STEP,
     second::SCRIPT,
     requests::STEP,
+    third::STEP,
 ];
 
 /// How long after a damaged file was replaced its messages are looked for.

@@ -27,7 +27,7 @@ impl Sessions {
     /// # Errors
     /// When the folder or lock file cannot be made, or the file system has no locks.
     pub(super) fn begin(state_dir: &Path, scopes: &[String]) -> Result<Self, JournalError> {
-        let dir = state_dir.join("sessions");
+        let dir = folder(state_dir);
         make_private_dir(&dir).map_err(|error| JournalError::at(&dir, &error))?;
         remove_ended(&dir);
         // Between its creation and its locking a new file looks like an ended session's and may be removed: then again.
@@ -59,33 +59,50 @@ impl Sessions {
 
     /// Whether a session still runs. Whatever cannot be asked counts as alive: its leases then end by their clock.
     pub(super) fn is_alive(&self, id: &str) -> bool {
-        if id == self.id {
-            return true;
-        }
-        // A damaged id must not name a file elsewhere.
-        if Uuid::parse_str(id).is_err() {
-            return false;
-        }
-        match File::open(lock_path(&self.dir, id)) {
-            Ok(file) => is_held(&file),
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
-        }
+        id == self.id || lives(&self.dir, id)
     }
 
     /// How many sessions of the workspace that `scope` names run.
     pub(super) fn count(&self, scope: &str) -> usize {
-        /// Far more workspaces than a process serves.
-        const LIMIT: u64 = 1024 * 1024;
-        lock_files(&self.dir)
-            .filter_map(|path| File::open(path).ok())
-            .filter(|file| {
-                let mut scopes = String::new();
-                is_held(file)
-                    && file.take(LIMIT).read_to_string(&mut scopes).is_ok()
-                    && scopes.lines().any(|other| other == scope)
-            })
-            .count()
+        count(&self.dir, scope)
     }
+}
+
+/// The folder of the sessions' lock files.
+pub(super) fn folder(state_dir: &Path) -> PathBuf {
+    state_dir.join("sessions")
+}
+
+/// Whether a session still runs, asked by anybody. Makes no file.
+pub(super) fn lives(dir: &Path, id: &str) -> bool {
+    // A damaged id must not name a file elsewhere.
+    if Uuid::parse_str(id).is_err() {
+        return false;
+    }
+    match File::open(lock_path(dir, id)) {
+        Ok(file) => is_held(&file),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// Whether any session of any workspace runs. Makes no file.
+pub(super) fn any(dir: &Path) -> bool {
+    lock_files(dir).any(|path| File::open(path).is_ok_and(|file| is_held(&file)))
+}
+
+/// How many sessions of a workspace run, asked by anybody. Makes no file.
+pub(super) fn count(dir: &Path, scope: &str) -> usize {
+    /// Far more workspaces than a process serves.
+    const LIMIT: u64 = 1024 * 1024;
+    lock_files(dir)
+        .filter_map(|path| File::open(path).ok())
+        .filter(|file| {
+            let mut scopes = String::new();
+            is_held(file)
+                && file.take(LIMIT).read_to_string(&mut scopes).is_ok()
+                && scopes.lines().any(|other| other == scope)
+        })
+        .count()
 }
 
 impl Drop for Sessions {

@@ -4,12 +4,12 @@ use rusqlite::params;
 use serde_json::Value;
 
 use super::error::JournalError;
-use super::inbox::LOCAL;
+use super::inbox::{LOCAL, OUTCOME};
 use super::ledger::Ledger;
 use super::outbox_row::OutboxRow;
 use super::receive::DAY_MICROS;
 use super::row::COLUMNS;
-use crate::state::message::{Kind, Message};
+use crate::state::message::{Answers, Kind, Message};
 use crate::state::outbox::{Progress, Work};
 
 /// How far the platform's clock may be behind ours before a message counts as written before a delegation.
@@ -98,6 +98,30 @@ impl Ledger<'_> {
             return self.save(&row);
         }
         Ok(())
+    }
+
+    /// The delegation of ours that a message speaks of: as an answer or a word about its end, or, when it names none, perhaps.
+    pub(super) fn answers(&self, message: &Message, maybe: Option<&str>) -> Option<Answers> {
+        // Longest part of a task that is shown with its answer, in characters.
+        const TASK: usize = 250;
+        let named = [&message.delegation_id, &message.in_reply_to].into_iter().flatten();
+        let told_here = message.activity_id.as_str().strip_prefix(OUTCOME);
+        let named = named.map(String::as_str).chain(told_here);
+        let certain = named.filter_map(|id| self.item_row(id).ok().flatten()).find(|row| {
+            row.item.answer_activity.as_ref() == Some(&message.activity_id)
+                || (verdict(message).is_some() && self.is_about(row, message))
+        });
+        let is_certain = certain.is_some();
+        let item = certain.or_else(|| self.item_row(maybe?).ok().flatten())?.item;
+        let Work::Delegate { task, .. } = item.work else {
+            return None;
+        };
+        Some(Answers {
+            handle: item.id,
+            delegation_id: item.delegation_id,
+            task: task.chars().take(TASK).collect(),
+            certain: is_certain,
+        })
     }
 
     /// Whether this is the platform's record of an outcome that the inbox has told already, or tells with another message.

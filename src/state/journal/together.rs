@@ -15,7 +15,7 @@ use super::error::JournalError;
 use super::ledger::Ledger;
 use super::shape::{Counts, Popped};
 use super::shared::Inner;
-use crate::state::message::{Entry, State};
+use crate::state::message::{Entry, Message, State};
 use crate::state::request::Side;
 use crate::types::{ActivityId, PeerId, RequestId};
 
@@ -71,9 +71,13 @@ impl Inboxes {
         &self,
         period: Option<Duration>,
         but_not: HashSet<ActivityId>,
+        wanted: impl Fn(&Message) -> bool + Clone + Send + 'static,
     ) -> Result<Option<Entry>, JournalError> {
         for index in self.in_turn(|ledger| ledger.has_new()).await? {
-            if let Some(entry) = self.all[index].reserve_next(period, but_not.clone()).await? {
+            if let Some(entry) = self.all[index]
+                .reserve_next(period, but_not.clone(), wanted.clone())
+                .await?
+            {
                 self.had_its_turn(index);
                 return Ok(Some(entry));
             }
@@ -214,6 +218,18 @@ impl Inboxes {
             .await?;
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// The first of them that knows anything of a delegation, by its id or the handle of the task.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn with_thread(&self, id: &str) -> Result<Option<usize>, JournalError> {
+        let id = id.to_owned();
+        let found = self
+            .indices_in_turn(move |ledger| Ok(!ledger.thread(&id)?.is_empty()))
+            .await?;
+        Ok(found.into_iter().min())
     }
 
     /// Where a message is, in whatever state.

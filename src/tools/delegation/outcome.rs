@@ -75,7 +75,7 @@ impl Status {
 
 /// A delegation and how far it is.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub(super) struct Delegation {
+pub(in crate::tools) struct Delegation {
     /// How far it is.
     pub(super) status: Status,
     /// Names it from the first moment on; check_task_status takes it.
@@ -99,7 +99,7 @@ pub(super) struct Delegation {
     /// True: the text is a plain message of the peer, which is probably the answer but does not say so.
     #[serde(skip_serializing_if = "Option::is_none")]
     maybe_reply: Option<bool>,
-    /// The inbox message that holds the text and is not acknowledged.
+    /// The inbox message that holds the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     activity_id: Option<ActivityId>,
     /// True: the same task was given to the same peer a moment ago or is still outstanding; nothing was sent again.
@@ -157,6 +157,17 @@ impl Delegation {
             // Before the answer of a delegation the platform's own words may stand there.
             Some(text) if delegation.status == Status::Answered || !is_delegation => delegation.with_text(text, offset),
             _ => delegation,
+        }
+    }
+
+    /// What the outbox knows but for the text, which stands elsewhere in the same result.
+    pub(in crate::tools) fn state_of(item: &Item) -> Self {
+        Self {
+            text: None,
+            text_truncated: None,
+            next_offset: None,
+            activity_id: item.answer_activity.clone(),
+            ..Self::known(item, 0)
         }
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::listed::{Line, Listed, complete, merge};
 use super::outcome::{Delegation, Status};
+use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -54,6 +55,7 @@ impl Tool<Workspaces> for CheckTaskStatus {
     type Output = TaskStatus;
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<TaskStatus, ToolError> {
+        all.check_role(Self::NAME, Permission::Delegate)?;
         let id = self.task_id.trim();
         let given = self.source_workspace_id.as_ref();
         let sender = match given {

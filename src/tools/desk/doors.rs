@@ -104,9 +104,12 @@ impl Doors {
         self.public.as_ref().map(PublicApi::base)
     }
 
-    /// The workspace whose own token is among the ways.
+    /// The workspace whose own token is among the ways, if it is one only.
     pub(super) fn home(&self) -> Option<&WorkspaceId> {
-        self.own.as_ref().map(WorkspaceApi::workspace)
+        match &*self.own {
+            [only] => Some(only.workspace()),
+            _ => None,
+        }
     }
 
     /// The way for a request.

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::mcp::answer::RESULT_LIMIT;
 use crate::state::journal::Batch;
 use crate::state::message::Kind;
-use crate::state::outbox::{Enqueued, Work};
+use crate::state::outbox::{Change, Enqueued, Progress, Work};
 use crate::tools::message::sample;
 use crate::tools::testing::{Answered, OWN, PEER, Reply, World};
 use crate::types::{ActivityId, PeerId, Timestamp};
@@ -286,4 +286,56 @@ async fn bad_arguments_cause_no_request_and_an_absent_platform_points_to_the_rec
     let world = World::saying(503, &json!({ "error": "platform datastore unavailable" })).await;
     let refused = world.call("chat_history", json!({})).await;
     assert!(refused.body["hint"].as_str().unwrap().contains("offline: true"));
+}
+
+#[tokio::test]
+async fn a_delegation_is_one_thread_with_its_state_by_either_of_its_names() {
+    let world = World::saying(500, &json!({})).await;
+    let journal = &world.context.journal;
+    let task = Work::Delegate {
+        target: PeerId::parse(PEER).unwrap(),
+        task: "count the crates".to_owned(),
+    };
+    let handle = send(&world, task).await;
+    let accepted = Change {
+        progress: Some(Progress::Delivered),
+        delegation_id: Some("d-7".to_owned()),
+        ..Change::default()
+    };
+    journal.record(&handle, accepted).await.unwrap();
+    let says = |name: &str, text: &str, about: Option<&str>| {
+        let mut message = sample(Kind::PeerAgent, text).message;
+        message.activity_id = ActivityId::parse(name).unwrap();
+        message.peer_id = PEER.to_owned();
+        message.delegation_id = about.map(str::to_owned);
+        message.reply_expected = Some(false);
+        message.message_id = None;
+        // By a clock that is behind ours.
+        message.at = Timestamp::now().plus_micros(-60_000_000);
+        message
+    };
+    let before = world.call("chat_history", json!({ "delegation_id": "d-7" })).await;
+    assert_eq!(texts(&before), ["count the crates"]);
+    assert_eq!(before.body["delegation"]["status"], "delivered");
+    let messages = vec![says("a-1", "17", Some("d-7")), says("a-2", "unrelated", Some("d-8"))];
+    let batch = Batch {
+        messages,
+        ..Batch::default()
+    };
+    journal.commit(batch).await.unwrap();
+    for id in ["d-7", handle.as_str()] {
+        let thread = world.call("chat_history", json!({ "delegation_id": id })).await;
+        assert_eq!(texts(&thread), ["count the crates", "17"], "{id}");
+        let delegation = &thread.body["delegation"];
+        assert_eq!(
+            (&delegation["status"], &delegation["handle"], &delegation["activity_id"]),
+            (&json!("answered"), &json!(handle), &json!("a-1"))
+        );
+        assert!(delegation.get("text").is_none(), "it stands below");
+    }
+    let unknown = world.call("chat_history", json!({ "delegation_id": "d-9" })).await;
+    assert!(texts(&unknown).is_empty() && unknown.body["note"].as_str().unwrap().contains("check_task_status"));
+    let both = json!({ "delegation_id": "d-7", "query": "crates" });
+    assert_eq!(world.call("chat_history", both).await.code(), "INVALID_ARGUMENT");
+    assert!(world.asked().is_empty(), "no platform is needed");
 }

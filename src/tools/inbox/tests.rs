@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::config::files::AttachRoots;
 use crate::config::token::TokenSource;
-use crate::config::{Card, RuntimeIdentity, Timing};
+use crate::config::{Card, Roles, RuntimeIdentity, Timing};
 use crate::mcp::answer::RESULT_LIMIT;
 use crate::platform::client::{Client, Settings};
 use crate::platform::tenant::PublicApi;
@@ -58,6 +58,7 @@ async fn context(dir: &std::path::Path) -> Context {
         timing: Timing::REAL,
         card: Card::default(),
         identity: RuntimeIdentity::default(),
+        roles: Roles::default(),
         read_row: |_, _| None,
         stopped: CancellationToken::new(),
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::elsewhere;
+use crate::config::Permission;
 use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -113,6 +114,7 @@ impl Tool<Workspaces> for CommitMemoryV2 {
     type Output = Forwarded;
 
     async fn call(mut self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryWrite)?;
         let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         let redacted = clean(&mut self.content)?;
         Ok(with_redacted(forward(context, Self::NAME, &self).await?, redacted))
@@ -142,6 +144,7 @@ impl Tool<Workspaces> for CommitSummary {
     type Output = Forwarded;
 
     async fn call(mut self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryWrite)?;
         let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         let redacted = clean(&mut self.content)?;
         Ok(with_redacted(forward(context, Self::NAME, &self).await?, redacted))
@@ -184,6 +187,7 @@ impl Tool<Workspaces> for SearchMemory {
     type Output = Forwarded;
 
     async fn call(self, all: &Workspaces, call: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryRead)?;
         let context = all.acting(self.source_workspace_id.as_ref(), self.workspace_id.as_ref())?;
         if self.workspace_id.is_none() && self.scope.is_none() {
             if self.offset.is_some() {
@@ -220,6 +224,7 @@ impl Tool<Workspaces> for ListWritableNamespaces {
     type Output = Forwarded;
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryRead)?;
         let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         forward(context, Self::NAME, &self).await
     }
@@ -239,6 +244,7 @@ impl Tool<Workspaces> for ListReadableNamespaces {
     type Output = Forwarded;
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryRead)?;
         let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         forward(context, Self::NAME, &self).await
     }
@@ -263,6 +269,7 @@ impl Tool<Workspaces> for ForgetMemory {
     type Output = Forwarded;
 
     async fn call(self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryWrite)?;
         let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         if self.memory_id.trim().is_empty() {
             return Err(ToolError::argument("memory_id", "must not be empty"));

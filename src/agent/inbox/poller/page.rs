@@ -8,6 +8,7 @@ use crate::agent::envelope::{Row, read_row};
 use crate::agent::inbox::reader::{Failure, Page, Plan};
 use crate::platform::error::CallError;
 use crate::platform::wire::{ActivityPage, ActivityQuery};
+use crate::platform::workspace::WorkspaceApi;
 use crate::types::{Timestamp, WorkspaceId};
 
 /// The request for a plan.
@@ -32,6 +33,18 @@ pub(super) async fn read(page: ActivityPage, plan: &Plan, now: Timestamp, own: W
     read.map_err(|_| CallError::Malformed {
         detail: "a row could not be taken apart".to_owned(),
     })
+}
+
+/// Says where the cards of peers are, as a newer platform does itself.
+pub(super) fn with_addresses(mut page: Page, api: &WorkspaceApi) -> Page {
+    for row in &mut page.rows {
+        if let Row::Message { message, .. } = row
+            && message.agent_card_url.is_none()
+        {
+            message.agent_card_url = message.peer().and_then(|peer| api.card_address(&peer));
+        }
+    }
+    page
 }
 
 /// A row without a readable time is given that of the row before it. The first row of a page is given the answer's time, unless

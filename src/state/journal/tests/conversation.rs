@@ -231,3 +231,63 @@ async fn an_answer_awaited_by_an_ended_session_is_shown() {
     eventually(async || lease_name(&two).await.as_deref() == Some("answer")).await;
     drop(guard);
 }
+
+#[tokio::test]
+async fn a_message_says_which_delegation_of_ours_it_answers_and_whether_that_is_certain() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let work = delegate(&journal, &"é".repeat(300)).await;
+    journal.record(&work.id, accepted("d")).await.unwrap();
+    let theirs = |mut message: Message| {
+        message.delegation_id = Some("d".to_owned());
+        message
+    };
+    let mut foreign = correlated("foreign", "d");
+    foreign.peer_id = "5f0c1d2e-0000-4000-8000-000000000002".to_owned();
+    let messages = [
+        message("plain", 1),
+        foreign,
+        theirs(message("task-with-the-same-id", 1)),
+        correlated("reply", "d"),
+        correlated("more", &work.id),
+    ];
+    journal.commit(batch(messages)).await.unwrap();
+    let answers = async |name: &str| journal.find(&id(name)).await.unwrap().unwrap().answers;
+    for (name, certain) in [
+        ("plain", Some(false)),
+        ("foreign", None),
+        ("task-with-the-same-id", None),
+        ("reply", Some(true)),
+        ("more", Some(true)),
+    ] {
+        let found = answers(name).await;
+        assert_eq!(found.as_ref().map(|answers| answers.certain), certain, "{name}");
+        if let Some(found) = found {
+            assert_eq!(
+                (found.handle.as_str(), found.delegation_id.as_deref()),
+                (work.id.as_str(), Some("d"))
+            );
+            assert_eq!(found.task, "é".repeat(250));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_daemons_own_word_about_an_end_says_which_delegation_it_is_about() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    let work = delegate(&journal, "build").await;
+    let failed = Change {
+        progress: Some(Progress::Failed),
+        detail: Some("no route".to_owned()),
+        ..Change::default()
+    };
+    journal.record(&work.id, failed).await.unwrap();
+    let told = journal.lease_next().await.unwrap().unwrap();
+    assert_eq!(told.message.kind, Kind::DelegationResult);
+    let answers = told.answers.unwrap();
+    assert_eq!(
+        (answers.handle, answers.delegation_id, answers.certain),
+        (work.id, None, true)
+    );
+}

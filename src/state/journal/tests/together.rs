@@ -79,7 +79,10 @@ async fn what_is_done_with_a_message_is_done_where_it_arrived() {
     assert_eq!(journals[0].counts().await.unwrap().new, 1);
     let open = inboxes.still_open(["a", "b", "c"].map(id).to_vec()).await.unwrap();
     assert_eq!(open, [(id("a"), true), (id("b"), true)]);
-    let reserved = inboxes.reserve_next(None, HashSet::from([id("a")])).await.unwrap();
+    let reserved = inboxes
+        .reserve_next(None, HashSet::from([id("a")]), |_| true)
+        .await
+        .unwrap();
     assert_eq!(reserved.unwrap().message.activity_id, id("b"));
     assert_eq!(inboxes.heard_from(&peer()).await.unwrap(), [0, 1]);
     let item = delegate(&journals[1], "work").await;

@@ -1,0 +1,44 @@
+//! Configuration of MCP clients to paste, and the names in it.
+
+use std::fmt::Write as _;
+
+use super::{Client, Entry};
+
+/// Ready-to-paste configuration for most clients.
+pub(crate) fn to_paste(name: &str, entry: &Entry) -> String {
+    let mut text = format!("Most MCP clients (JSON):\n{}", of(Client::ClaudeDesktop, name, entry));
+    let _ = writeln!(text, "\nClaude Code:\n{}", claude_command(name, entry));
+    let _ = writeln!(
+        text,
+        "\nCodex (~/.codex/config.toml):\n{}",
+        of(Client::Codex, name, entry).trim_end()
+    );
+    text
+}
+
+/// What the configuration of this client would hold if it held nothing else.
+pub(crate) fn of(client: Client, name: &str, entry: &Entry) -> String {
+    let mut document = client.format().parse("").expect("an empty configuration can be read");
+    document.put(name, entry);
+    document.text()
+}
+
+fn claude_command(name: &str, entry: &Entry) -> String {
+    let variables: String = entry
+        .env
+        .iter()
+        .map(|(key, value)| format!(" -e {}", shell_word(&format!("{key}={value}"))))
+        .collect();
+    // Behind the name: the flag takes as many words as it can get.
+    format!("claude mcp add {name}{variables} -- {}", shell_word(&entry.program))
+}
+
+/// A word as a shell reads it back.
+pub(crate) fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
