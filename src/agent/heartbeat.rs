@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -93,7 +93,10 @@ impl Heartbeat {
         let mut phase = Some(self.api.client().phase());
         loop {
             let mut failed = false;
-            self.api.client().wait_for(Purpose::Beating, self.timing).await;
+            while let Some(pause) = self.api.client().pause(Purpose::Beating, self.timing) {
+                turn.again_after(pause);
+                sleep(pause).await;
+            }
             if !self.health.now().removed {
                 if let Ok(load) = timeout(PATIENCE_WITH_JOURNAL, load(&self.journal)).await {
                     last_load = load;

@@ -88,6 +88,12 @@ async fn what_is_done_with_a_message_is_done_where_it_arrived() {
     let item = delegate(&journals[1], "work").await;
     assert_eq!(inboxes.sender_of(&item.id).await.unwrap(), Some(1));
     assert_eq!(inboxes.sender_of("nothing").await.unwrap(), None);
+    let mut order = message("d", 9);
+    order.delegation_id = Some("d-1".to_owned());
+    journals[1].commit(batch([order])).await.unwrap();
+    for (delegation, holder) in [(&*item.id, Some(1)), ("d-1", Some(1)), ("nothing", None)] {
+        assert_eq!(inboxes.with_thread(delegation).await.unwrap(), holder, "{delegation}");
+    }
 }
 
 #[tokio::test]
