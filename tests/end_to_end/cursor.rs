@@ -1,5 +1,7 @@
 //! How far the inbox was read: the saved cursor, its file for other programs, and what the platform is told of it.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use molecule_mcp::local_platform::Level;
 use serde_json::{Value, json};
 
@@ -149,6 +151,42 @@ async fn a_journal_that_was_put_back_is_read_on_from_itself_and_not_from_the_new
         daemon.complaints()
     );
     assert!(!daemon.complaints().contains("another program"));
+}
+
+/// Without a journal, the cursor file alone says since when messages may be missing.
+#[tokio::test]
+async fn after_an_unknown_cursor_everything_since_its_file_was_written_is_read() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let path = workspace.folder.join(".mcp_inbox_cursor");
+    std::fs::write(&path, uuid::Uuid::new_v4().to_string()).unwrap();
+    let now = molecule_mcp::types::Timestamp::now();
+    let written = Duration::from_micros(u64::try_from(now.0).unwrap()) - Duration::from_secs(2 * 3600);
+    let left = std::fs::File::options().write(true).open(&path).unwrap();
+    left.set_modified(UNIX_EPOCH + written).unwrap();
+    let row = |text: &str, minutes: i64| {
+        json!({
+            "id": uuid::Uuid::new_v4().to_string(), "created_at": now.plus_micros(-minutes * 60_000_000).to_rfc3339(),
+            "request_body": { "params": { "message": { "parts": [{ "kind": "text", "text": text }] } } },
+        })
+    };
+    let rows = json!([
+        row("long before", 180),
+        row("just before", 125),
+        row("missed", 60),
+        row("lately", 1)
+    ]);
+    world.rows(&workspace, rows).await;
+    let daemon = world.online(&workspace).await;
+    let texts = drain(&daemon, 4).await;
+    let (notes, messages): (Vec<_>, Vec<_>) = texts.into_iter().partition(|text| text.contains("recovered"));
+    // Ten minutes more than was missed.
+    assert_eq!(messages, ["just before", "missed", "lately"]);
+    assert!(
+        notes.len() == 1 && notes[0].contains("3 messages were recovered"),
+        "{notes:?}"
+    );
+    assert!(inbox_is_empty(&daemon).await);
 }
 
 fn copy_journal(from: &std::path::Path, to: &std::path::Path) {

@@ -245,6 +245,21 @@ async fn a_damaged_journal_is_kept_replaced_and_told_of_once_and_handled_message
     let told = |notes: &[String]| notes.iter().filter(|note| note.contains(kept.as_str())).count();
     assert_eq!(told(&notes), 1, "{notes:?}");
     assert!(daemon.complaints().contains("damaged"), "{}", daemon.complaints());
+    // What was handled before is listed beside them, newest first.
+    until("the handled messages are listed", || async {
+        let listed = daemon
+            .call("inbox_peek", json!({ "state": "recovered" }))
+            .await
+            .unwrap();
+        let texts: Vec<_> = listed["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| &one["text"])
+            .collect();
+        texts == ["old two", "old one"] && listed["counts"]["recovered"] == 2
+    })
+    .await;
     daemon.close().await.unwrap();
 
     let daemon = world.online(&workspace).await;

@@ -5,39 +5,46 @@
 //!
 //! A *fast* read asks from the newest known row and delivers at once. Rows can become visible behind newer ones, so *near*
 //! sweeps look again a little further back, and *full* sweeps from the saved cursor, which alone they move, and only to a row
-//! that nothing older can follow any more. Known ids are dropped.
+//! that nothing older can follow any more. Known ids are dropped. A row that cannot be fetched is gone around.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::agent::envelope::{Head, Row};
+use crate::agent::envelope::Row;
 use crate::config::Timing;
-use crate::state::message::Message;
 use crate::types::{ActivityId, Timestamp};
-use hole::Hole;
-use ledger::{Cover, Ledger, Mark};
+use hole::Holes;
+use ledger::{Ledger, Mark, Place};
+use newest::{Newest, Unlinked};
 use pacing::{Errand, Pacing};
-use paging::{Forward, Turn, is_full};
+use paging::Forward;
+use reach::{PageSize, Usual};
 use recovery::{LastGood, Window};
-use run::{PageSize, Range, Run, items};
-use staging::{Reading, Staged};
+use run::{Range, Run};
+use staging::Staged;
 
 pub use exchange::{Failure, Next, Note, Page, Plan, ReadFailure, Recovered, Start, Step};
 pub use recovery::Reason;
 
+mod aside;
 mod detour;
 mod exchange;
 mod hole;
 mod ledger;
 mod listing;
+mod newest;
 mod pacing;
 mod paging;
+mod reach;
 mod recovery;
+mod rise;
 mod run;
+mod search;
 mod staging;
+mod taking;
 
 /// How far back a near sweep goes.
 const NEAR_BACK: Duration = Duration::from_secs(10);
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Reader {
@@ -53,12 +60,17 @@ pub struct Reader {
     recorded: Option<Duration>,
     /// The journal still holds a cursor that the platform has forgotten.
     cursor_is_gone: bool,
+    /// A full sweep has come to its end, and what was held until then is offered.
     released: bool,
     level_a_until: Option<Duration>,
-    /// A row that cannot be fetched and stands above the saved cursor.
-    hole: Option<Hole>,
-    /// Since when a window could not be read at all; a page ends it.
-    dark_since: Option<Duration>,
+    /// The platform has been seen to heed the row that it is asked from.
+    honours_rows: bool,
+    /// Whether rows may be missing below the newest (level A).
+    unlinked: Option<Unlinked>,
+    /// Rows that cannot be fetched and stand above the saved cursor.
+    holes: Holes,
+    /// The platform's clock as last seen, and when.
+    clock: Option<(Timestamp, Duration)>,
     /// The row that reading began from, as long as the platform knows it.
     beginning: Option<ActivityId>,
     /// From when on to list what lies before the beginning of a replaced journal.
@@ -96,8 +108,8 @@ impl Reader {
             history: cursor.as_ref().and_then(|mark| mark.at),
             beginning: cursor.as_ref().map(|mark| mark.id.clone()),
             list_from: start.replaced.then_some(now),
-            hole: None,
-            dark_since: None,
+            holes: Holes::default(),
+            clock: None,
             ledger: Ledger::new(cursor),
             pacing,
             size: PageSize::default(),
@@ -108,6 +120,8 @@ impl Reader {
             cursor_is_gone: false,
             released: false,
             level_a_until: None,
+            honours_rows: false,
+            unlinked: None,
         }
     }
 
@@ -141,57 +155,108 @@ impl Reader {
         if let Some(wait) = self.pacing.blocked(now) {
             return Next::Wait(wait);
         }
-        let run = match self.run.take() {
+        let mut run = match self.run.take() {
             Some(run) => run,
             None => match self.begin_listing(now) {
                 Some(run) => run,
-                None => match self.pacing.due(now, self.ledger.oldest_unsettled()) {
-                    Ok(errand) => self.begin(errand, now, wall),
+                None => match self.pacing.due(now, self.unsettled()) {
+                    Ok(errand) => self.begin(errand, Moment { now, wall }),
                     Err(wait) => return Next::Wait(wait),
                 },
             },
         };
-        let plan = run.plan(now, self.size.limit());
+        let plan = run.plan(now, self.usual(&run));
+        if !run.control {
+            run.asked = plan.limit;
+        }
         self.run = Some(run);
         self.pacing.requested(now);
         Next::Ask(plan)
     }
 
-    fn begin(&mut self, errand: Errand, now: Duration, wall: Timestamp) -> Run {
+    /// Since when a full sweep has something to do.
+    fn unsettled(&self) -> Option<Duration> {
+        let rows = self.ledger.oldest_unsettled().into_iter();
+        rows.chain(self.holes.open_since()).min()
+    }
+
+    fn begin(&mut self, errand: Errand, moment: Moment) -> Run {
+        let now = moment.now;
         let level_a = self.level_a_until.is_some_and(|until| now < until);
         let from = match errand {
             Errand::Compare | Errand::List => None,
             Errand::Fast { .. } => self.ledger.newest(),
             Errand::Near => self.ledger.seen_by(now.checked_sub(self.timing.of(NEAR_BACK))),
-            Errand::Full => self.ledger.cursor().map(|mark| mark.id.clone()),
+            Errand::Full => self.ledger.saved(),
         };
         // A window, and at level A the newest page, reads all there is: it serves as every kind of read at once.
         let (errand, range) = match from {
-            _ if errand == Errand::Compare => (errand, Range::Newest),
-            Some(_) if level_a => (Errand::Full, Range::Newest),
-            Some(from) => (errand, Range::Forward(Forward::new(from))),
-            None => {
-                let reason = match (self.released, self.last_good.is_some()) {
-                    (true, _) => Reason::Still,
-                    (false, true) => Reason::Restart,
-                    (false, false) => Reason::FirstStart,
-                };
-                (Errand::Full, Range::Window(self.window(reason, now, wall)))
+            _ if errand == Errand::Compare => (errand, Range::Newest(Newest::default())),
+            from if level_a && (from.is_some() || self.history.is_some()) => {
+                let sweeps = matches!(errand, Errand::Near | Errand::Full);
+                let depth = sweeps.then(|| self.depth(now)).flatten();
+                (Errand::Full, Range::Newest(Newest { depth, lower: None }))
             }
+            Some(from) => (errand, self.onwards(errand, from, moment)),
+            None => match self.above_hole(errand, None, now).filter(|_| self.released) {
+                Some(window) => (errand, window.into()),
+                None => (Errand::Full, self.window(self.reason(), moment).into()),
+            },
         };
         self.pacing.begun(now, errand);
         Run::new(errand, range, now)
     }
 
-    fn window(&self, reason: Reason, now: Duration, wall: Timestamp) -> Window {
-        let backlog = self.ledger.oldest_unsettled().map(|seen| now.saturating_sub(seen));
-        Window::new(reason, now, wall, self.last_good, backlog)
+    /// Why a window is read when there is no row to read on from.
+    fn reason(&self) -> Reason {
+        match (self.released, self.last_good.is_some()) {
+            (true, _) => Reason::Still,
+            (false, true) => Reason::Restart,
+            (false, false) => Reason::FirstStart,
+        }
+    }
+
+    /// From a row onwards; around what is known to bar the way.
+    fn onwards(&self, errand: Errand, (from, at): Place, moment: Moment) -> Range {
+        if !at.is_some_and(|at| self.holes.bar(at)) {
+            return Range::Forward(Forward::new(from, at));
+        }
+        let above = self.above_hole(errand, at, moment.now);
+        let detour = || Window::detour(moment.now, moment.wall, (from, at));
+        above.unwrap_or_else(detour).into()
+    }
+
+    /// A fast read needs only what has come since a row that cannot be fetched and stands above all that are known.
+    fn above_hole(&self, errand: Errand, from: Option<Timestamp>, now: Duration) -> Option<Window> {
+        let fast = matches!(errand, Errand::Fast { .. });
+        let hole = self.holes.below(None).filter(|hole| fast && Some(*hole) >= from)?;
+        let secs = self.age_of(hole)?.window_above(now)?;
+        Some(Window::above(now, hole, secs))
+    }
+
+    /// A window since the last good poll, and as far as something is still missing.
+    fn window(&self, reason: Reason, Moment { now, wall }: Moment) -> Window {
+        let backlog = self.unsettled().map(|since| now.saturating_sub(since));
+        let hole = self.holes.oldest().map(|hole| hole.until(wall));
+        Window::new(reason, now, wall, self.last_good, backlog.max(hole))
+    }
+
+    /// How many rows to ask for where nothing else is known: no more than stand above a row that is known to fail.
+    fn usual(&self, run: &Run) -> Usual {
+        let limit = self.size.limit();
+        let before = run.window().map(|window| window.paging.before);
+        let hole = before.and_then(|before| self.holes.below(before));
+        let above = hole.map(|hole| self.ledger.between(hole, before.flatten()));
+        Usual {
+            limit: above.map_or(limit, |above| limit.min(u32::try_from(above).unwrap_or(limit)).max(1)),
+            at_hole: above.is_some(),
+        }
     }
 
     /// The time of a row that cannot be fetched now, but perhaps later: the saved cursor waits for it.
     #[must_use]
     pub fn waits_for(&self) -> Option<Timestamp> {
-        self.hole.filter(|hole| !hole.certain).map(|hole| hole.at)
+        self.holes.waiting()
     }
 
     /// The ids of a page that the reader cannot judge itself; asked only where [`Plan::compare`] is set.
@@ -207,167 +272,13 @@ impl Reader {
         let Some(run) = self.run.clone() else {
             return Step::default();
         };
+        let moment = Moment { now, wall };
         match result {
-            Ok(page) => self.take(Moment { now, wall }, run, page),
+            Ok(page) => self.take(moment, run, page),
             Err(failure) => {
-                self.failed(Moment { now, wall }, run, failure);
+                self.failed(moment, run, failure);
                 Step::default()
             }
-        }
-    }
-
-    fn take(&mut self, moment: Moment, mut run: Run, page: Page) -> Step {
-        let mut step = Step::default();
-        self.dark_since = None;
-        run.date = run.date.or(page.date);
-        if let Range::Window(window) = &mut run.range
-            && let Some(search) = &mut window.search
-        {
-            // Whatever it holds is met again below the row that is searched for.
-            search.worked();
-            self.end_search(&mut run, moment.now);
-            self.staged = Some(Staged {
-                run: Some(run),
-                ..Staged::nothing(moment)
-            });
-            return step;
-        }
-        let limit = self.size.limit();
-        let largest = self.size.is_largest();
-        let full = is_full(page.rows.len(), limit);
-        self.size.worked();
-        let (mut items, garbage) = items(page.rows);
-        if garbage > 0 {
-            step.notes.push(Note::Garbage(garbage));
-        }
-        let mut heads: Vec<Head> = items.iter().map(|item| item.head.clone()).collect();
-        if let Range::Forward(forward) = &mut run.range
-            && forward.was_ignored(&heads)
-        {
-            let believed = forward.doubted;
-            forward.doubted = true;
-            if believed {
-                (run.range, run.errand) = (Range::Newest, Errand::Full);
-            }
-            self.staged = Some(Staged {
-                run: Some(run),
-                level_a: believed,
-                ..Staged::nothing(moment)
-            });
-            return step;
-        }
-        items.sort_by_key(|item| (item.head.at, item.head.seq));
-        heads.sort_by_key(|head| (head.at, head.seq));
-
-        let turn = run.turn(&heads, full, limit);
-        if turn == Turn::Stuck {
-            step.notes.push(Note::Stuck);
-        }
-        if run.errand == Errand::List {
-            let listing = self.list(moment, run, items, turn);
-            return Step {
-                notes: step.notes,
-                ..listing
-            };
-        }
-        let finished = turn != Turn::Next;
-        if let Some(passed) = run.window().and_then(|window| window.passed)
-            && finished
-            && run.barred.is_none()
-        {
-            step.notes.push(Note::Unfetchable(passed));
-        }
-        let lower = match &run.range {
-            Range::Window(window) => window.lower,
-            Range::Newest => self.lower_bound(&heads, &page.known, full, &mut step),
-            Range::Forward(_) => None,
-        };
-        let is_new = |head: &Head| !self.ledger.knows(&head.id) && lower.is_none_or(|lower| head.at >= lower);
-        let unread = |id: &ActivityId| !page.known.contains(id);
-        items.retain(|item| is_new(&item.head));
-
-        let fresh: Vec<Head> = items
-            .iter()
-            .map(|item| item.head.clone())
-            .filter(|head| self.ledger.is_above(head))
-            .collect();
-        let messages: Vec<Message> = items
-            .into_iter()
-            .filter(|item| unread(&item.head.id))
-            .filter_map(|item| item.message.map(|message| *message))
-            .collect();
-        if matches!(run.range, Range::Newest) {
-            let below = |message: &&Message| {
-                let cursor = self.ledger.cursor().and_then(|mark| mark.at);
-                cursor.is_some_and(|cursor| message.at < cursor)
-            };
-            let late = messages.iter().filter(below).count();
-            if late > 0 {
-                step.notes.push(Note::Late(late));
-            }
-        }
-        let unhinted = run.errand == (Errand::Fast { hinted: false }) && run.first_page && !messages.is_empty();
-        let reading = Reading {
-            finished,
-            cover: self.cover(&run, turn, &heads, largest || !full),
-            oldest: heads.first().map(|head| head.at),
-            fresh,
-            unhinted,
-        };
-        self.stage(moment, run, reading);
-        self.fill(&mut step, messages, finished, moment);
-        step
-    }
-
-    /// Below this instant a row of a newest-first page is not ours: our history begins at the oldest row we know.
-    fn lower_bound(
-        &self,
-        heads: &[Head],
-        known: &HashSet<ActivityId>,
-        full: bool,
-        step: &mut Step,
-    ) -> Option<Timestamp> {
-        let ours = |head: &&Head| head.timed && (known.contains(&head.id) || self.ledger.knows(&head.id));
-        let oldest_known = heads.iter().find(ours).map(|head| head.at);
-        let cursor = self.ledger.cursor().and_then(|mark| mark.at);
-        let reached = heads
-            .first()
-            .is_some_and(|head| cursor.is_some_and(|cursor| head.at <= cursor));
-        if oldest_known.is_none() && full && !reached {
-            step.notes.push(Note::Gap);
-        }
-        match (oldest_known, self.history) {
-            (Some(known), Some(history)) => Some(known.min(history)),
-            (known, history) => known.or(history),
-        }
-    }
-
-    /// How far a full sweep has read without a hole, this page included; `None` when it proves nothing.
-    fn cover(&self, run: &Run, turn: Turn, heads: &[Head], whole: bool) -> Option<Cover> {
-        let newest = heads.last().map(|head| head.at);
-        let cover = match (&run.range, turn) {
-            _ if run.errand != Errand::Full => None,
-            (Range::Window(_), Turn::Next) => None,
-            (Range::Window(_), _) => Some(Cover::All),
-            (Range::Forward(_), Turn::Done) => Some(Cover::All),
-            (Range::Forward(_), _) => newest.map(Cover::Below),
-            // A newest-first page reaches back to the cursor, or it is the most that can be had, or it may hide rows.
-            (Range::Newest, _) => {
-                let cursor = self.ledger.cursor().and_then(|mark| mark.at);
-                let reached = heads
-                    .first()
-                    .zip(cursor)
-                    .is_some_and(|(oldest, cursor)| oldest.at < cursor);
-                (whole || reached).then_some(Cover::All)
-            }
-        };
-        // Beside a row that cannot be fetched only single rows can be had: equal times there are never read as one page.
-        let passed = run.window().is_some_and(|window| window.passed.is_some());
-        let cut = run.cut.filter(|_| !passed).into_iter().chain(run.barred).min();
-        match (cover, cut) {
-            (Some(Cover::Below(edge)), Some(cut)) => Some(Cover::Below(edge.min(cut))),
-            (Some(Cover::All), Some(cut)) => Some(Cover::Below(cut)),
-            (cover, _) => cover,
         }
     }
 }

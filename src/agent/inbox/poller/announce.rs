@@ -63,12 +63,18 @@ pub(super) fn gap() -> (String, String) {
     (text.to_owned(), format!("gap:{}", Timestamp::now().to_rfc3339()))
 }
 
-/// What is said about a row that cannot be fetched.
-pub(super) fn unfetchable(at: Timestamp) -> (String, String) {
+/// What is said about a row that cannot be fetched, when all are read again from `until` on.
+pub(super) fn unfetchable(at: Timestamp, until: Timestamp) -> (String, String) {
+    let hides = if until > at.plus_micros(1) {
+        let until = until.to_rfc3339();
+        format!(" If it is not the only one before {until}, those between the two are missing, too.")
+    } else {
+        String::new()
+    };
     let at = at.to_rfc3339();
     let text = format!(
-        "A message of {at} could not be fetched: it is too large, or the platform fails over it. All others were. The canvas \
-         has it; ask its sender to send it in smaller pieces."
+        "A message of {at} could not be fetched: it is too large, or the platform fails over it. All others were.{hides} The \
+         canvas has it; ask its sender to send it in smaller pieces."
     );
     (text, format!("unfetchable:{at}"))
 }

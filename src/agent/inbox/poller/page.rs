@@ -103,6 +103,7 @@ mod tests {
             before: None,
             limit,
             compare: false,
+            probe: false,
         }
     }
 
@@ -143,6 +144,7 @@ mod tests {
             before: Some(Timestamp(5)),
             limit: 50,
             compare: false,
+            probe: false,
         });
         let expected = ActivityQuery {
             kind: Some("a2a_receive"),

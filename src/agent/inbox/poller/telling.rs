@@ -72,9 +72,13 @@ impl Poller {
                     warn!("more rows arrived between two reads than the platform shows");
                     self.announce(announce::gap()).await;
                 }
-                Note::Unfetchable(at) => {
-                    debug!(at = at.to_rfc3339(), "a row cannot be fetched");
-                    self.announce(announce::unfetchable(*at)).await;
+                Note::Unfetchable { at, until } => {
+                    debug!(
+                        at = at.to_rfc3339(),
+                        until = until.to_rfc3339(),
+                        "a row cannot be fetched"
+                    );
+                    self.announce(announce::unfetchable(*at, *until)).await;
                 }
             }
         }
@@ -95,6 +99,11 @@ impl Poller {
             debug!(%error, limit = plan.limit, "reading in another way");
             // The reader waits for it only when there is no other way.
             let pause = self.errors.after(error);
+            return ReadFailure { failure, pause };
+        }
+        if plan.probe && failure == Failure::Unreadable {
+            debug!(%error, "going around a row that cannot be fetched");
+            let pause = self.errors.next_delay().saturating_sub(spent);
             return ReadFailure { failure, pause };
         }
         self.failures += 1;

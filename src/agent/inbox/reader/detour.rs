@@ -1,138 +1,172 @@
 //! Reads that fail: smaller pages first, and a way around what cannot be had at all, so that it holds nothing else up.
+//!
+//! A failure that may be the platform's or the network's fault counts against a row only when it came twice in a row and the
+//! platform then answered something else.
 
 use std::time::Duration;
 
+use super::aside::Aside;
 use super::exchange::{Failure, ReadFailure};
-use super::hole::{Hole, PATIENCE, Search};
+use super::hole::Gap;
 use super::pacing::Errand;
+use super::reach::Reach;
 use super::recovery::{Reason, Window};
+use super::rise::Rise;
 use super::run::{Range, Run};
 use super::{Moment, Reader};
 
-/// Beyond any row there is when a search begins: clocks may differ by so much.
-const AHEAD_MICROS: i64 = 3_600_000_000;
+/// The longest pause after a failure that goes with a row that cannot be fetched.
+const PROBE_PAUSE: Duration = Duration::from_secs(1);
 /// How long to leave a listing alone that could not be read.
 const LIST_AGAIN: Duration = Duration::from_secs(60);
 
+/// How a run goes on after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As before, after the pause.
+    Same,
+    /// Otherwise, at once.
+    Other,
+    /// Not at all: its errand comes again.
+    None,
+}
+
 impl Reader {
     pub(super) fn failed(&mut self, moment: Moment, mut run: Run, failure: ReadFailure) {
-        let certain = failure.failure == Failure::TooLarge;
-        let mut pause = failure.pause;
-        match (failure.failure, &mut run.range) {
-            (Failure::Other, _) => {}
-            (Failure::Gone, Range::Forward(forward)) => {
-                self.cursor_is_gone |= self.ledger.cursor().is_some();
-                self.beginning = None;
-                let window = self.window(Reason::Gone, moment.now, moment.wall);
-                self.ledger.forget(&forward.from);
-                self.run = Some(Run::new(Errand::Full, Range::Window(window), moment.now));
-                pause = Duration::ZERO;
-            }
-            (Failure::Gone, _) => {}
-            (_, Range::Window(window)) if window.search.is_some() => {
-                let settled = window.search.as_mut().is_some_and(|search| search.failed(certain));
-                if window.search.as_ref().is_some_and(Search::is_in_vain) {
-                    self.leave(&run, moment.now);
-                } else {
-                    if settled && certain {
-                        pause = Duration::ZERO;
-                    }
-                    self.end_search(&mut run, moment.now);
-                    self.run = Some(run);
+        let was_control = std::mem::take(&mut run.control);
+        let was_aside = !was_control && run.window().is_some_and(|window| window.aside.is_some());
+        let way = match failure.failure {
+            Failure::Gone => self.gone(moment, &mut run),
+            // Not even that can be had: nothing is learned about rows.
+            Failure::TooLarge | Failure::Unreadable if was_control => Way::Same,
+            Failure::TooLarge => self.refused(moment, &mut run, true),
+            // What an accident does to a search is put right when the row is not where it was found.
+            Failure::Unreadable if run.is_searching() => self.refused(moment, &mut run, false),
+            Failure::Unreadable if run.broke_off() => match run.range {
+                Range::Newest(_) => self.refused(moment, &mut run, false),
+                Range::Forward(_) | Range::Window(_) => {
+                    run.control = true;
+                    Way::Same
                 }
+            },
+            Failure::Unreadable | Failure::Other => Way::Same,
+        };
+        let pause = match (way, failure.failure) {
+            (Way::Other, Failure::TooLarge | Failure::Gone) => Duration::ZERO,
+            // A row is known to fail, and the platform to be well but for that.
+            (Way::Other | Way::Same, Failure::Unreadable) if was_aside => {
+                failure.pause.min(self.timing.of(PROBE_PAUSE))
             }
-            (Failure::TooLarge, _) if self.size.shrink() => pause = Duration::ZERO,
-            (Failure::Unreadable, _) if self.size.broke_off() => {}
-            _ => {
-                self.size.start_over();
-                if self.give_up(moment, run, certain) && certain {
-                    pause = Duration::ZERO;
-                }
-            }
-        }
+            _ => failure.pause,
+        };
+        self.go_on(moment, run, way);
         self.pacing.pause(moment.now, pause);
     }
 
-    /// Not even one row can be had: leaves the run for another way. `false`: there is none.
-    fn give_up(&mut self, moment: Moment, mut run: Run, certain: bool) -> bool {
-        let Moment { now, wall } = moment;
-        match &mut run.range {
-            Range::Forward(_) => {
-                let window = Window::detour(now, wall, self.ledger.cursor(), self.history);
-                self.run = Some(Run::new(Errand::Full, Range::Window(window), now));
-                return true;
-            }
-            Range::Window(window) => {
-                let before = window.paging.before;
-                // What was found while the platform might have been ill is found again once it is certainly the row.
-                let known = self
-                    .hole
-                    .filter(|hole| hole.fails == before && (hole.certain || !certain));
-                match known {
-                    Some(hole) if before.is_some() || window.passed.is_some() => {
-                        self.pass(&mut run, hole, now);
-                        self.run = Some(run);
-                        return true;
-                    }
-                    // The newest row of all, met again: what is older was read, and nothing newer has come.
-                    Some(hole) if self.released && hole.is_final(now, self.timing.of(PATIENCE)) => {
-                        self.pacing.finished(run.errand, run.began, now);
-                        self.run = None;
-                        return false;
-                    }
-                    // While no page at all comes, the platform may be ill: nothing is learned about rows by asking it more.
-                    _ if certain || before.is_some() || self.dark_for(now) >= self.timing.of(PATIENCE) => {
-                        let latest = wall.plus_micros(AHEAD_MICROS);
-                        window.search = Some(Search::new(before, latest, certain));
-                        self.run = Some(run);
-                        return true;
-                    }
-                    _ => {}
-                }
-            }
-            Range::Newest => {}
-        }
-        self.leave(&run, now);
-        false
+    /// The platform is well, so it is the rows: what was asked for before cannot be had.
+    pub(super) fn control_worked(&mut self, moment: Moment, mut run: Run) {
+        run.control = false;
+        let way = self.refused(moment, &mut run, false);
+        self.go_on(moment, run, way);
     }
 
-    /// How long no page has come.
-    fn dark_for(&mut self, now: Duration) -> Duration {
-        now.saturating_sub(*self.dark_since.get_or_insert(now))
+    fn go_on(&mut self, moment: Moment, run: Run, way: Way) {
+        match way {
+            Way::Same | Way::Other => self.run = Some(run),
+            Way::None => self.leave(&run, moment.now),
+        }
     }
 
     /// Ends a run without a result; its errand comes again.
-    fn leave(&mut self, run: &Run, now: Duration) {
+    pub(super) fn leave(&mut self, run: &Run, now: Duration) {
         match run.errand {
             Errand::Compare => self.pacing.finished(Errand::Compare, run.began, now),
             Errand::List => self.list_from = self.list_from.map(|_| now + self.timing.of(LIST_AGAIN)),
             _ => {}
         }
         // Pages that are held wait for the next read that comes to its end.
-        self.released &= run.window().is_none_or(|window| !window.held);
+        self.released &= !run.held;
         self.run = None;
     }
 
-    /// Goes on below the row that was searched for, once it is found.
-    pub(super) fn end_search(&mut self, run: &mut Run, now: Duration) {
-        let found = run.window().and_then(|window| window.search.as_ref()?.found(now));
-        if let Some(found) = found {
-            let hole = self
-                .hole
-                .filter(|hole| hole.at == found.at && hole.fails == found.fails && !found.certain);
-            self.pass(run, hole.unwrap_or(found), now);
+    /// The platform does not know the row that was asked from.
+    fn gone(&mut self, moment: Moment, run: &mut Run) -> Way {
+        match &mut run.range {
+            Range::Forward(forward) => {
+                self.cursor_is_gone |= self.ledger.cursor().is_some();
+                self.beginning = None;
+                self.ledger.forget(&forward.from);
+                let window = self.window(Reason::Gone, moment);
+                *run = Run::new(Errand::Full, window.into(), moment.now);
+                Way::Other
+            }
+            Range::Window(window) => match window.aside.take() {
+                Some(Aside::Rise(mut rise)) => {
+                    if rise.start_over() {
+                        window.aside = Some(Aside::Rise(rise));
+                    } else {
+                        run.doubt(rise.gap.at);
+                        run.end_rise(&rise);
+                    }
+                    Way::Other
+                }
+                aside => {
+                    window.aside = aside;
+                    Way::Same
+                }
+            },
+            Range::Newest(_) => Way::Same,
         }
     }
 
-    fn pass(&mut self, run: &mut Run, hole: Hole, now: Duration) {
-        if !hole.is_final(now, self.timing.of(PATIENCE)) {
-            run.barred = run.barred.into_iter().chain([hole.at]).min();
+    /// What was asked for cannot be had; `certain`: asking again cannot help.
+    fn refused(&mut self, moment: Moment, run: &mut Run, certain: bool) -> Way {
+        run.judged();
+        if let Some(aside) = run.window_mut().and_then(|window| window.aside.take()) {
+            return self.refused_aside(moment, run, aside, certain);
         }
-        if let Range::Window(window) = &mut run.range {
-            window.search = None;
-            window.paging = hole.below();
-            window.passed = window.passed.or(Some(hole.at));
+        run.reach.failed(run.asked, certain);
+        if run.asked <= self.size.limit() {
+            self.size.failed(run.asked);
         }
-        self.hole = Some(hole);
+        if run.reach.is_exhausted() {
+            self.at_wall(moment, run)
+        } else {
+            Way::Other
+        }
+    }
+
+    /// No larger page can be had where a run stands.
+    pub(super) fn at_wall(&mut self, moment: Moment, run: &mut Run) -> Way {
+        let reach = run.reach;
+        match &mut run.range {
+            // What could be had is asked for once more, as the last page.
+            Range::Newest(_) if !reach.is_nothing() => Way::Other,
+            Range::Newest(_) => Way::None,
+            Range::Forward(forward) => {
+                let from = (forward.from.clone(), forward.at);
+                run.range = Window::detour(moment.now, moment.wall, from).into();
+                run.reach = Reach::default();
+                Way::Other
+            }
+            Range::Window(window) => {
+                let before = window.paging.before;
+                run.reach = Reach::default();
+                window.aside = Some(match window.paging.edge {
+                    Some(at) if !reach.is_nothing() => {
+                        let certain = reach.is_certain();
+                        let gap = Gap {
+                            at,
+                            before,
+                            until: before,
+                            certain,
+                        };
+                        Aside::Rise(Rise::supposed(gap, std::mem::take(&mut window.paging.met)))
+                    }
+                    _ => Aside::Search(self.search(moment, before, reach.is_certain())),
+                });
+                Way::Other
+            }
+        }
     }
 }

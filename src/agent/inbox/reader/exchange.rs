@@ -36,6 +36,8 @@ pub struct Plan {
     pub limit: u32,
     /// Whether [`Page::known`] is needed: the answer is compared by id.
     pub compare: bool,
+    /// Whether it goes around a row that could not be fetched: that it fails, too, is nothing to tell of.
+    pub probe: bool,
 }
 
 /// What to do next.
@@ -91,8 +93,13 @@ pub enum Note {
     Gap,
     /// So many messages appeared behind the saved cursor.
     Late(usize),
-    /// A row of this time cannot be fetched, and reading has gone on without it.
-    Unfetchable(Timestamp),
+    /// A row cannot be fetched, and reading has gone on without it.
+    Unfetchable {
+        /// Its time.
+        at: Timestamp,
+        /// From here on all rows were read. A second such row in between may hide others that stand between the two.
+        until: Timestamp,
+    },
 }
 
 /// A window that was read in full.

@@ -39,6 +39,9 @@ pub(super) struct Settled {
     pub(super) stamped_by: Option<Timestamp>,
 }
 
+/// A row to ask from, and its time where that is known.
+pub(super) type Place = (ActivityId, Option<Timestamp>);
+
 /// Order of the log: time, then sequence number, then id.
 type Key = (Timestamp, i64, ActivityId);
 
@@ -83,6 +86,19 @@ impl Ledger {
         self.places.contains_key(id) || self.cursor.as_ref().is_some_and(|cursor| cursor.id == *id)
     }
 
+    /// Whether a row was first seen at `limit` or earlier.
+    pub(super) fn was_seen_by(&self, id: &ActivityId, limit: Duration) -> bool {
+        let place = self.places.get(id).map(|(at, seq)| (*at, *seq, id.clone()));
+        let sighting = place.and_then(|key| self.rows.get(&key));
+        sighting.is_some_and(|sighting| sighting.first_seen <= limit)
+    }
+
+    /// The time of the oldest row that was first seen at `limit` or later.
+    pub(super) fn oldest_since(&self, limit: Duration) -> Option<Timestamp> {
+        let mut since = self.rows.iter().filter(|(_, sighting)| sighting.first_seen >= limit);
+        since.next().map(|((at, _, _), _)| *at)
+    }
+
     /// Whether a row comes after the saved cursor in the order of the log.
     pub(super) fn is_above(&self, head: &Head) -> bool {
         let Some(cursor) = &self.cursor else { return true };
@@ -119,21 +135,35 @@ impl Ledger {
     }
 
     /// The newest known row that can be asked from, else the saved cursor.
-    pub(super) fn newest(&self) -> Option<ActivityId> {
+    pub(super) fn newest(&self) -> Option<Place> {
         self.newest_where(|_| true)
     }
 
     /// The newest row first seen at `limit` or earlier that can be asked from, else the saved cursor.
-    pub(super) fn seen_by(&self, limit: Option<Duration>) -> Option<ActivityId> {
+    pub(super) fn seen_by(&self, limit: Option<Duration>) -> Option<Place> {
         self.newest_where(|sighting| limit.is_some_and(|limit| sighting.first_seen <= limit))
     }
 
-    fn newest_where(&self, fits: impl Fn(&Sighting) -> bool) -> Option<ActivityId> {
-        let rows = self.rows.iter().rev();
-        rows.filter(|((_, _, id), sighting)| id.is_uuid() && sighting.timed && fits(sighting))
-            .map(|((_, _, id), _)| id.clone())
-            .next()
-            .or_else(|| self.cursor.as_ref().map(|cursor| cursor.id.clone()))
+    fn newest_where(&self, fits: impl Fn(&Sighting) -> bool) -> Option<Place> {
+        let mut rows = self.rows.iter().rev();
+        rows.find(|((_, _, id), sighting)| id.is_uuid() && sighting.timed && fits(sighting))
+            .map(|((at, _, id), _)| (id.clone(), Some(*at)))
+            .or_else(|| self.saved())
+    }
+
+    /// The saved cursor.
+    pub(super) fn saved(&self) -> Option<Place> {
+        self.cursor.as_ref().map(|cursor| (cursor.id.clone(), cursor.at))
+    }
+
+    /// How many rows are known from one instant on and before another.
+    pub(super) fn between(&self, from: Timestamp, before: Option<Timestamp>) -> usize {
+        let rows = self
+            .rows
+            .keys()
+            .rev()
+            .skip_while(|(at, _, _)| before.is_some_and(|before| *at >= before));
+        rows.take_while(|(at, _, _)| *at >= from).count()
     }
 
     /// When the oldest row that is not settled yet was first seen.
@@ -240,8 +270,8 @@ mod tests {
         ledger.advance(mark);
         assert!(ledger.knows(&id(3)) && ledger.knows(&id(4)) && !ledger.knows(&id(2)));
         assert_eq!(ledger.oldest_unsettled(), Some(SECOND * 9));
-        assert_eq!(ledger.newest(), Some(id(4)));
-        assert_eq!(ledger.seen_by(Some(SECOND * 2)), Some(id(3)));
+        assert_eq!(ledger.newest(), Some((id(4), Some(Timestamp(40)))));
+        assert_eq!(ledger.seen_by(Some(SECOND * 2)), ledger.saved());
     }
 
     #[test]
@@ -281,7 +311,7 @@ mod tests {
         ledger.retire(SECOND);
         assert_eq!(ledger.oldest_unsettled(), None);
         assert!(ledger.knows(&ActivityId::parse("odd").unwrap()));
-        assert_eq!(ledger.newest(), Some(id(1)));
+        assert_eq!(ledger.newest(), ledger.saved());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::exchange::Step;
 use super::pacing::Errand;
 use super::paging::Turn;
 use super::recovery::{Ceiling, Window};
-use super::run::{Item, Range, Run};
+use super::run::{Item, Run};
 use super::staging::Staged;
 use super::{Moment, Reader};
 use crate::state::journal::Batch;
@@ -20,11 +20,7 @@ impl Reader {
             (None, Some(history)) => Ceiling::Below(history),
             (None, None) => return None,
         };
-        Some(Run::new(
-            Errand::List,
-            Range::Window(Window::replaced(now, ceiling)),
-            now,
-        ))
+        Some(Run::new(Errand::List, Window::replaced(now, ceiling).into(), now))
     }
 
     /// Takes one page of it; what the journal holds already it drops itself.
@@ -49,7 +45,7 @@ impl Reader {
             recovered: true,
             ..Batch::default()
         });
-        step.listed = turn != Turn::Next;
+        step.listed = matches!(turn, Turn::Done | Turn::Stuck);
         run.first_page = false;
         self.staged = Some(Staged {
             finished: step.listed.then_some((run.errand, run.began)),

@@ -207,8 +207,12 @@ impl Pacing {
     fn full_due(&self, last_full: Duration, oldest: Duration) -> Option<Duration> {
         let settling = self.timing.of(SETTLING);
         let flowing = last_full.max(oldest) + settling;
-        let still = self.sighted? + settling;
-        Some(if still > last_full { flowing.min(still) } else { flowing })
+        let still = self.sighted.map(|sighted| sighted + settling);
+        still
+            .filter(|still| *still > last_full)
+            .into_iter()
+            .chain([flowing])
+            .min()
     }
 
     pub(super) fn begun(&mut self, now: Duration, errand: Errand) {

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::hole::Search;
-use super::ledger::Mark;
-use super::paging::Backward;
+use super::aside::Aside;
+use super::ledger::Place;
+use super::paging::{Backward, Sheet, Turn};
 use crate::agent::envelope::Head;
 use crate::types::{ActivityId, Timestamp};
 
@@ -49,13 +49,14 @@ pub(super) enum Ceiling {
 }
 
 impl Ceiling {
-    /// Learns the row's place from a page that holds it.
-    fn look(&mut self, heads: &[Head]) {
-        if let Self::Row(id) = self
-            && let Some(head) = heads.iter().find(|head| head.id == *id)
-        {
-            *self = Self::Through(head.at, head.seq);
-        }
+    /// Learns the row's place from a page that holds it. Whether this one does.
+    fn look(&mut self, heads: &[Head]) -> bool {
+        let Self::Row(id) = self else { return false };
+        let Some(head) = heads.iter().find(|head| head.id == *id) else {
+            return false;
+        };
+        *self = Self::Through(head.at, head.seq);
+        true
     }
 
     /// Exactly the rows that reading forward from the row does not bring.
@@ -90,8 +91,6 @@ impl LastGood {
 pub(super) struct Window {
     pub(super) reason: Reason,
     pub(super) paging: Backward,
-    /// Whether pages were committed that are not offered yet.
-    pub(super) held: bool,
     /// Where the window begins on the platform's clock; known from the first answer with a date.
     pub(super) lower: Option<Timestamp>,
     /// The last good poll before it, by the wall clock.
@@ -100,10 +99,10 @@ pub(super) struct Window {
     floor: Option<ActivityId>,
     /// With [`Reason::Replaced`].
     pub(super) ceiling: Option<Ceiling>,
-    /// While a row that cannot be fetched is looked for.
-    pub(super) search: Option<Search>,
-    /// The newest row that could not be fetched and was passed.
-    pub(super) passed: Option<Timestamp>,
+    /// What is asked beside the paging.
+    pub(super) aside: Option<Aside>,
+    /// How often a row was looked for and then not where it was found.
+    pub(super) searches: u32,
     secs: u64,
     began: Duration,
 }
@@ -128,16 +127,20 @@ impl Window {
         }
     }
 
-    /// From the newest row back to the saved cursor, or to where everything is known from.
-    pub(super) fn detour(now: Duration, wall: Timestamp, cursor: Option<&Mark>, history: Option<Timestamp>) -> Self {
-        let at = match cursor {
-            Some(cursor) => cursor.at,
-            None => history,
-        };
+    /// From the newest row back to `from`, a row, and its time if that is known.
+    pub(super) fn detour(now: Duration, wall: Timestamp, (from, at): Place) -> Self {
         let secs = at.map_or(MOST_SECS, |at| at.until(wall).as_secs() + MARGIN_SECS);
         Self {
             lower: at,
-            floor: cursor.filter(|_| at.is_none()).map(|cursor| cursor.id.clone()),
+            floor: Some(from).filter(|_| at.is_none()),
+            ..Self::of(Reason::Detour, secs, now)
+        }
+    }
+
+    /// What has come since the row at `at` was the newest, except in the first seconds after it.
+    pub(super) fn above(now: Duration, at: Timestamp, secs: u64) -> Self {
+        Self {
+            lower: Some(at),
             ..Self::of(Reason::Detour, secs, now)
         }
     }
@@ -154,27 +157,34 @@ impl Window {
         Self {
             reason,
             paging: Backward::default(),
-            held: false,
             lower: None,
             since: None,
             floor: None,
             ceiling: None,
-            search: None,
-            passed: None,
+            aside: None,
+            searches: 0,
             secs: secs.min(MOST_SECS),
             began,
         }
     }
 
-    /// Looks on a page for the rows that bound it.
-    pub(super) fn look(&mut self, heads: &[Head]) {
-        if let Some(ceiling) = &mut self.ceiling {
-            ceiling.look(heads);
+    /// Decides what follows a page.
+    pub(super) fn turn(&mut self, sheet: &Sheet) -> Turn {
+        self.look(&sheet.heads);
+        match sheet.oldest() {
+            Some(oldest) if !self.holds(oldest) => Turn::Done,
+            _ => self.paging.turn(sheet),
         }
+    }
+
+    /// Looks on a page for the rows that bound it. Whether the upper one was found on it.
+    pub(super) fn look(&mut self, heads: &[Head]) -> bool {
+        let found = self.ceiling.as_mut().is_some_and(|ceiling| ceiling.look(heads));
         let is_floor = |head: &&Head| self.floor.as_ref().is_some_and(|floor| *floor == head.id);
         if let Some(floor) = heads.iter().find(is_floor) {
             self.lower = Some(floor.at);
         }
+        found
     }
 
     /// The `since_secs` to ask with now: it grows while pages are read, so that the window's beginning stays where it was.

@@ -3,23 +3,22 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use super::aside::Aside;
 use super::exchange::Plan;
-use super::hole::TRIES;
+use super::hole::Gap;
+use super::newest::Newest;
 use super::pacing::Errand;
-use super::paging::{Backward, Forward, Turn};
+use super::paging::{Backward, Forward, Sheet, Turn};
+use super::reach::{Reach, Usual};
 use super::recovery::Window;
+use super::rise::Rise;
+use super::search::BEFORE_ALL;
 use crate::agent::envelope::{Head, Row};
 use crate::state::message::Message;
 use crate::types::Timestamp;
 
-/// Rows asked for, and the smaller pages tried when an answer is too big or too slow.
-const LIMITS: [u32; 4] = [500, 50, 5, 1];
-/// Good pages after which a larger page is tried again.
-const GOOD_PAGES: u32 = 4;
-/// Answers in a row that broke off before a smaller page is tried: one may be an accident.
-const BROKEN_PAGES: u32 = 2;
-/// How often a window is read again because small pages cut among equal times.
-const PASSES: u32 = 3;
+/// Answers in a row that broke off or could not be read before that is held against the rows: one may be an accident.
+const BROKEN: u32 = 2;
 
 /// A read of one or more pages.
 #[derive(Clone, Debug)]
@@ -29,19 +28,37 @@ pub(super) struct Run {
     pub(super) began: Duration,
     /// The platform's clock of its first answer.
     pub(super) date: Option<Timestamp>,
+    /// The oldest instant that was met.
+    pub(super) oldest: Option<Timestamp>,
     pub(super) first_page: bool,
-    /// Where pages smaller than the largest may have skipped rows of equal time; the oldest such instant.
-    pub(super) cut: Option<Timestamp>,
-    /// From here on something is still missing that may yet be had.
-    pub(super) barred: Option<Timestamp>,
-    pub(super) passes: u32,
+    /// Whether pages were committed that are not offered yet.
+    pub(super) held: bool,
+    /// How much can be had where it stands now.
+    pub(super) reach: Reach,
+    /// An answer looked as if the platform had ignored where it was asked from: it is asked once more before that is believed.
+    pub(super) doubted: bool,
+    /// Whether it asks for something that any platform can answer, to learn whose fault a failure is.
+    pub(super) control: bool,
+    /// What was gone around.
+    pub(super) met: Vec<Gap>,
+    /// How many rows were asked for last.
+    pub(super) asked: u32,
+    /// Failures in a row that may be the platform's or the network's fault.
+    broken: u32,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Range {
     Forward(Forward),
-    Window(Window),
-    Newest,
+    Window(Box<Window>),
+    /// One page of the newest rows.
+    Newest(Newest),
+}
+
+impl From<Window> for Range {
+    fn from(window: Window) -> Self {
+        Self::Window(Box::new(window))
+    }
 }
 
 impl Run {
@@ -51,34 +68,46 @@ impl Run {
             range,
             began,
             date: None,
+            oldest: None,
             first_page: true,
-            cut: None,
-            barred: None,
-            passes: 1,
+            held: false,
+            reach: Reach::default(),
+            doubted: false,
+            control: false,
+            met: Vec::new(),
+            asked: 1,
+            broken: 0,
         }
     }
 
-    pub(super) fn plan(&self, now: Duration, limit: u32) -> Plan {
-        let (since, since_secs, before) = match &self.range {
-            Range::Forward(forward) => (Some(forward.from.clone()), None, None),
-            Range::Window(window) => {
-                let before = match &window.search {
-                    Some(search) => Some(search.before()),
-                    None => window.paging.before,
-                };
-                (None, Some(window.since_secs(now)), before)
-            }
-            Range::Newest => (None, None, None),
+    /// The next request.
+    pub(super) fn plan(&self, now: Duration, usual: Usual) -> Plan {
+        let mut plan = Plan {
+            since: None,
+            since_secs: None,
+            before: None,
+            limit: self.reach.limit(usual),
+            compare: false,
+            probe: false,
         };
-        let searching = self.window().is_some_and(|window| window.search.is_some());
-        let limit = if searching { 1 } else { limit };
-        Plan {
-            since,
-            since_secs,
-            before,
-            limit,
-            compare: matches!(self.range, Range::Newest),
+        if self.control {
+            plan.before = Some(BEFORE_ALL);
+            plan.limit = 1;
+            return plan;
         }
+        match &self.range {
+            Range::Forward(forward) => plan.since = Some(forward.from.clone()),
+            Range::Newest(_) => plan.compare = true,
+            Range::Window(window) => {
+                plan.since_secs = Some(window.since_secs(now));
+                plan.before = window.paging.before;
+                match &window.aside {
+                    None => {}
+                    Some(aside) => aside.ask(now, &mut plan),
+                }
+            }
+        }
+        plan
     }
 
     pub(super) fn window(&self) -> Option<&Window> {
@@ -88,86 +117,77 @@ impl Run {
         }
     }
 
-    /// Decides what follows a page of at most `limit` rows, given in the order of the log.
-    pub(super) fn turn(&mut self, heads: &[Head], full: bool, limit: u32) -> Turn {
-        let (turn, cut) = match &mut self.range {
-            Range::Forward(forward) => (forward.turn(heads, full), forward.cut),
-            Range::Newest => (Turn::Done, None),
+    pub(super) fn window_mut(&mut self) -> Option<&mut Window> {
+        match &mut self.range {
+            Range::Window(window) => Some(window),
+            _ => None,
+        }
+    }
+
+    /// Whether it looks for a row that cannot be fetched.
+    pub(super) fn is_searching(&self) -> bool {
+        let aside = self.window().and_then(|window| window.aside.as_ref());
+        matches!(aside, Some(Aside::Search(_)))
+    }
+
+    pub(super) fn set_aside(&mut self, aside: Aside) {
+        if let Range::Window(window) = &mut self.range {
+            window.aside = Some(aside);
+        }
+    }
+
+    /// Goes on with what is older than `at`.
+    pub(super) fn go_below(&mut self, at: Timestamp) {
+        if let Range::Window(window) = &mut self.range {
+            window.paging = Backward::from(at);
+        }
+        self.reach = Reach::default();
+    }
+
+    /// A gap was not looked into as it should be: it may be another one the next time.
+    pub(super) fn doubt(&mut self, at: Timestamp) {
+        for gap in self.met.iter_mut().filter(|gap| gap.at == at) {
+            gap.certain = false;
+        }
+    }
+
+    /// After going up from below a gap.
+    pub(super) fn end_rise(&mut self, rise: &Rise) {
+        if !rise.reach.is_certain() {
+            self.doubt(rise.gap.at);
+        }
+        self.go_below(rise.gap.at);
+        if let Some(window) = self.window_mut().filter(|_| rise.again) {
+            window.paging = Backward::of(rise.gap.until);
+            self.met.retain(|gap| gap.at != rise.gap.at);
+        }
+    }
+
+    /// Decides what follows a page.
+    pub(super) fn turn(&mut self, sheet: &Sheet) -> Turn {
+        let turn = match &mut self.range {
+            Range::Forward(forward) => forward.turn(sheet),
+            Range::Newest(_) => Turn::Done,
             Range::Window(window) => {
                 window.dated(self.date);
-                window.look(heads);
-                match heads.first() {
-                    Some(oldest) if !window.holds(oldest.at) => (Turn::Done, None),
-                    _ => (window.paging.turn(heads, full), window.paging.cut),
-                }
+                window.turn(sheet)
             }
         };
-        // What does not fit on the largest page cannot be had at all; what a small one cut is had by a larger one later.
-        if limit < LIMITS[0] {
-            self.cut = self.cut.into_iter().chain(cut).min();
+        if turn == Turn::Next {
+            self.reach = Reach::default();
         }
-        match &mut self.range {
-            Range::Window(window) if turn != Turn::Next && self.cut.is_some() && self.passes < PASSES => {
-                self.passes += 1;
-                self.cut = None;
-                window.paging = Backward::default();
-                Turn::Next
-            }
-            _ => turn,
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct PageSize {
-    rung: usize,
-    good: u32,
-    /// Answers in a row that could not be had at this size.
-    broken: u32,
-}
-
-impl PageSize {
-    pub(super) fn limit(&self) -> u32 {
-        LIMITS[self.rung]
+        turn
     }
 
-    /// `false` when it cannot become smaller.
-    pub(super) fn shrink(&mut self) -> bool {
-        (self.good, self.broken) = (0, 0);
-        let smaller = self.rung + 1 < LIMITS.len();
-        self.rung = (self.rung + 1).min(LIMITS.len() - 1);
-        smaller
-    }
-
-    /// An answer broke off or could not be read. `false`: nothing smaller is left, and it was tried often enough.
+    /// An answer broke off or could not be read. Whether that was so often enough to be no accident.
     pub(super) fn broke_off(&mut self) -> bool {
         self.broken += 1;
-        if self.rung + 1 < LIMITS.len() {
-            if self.broken >= BROKEN_PAGES {
-                self.shrink();
-            }
-            return true;
-        }
-        self.broken < TRIES
+        self.broken >= BROKEN
     }
 
-    /// What was tried so far counts no more.
-    pub(super) fn start_over(&mut self) {
+    /// What failed so far counts no more: it is judged, or a page came.
+    pub(super) fn judged(&mut self) {
         self.broken = 0;
-    }
-
-    /// Whether it is the largest.
-    pub(super) fn is_largest(&self) -> bool {
-        self.rung == 0
-    }
-
-    pub(super) fn worked(&mut self) {
-        self.broken = 0;
-        self.good += 1;
-        if self.good >= GOOD_PAGES {
-            self.good = 0;
-            self.rung = self.rung.saturating_sub(1);
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::exchange::{Recovered, Step};
 use super::ledger::{Cover, Mark, Settled};
 use super::pacing::{Errand, SETTLING};
 use super::recovery::LastGood;
-use super::run::{Range, Run};
+use super::run::Run;
 use super::{Moment, Reader};
 use crate::agent::envelope::Head;
 use crate::state::journal::{Batch, Cursor};
@@ -24,7 +24,8 @@ const LEVEL_A_FOR: Duration = Duration::from_secs(600);
 pub(super) struct Reading {
     pub(super) finished: bool,
     pub(super) cover: Option<Cover>,
-    pub(super) oldest: Option<Timestamp>,
+    /// From here on everything was read, with all pages of the run.
+    pub(super) lower: Option<Timestamp>,
     /// New rows above the saved cursor.
     pub(super) fresh: Vec<Head>,
     pub(super) unhinted: bool,
@@ -53,7 +54,7 @@ impl Reader {
         let Reading {
             finished,
             cover,
-            oldest,
+            lower,
             fresh,
             unhinted,
         } = reading;
@@ -67,14 +68,9 @@ impl Reader {
         let mark = cover
             .and_then(|cover| self.ledger.candidate(cover, rule, &fresh))
             .filter(|mark| self.ledger.cursor() != Some(mark));
-        let lower = run.window().and_then(|window| window.lower);
-        let history = (run.errand == Errand::Full && finished)
-            .then(|| lower.or(oldest).or(run.date))
-            .flatten();
+        let history = cover.filter(|_| finished).and(lower.or(run.date));
         run.first_page = false;
-        if let Range::Window(window) = &mut run.range {
-            window.held |= !finished;
-        }
+        run.held |= run.window().is_some() && !finished;
         self.staged = Some(Staged {
             finished: finished.then_some((run.errand, run.began)),
             swept: finished && cover == Some(Cover::All),
@@ -91,6 +87,7 @@ impl Reader {
     /// Makes the batch that belongs to what is staged.
     pub(super) fn fill(&mut self, step: &mut Step, messages: Vec<Message>, finished: bool, moment: Moment) {
         let Some(staged) = &mut self.staged else { return };
+        let held = staged.run.as_ref().is_some_and(|run| run.held);
         let window = staged.run.as_ref().and_then(Run::window);
         let hold = window.is_some() && !finished;
         let recorded_lately = self
@@ -103,9 +100,11 @@ impl Reader {
                 seq: mark.seq,
             })
         });
+        // What an earlier process or run left held waits for a read to its end, but the cursor never passes it.
+        let left = !self.released && (staged.released || cursor.is_some());
         let mut batch = Batch {
             forget_cursor: self.cursor_is_gone && window.is_some() && finished && cursor.is_none(),
-            release: finished && staged.released && (!self.released || window.is_some_and(|window| window.held)),
+            release: left || (finished && held),
             hold,
             messages,
             cursor,
@@ -156,8 +155,8 @@ impl Reader {
                 }
             }
         }
-        if self.hole.is_some_and(|hole| self.ledger.is_passed(hole.at)) {
-            self.hole = None;
+        if let Some(cursor) = self.ledger.cursor().and_then(|cursor| cursor.at) {
+            self.holes.passed(cursor);
         }
         if staged.listed {
             self.list_from = None;

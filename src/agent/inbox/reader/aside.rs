@@ -1,0 +1,199 @@
+//! What is asked beside the paging of a window, to go around a row that cannot be fetched: where it stands, and what else there
+//! is of its instant.
+
+use std::time::Duration;
+
+use super::detour::Way;
+use super::exchange::Plan;
+use super::hole::Gap;
+use super::pacing::Errand;
+use super::paging::{Backward, Sheet};
+use super::reach::Usual;
+use super::rise::Rise;
+use super::run::Run;
+use super::search::{Age, Search};
+use super::{Moment, Reader};
+use crate::types::Timestamp;
+
+/// So far beyond both clocks a search begins: that of the platform's rows may differ by so much.
+const AHEAD_MICROS: i64 = 60_000_000;
+/// How often a row is looked for in one window when it is not where it was found.
+const SEARCHES: u32 = 4;
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub(super) enum Aside {
+    /// Where it stands.
+    Search(Search),
+    /// What else there is of its instant.
+    Rise(Rise),
+}
+
+impl Aside {
+    /// Whether a page shows that the platform ignored where it was asked from.
+    pub(super) fn was_ignored(&self, now: Duration, sheet: &Sheet) -> bool {
+        let before = match self {
+            Self::Search(search) => search.ask(now).1,
+            Self::Rise(rise) if rise.from.is_none() => Some(rise.gap.at),
+            Self::Rise(rise) => {
+                return sheet.descends || sheet.heads.iter().any(|head| Some(&head.id) == rise.from.as_ref());
+            }
+        };
+        before.is_some_and(|before| sheet.newest() >= Some(before))
+    }
+
+    /// Makes its request of one for a page of the window.
+    pub(super) fn ask(&self, now: Duration, plan: &mut Plan) {
+        plan.probe = true;
+        match self {
+            Self::Search(search) => {
+                let (newer, before) = search.ask(now);
+                plan.since_secs = newer.or(plan.since_secs);
+                (plan.before, plan.limit) = (before, 1);
+            }
+            Self::Rise(rise) => {
+                plan.since = rise.from.clone();
+                plan.since_secs = None;
+                plan.before = Some(rise.gap.at).filter(|_| rise.from.is_none());
+                plan.limit = rise.reach.limit(Usual {
+                    limit: 1,
+                    at_hole: true,
+                });
+            }
+        }
+    }
+}
+
+impl Reader {
+    /// A search for the row that fails when one older than `before` is asked for.
+    pub(super) fn search(&self, moment: Moment, before: Option<Timestamp>, certain: bool) -> Search {
+        let date = self.clock.map_or(moment.wall, |(date, _)| date.max(moment.wall));
+        let search = Search::new(before, date.plus_micros(AHEAD_MICROS), certain);
+        match (self.holes.known(before), before) {
+            (Some(known), Some(_)) => search.again(known, None),
+            (Some(known), None) => match self.age_of(known).filter(|age| age.window_above(moment.now).is_some()) {
+                Some(age) => search.again(known, Some(age)),
+                None => search,
+            },
+            (None, _) => search,
+        }
+    }
+
+    /// How old a row is by the platform's clock.
+    pub(super) fn age_of(&self, at: Timestamp) -> Option<Age> {
+        self.clock.map(|(date, now)| Age {
+            secs: at.until(date).as_secs(),
+            at: now,
+        })
+    }
+
+    /// A page came that was asked for beside the paging and is of use only there. `false`: it is a page like any other.
+    pub(super) fn take_aside(&mut self, moment: Moment, run: &mut Run, sheet: &Sheet) -> bool {
+        let aside = run.window_mut().and_then(|window| window.aside.take());
+        match aside {
+            None => return false,
+            Some(Aside::Search(mut search)) => {
+                search.worked(sheet);
+                self.search_on(moment, run, search);
+            }
+            Some(Aside::Rise(mut rise)) if rise.from.is_none() => {
+                if !run.met.contains(&rise.gap) {
+                    self.meet(moment, run, rise.gap);
+                }
+                rise.from = sheet.askable();
+                match rise.from {
+                    Some(_) => run.set_aside(Aside::Rise(rise)),
+                    None => run.go_below(rise.gap.at),
+                }
+            }
+            Some(aside) => {
+                run.set_aside(aside);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn search_on(&mut self, moment: Moment, run: &mut Run, search: Search) {
+        match search.found() {
+            Some((gap, below)) => {
+                self.meet(moment, run, gap);
+                run.set_aside(Aside::Rise(Rise::proved(gap, below)));
+            }
+            None => run.set_aside(Aside::Search(search)),
+        }
+    }
+
+    fn meet(&mut self, moment: Moment, run: &mut Run, gap: Gap) {
+        if run.errand == Errand::List || self.ledger.is_passed(gap.at) {
+            return;
+        }
+        run.met.push(gap);
+        if self.holes.meet(gap, moment.now) {
+            // Older rows may become visible after it, as after any row.
+            self.pacing.sighted(moment.now);
+        }
+    }
+
+    /// What was asked for beside the paging cannot be had; `certain`: asking again cannot help.
+    pub(super) fn refused_aside(&mut self, moment: Moment, run: &mut Run, aside: Aside, certain: bool) -> Way {
+        match aside {
+            Aside::Search(mut search) => {
+                search.failed(certain);
+                if search.is_in_vain() {
+                    return Way::None;
+                }
+                self.search_on(moment, run, search);
+            }
+            // The row that fails stands below the instant, not in it.
+            Aside::Rise(rise) if rise.from.is_none() && !rise.proved => {
+                let search = self.search(moment, Some(rise.gap.at), certain);
+                run.set_aside(Aside::Search(search.until(rise.gap.until)));
+            }
+            Aside::Rise(mut rise) => {
+                rise.reach.failed(run.asked, certain);
+                if rise.from.is_none() || rise.reach.is_exhausted() {
+                    run.end_rise(&rise);
+                } else {
+                    run.set_aside(Aside::Rise(rise));
+                }
+            }
+        }
+        Way::Other
+    }
+
+    /// Takes a page of rows from a gap upwards.
+    pub(super) fn risen(&mut self, run: &mut Run, sheet: &Sheet) {
+        let Some(Aside::Rise(mut rise)) = run.window_mut().and_then(|window| window.aside.take()) else {
+            return;
+        };
+        rise.reach.worked(run.asked);
+        rise.again |= run.window_mut().is_some_and(|window| window.look(&sheet.heads));
+        if rise.is_whole(sheet) && rise.proved {
+            self.look_again(run, &rise);
+        } else if rise.is_whole(sheet) {
+            run.met.retain(|gap| gap.at != rise.gap.at);
+            self.holes.forget(rise.gap.at);
+            run.end_rise(&rise);
+        } else if rise.reach.is_exhausted() {
+            run.end_rise(&rise);
+        } else {
+            run.set_aside(Aside::Rise(rise));
+        }
+    }
+
+    /// The row does not fail where it was found: it was looked for while reads failed by accident, or has been mended. What
+    /// failed is asked for once more.
+    fn look_again(&mut self, run: &mut Run, rise: &Rise) {
+        let Some(window) = run.window_mut() else { return };
+        window.searches += 1;
+        if window.searches < SEARCHES {
+            window.paging = Backward::of(rise.gap.until);
+            run.met.retain(|gap| gap.at != rise.gap.at);
+            self.holes.forget(rise.gap.at);
+        } else {
+            run.doubt(rise.gap.at);
+            run.go_below(rise.gap.at);
+        }
+    }
+}
