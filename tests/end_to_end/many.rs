@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use molecule_mcp::cli::demo::client::McpChild;
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use super::support::{Workspace, World, bare_command, drain, file, next_message, pop, start, until};
+use super::start_up::run_to_end;
+use super::support::{Workspace, World, bare_command, drain, file, next_message, pop, signal, start, until};
 
 /// The command that starts one daemon for all of these; each is an entry of the list, with its platform if it has its own.
 fn command(world: &World, workspaces: &[(&Workspace, Option<&World>)], folder: &PathBuf, speed: u32) -> Command {
@@ -107,6 +109,10 @@ async fn two_workspaces_of_one_process_talk_to_each_other_and_to_a_third() {
         (&json!("painted"), &json!(alpha.id))
     );
     pop(&many, &answer).await;
+    // As a thread it is shown by the one that gave it, although both have a part in it.
+    let thread = json!({ "delegation_id": given["delegation_id"] });
+    let thread = many.call("chat_history", thread).await.unwrap();
+    assert_eq!(thread["delegation"]["status"], "answered", "{thread}");
 
     // Both know the third, so there is a choice to make.
     let peers = many.call("list_peers", json!({})).await.unwrap();
@@ -440,6 +446,51 @@ async fn two_hundred_workspaces_stay_below_the_limit_that_they_share() {
     if let Some(resident) = many.id().and_then(resident_kib) {
         println!("{COUNT} workspaces in one process: {resident} KiB resident");
     }
+}
+
+#[tokio::test]
+async fn a_service_serves_all_of_them_and_who_looks_is_told_of_each() {
+    let world = World::new().await;
+    let (alpha, beta) = (world.workspace("alpha").await, world.workspace("beta").await);
+    let both = [&alpha, &beta];
+    let folder = alpha.folder.join("many");
+    let with = |args: &[&str]| {
+        let mut command = command(&world, &all_here(&both), &folder, super::support::SPEED);
+        command.args(args).env("HOME", &alpha.folder).current_dir(&alpha.folder);
+        command
+    };
+    let json_of = |args: &'static [&'static str]| {
+        let command = with(args);
+        async {
+            let (_, lines, complaints) = run_to_end(command).await;
+            let report: Value = serde_json::from_str(&lines.join("\n")).unwrap_or_else(|_| panic!("{complaints}"));
+            report
+        }
+    };
+    let mut serve = with(&["serve"]);
+    let mut service = serve.kill_on_drop(true).stdin(Stdio::null()).spawn().unwrap();
+    online(&world, &both).await;
+    until("status tells that both are online", || async {
+        let report = json_of(&["status", "--json"]).await;
+        let all = report["workspaces"].as_array().unwrap();
+        report["receiving"] == true && all.len() == 2 && all.iter().all(|one| one["state"] == "online")
+    })
+    .await;
+    assert_eq!(run_to_end(with(&["healthcheck", "--ready"])).await.0, 0);
+    let report = json_of(&["doctor", "--json"]).await;
+    for workspace in both {
+        let findings = report["findings"].as_array().unwrap().iter();
+        let access: Vec<_> = findings
+            .filter(|finding| finding["check"] == "access" && finding.to_string().contains(&workspace.id))
+            .map(|finding| &finding["verdict"])
+            .collect();
+        assert_eq!(access, ["OK"], "{report:#}");
+    }
+    signal(service.id().unwrap(), "TERM");
+    assert_eq!(service.wait().await.unwrap().code(), Some(0));
+    let (code, _, complaints) = run_to_end(with(&["healthcheck"])).await;
+    assert_eq!(code, 1);
+    assert!(both.iter().all(|one| complaints.contains(&one.id)), "{complaints}");
 }
 
 /// The resident memory of a process in KiB, where the system tells.
