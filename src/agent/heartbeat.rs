@@ -93,13 +93,13 @@ impl Heartbeat {
         let mut phase = Some(self.api.client().phase());
         loop {
             let mut failed = false;
-            while let Some(pause) = self.api.client().pause(Purpose::Beating, self.timing) {
-                turn.again_after(pause);
-                sleep(pause).await;
-            }
             if !self.health.now().removed {
                 if let Ok(load) = timeout(PATIENCE_WITH_JOURNAL, load(&self.journal)).await {
                     last_load = load;
+                }
+                while let Some(pause) = self.api.client().pause(Purpose::Beating, self.timing) {
+                    turn.again_after(pause);
+                    sleep(pause).await;
                 }
                 let beat = self.beat(&last_load, management.now().await);
                 let result = self.api.heartbeat(&beat).await;

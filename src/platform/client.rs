@@ -408,10 +408,13 @@ impl Client {
 
     /// Up to the head of a 2xx answer; anything else is read as far as needed and judged.
     async fn exchange(&self, prepared: RequestBuilder, bearer: Option<&Secret>) -> Result<Response, CallError> {
+        let counts = bearer.is_some() || self.shared.settings.org_id.is_some();
+        let under_way = counts.then(|| self.allowance.begin());
         let response = prepared.send().await.map_err(|error| CallError::transport(&error))?;
-        if bearer.is_some() || self.shared.settings.org_id.is_some() {
+        if counts {
             self.allowance.remember(response.headers());
         }
+        drop(under_way);
         if let Some(date) = verdict::date(response.headers()) {
             *lock(&self.shared.date) = Some((date, Instant::now()));
         }

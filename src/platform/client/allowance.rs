@@ -22,6 +22,18 @@ pub(super) struct Allowance {
     seen: Mutex<(RateLimit, Instant)>,
     /// Workspaces of this process that count in it.
     members: AtomicU32,
+    /// Requests that are under way: the platform may have counted them without having told.
+    under_way: AtomicU32,
+}
+
+/// One request that is under way, until this is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay<'a>(&'a AtomicU32);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Default for Allowance {
@@ -29,6 +41,7 @@ impl Default for Allowance {
         Self {
             seen: Mutex::new((RateLimit::default(), Instant::now())),
             members: AtomicU32::new(1),
+            under_way: AtomicU32::new(0),
         }
     }
 }
@@ -69,6 +82,12 @@ impl Allowance {
         self.members.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A request goes out; it counts until its answer was remembered.
+    pub(super) fn begin(&self) -> UnderWay<'_> {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(&self.under_way)
+    }
+
     pub(super) fn rate_limit(&self) -> RateLimit {
         lock(&self.seen).0
     }
@@ -80,12 +99,20 @@ impl Allowance {
         if text("x-ratelimit-limit").is_none() && text("x-ratelimit-remaining").is_none() {
             return;
         }
-        let seen = RateLimit {
+        let mut seen = RateLimit {
             limit: number("x-ratelimit-limit"),
             remaining: number("x-ratelimit-remaining"),
             reset: number("x-ratelimit-reset").map(Duration::from_secs),
         };
-        *lock(&self.seen) = (seen, Instant::now());
+        let now = Instant::now();
+        let mut known = lock(&self.seen);
+        let (before, at) = *known;
+        // Answers overtake one another: in one window what is left only shrinks.
+        let is_same_window = seen.limit == before.limit && before.reset.is_some_and(|reset| now < at + reset);
+        if is_same_window && self.members.load(Ordering::Relaxed) > 1 {
+            seen.remaining = seen.remaining.min(before.remaining).or(seen.remaining);
+        }
+        *known = (seen, now);
     }
 
     /// How often each member may do something: `normal`, unless all of them together would exceed their share of the limit.
@@ -115,6 +142,8 @@ impl Allowance {
         let window = timing.of(WINDOW);
         let (always, to_come) = purpose.reserve();
         let percent = always + to_come * wait.min(window).as_millis() / window.as_millis().max(1);
+        let under_way = self.under_way.load(Ordering::Relaxed);
+        let remaining = remaining.saturating_sub(u64::from(under_way));
         let is_short = u128::from(remaining) * 100 <= u128::from(limit) * percent;
         // Part of what is for others may be left over: asked again when some time has passed.
         is_short.then(|| wait.min(window / 6))
@@ -176,6 +205,12 @@ mod tests {
         assert_eq!(waits(&short), [true; 3]);
         tokio::time::advance(Duration::from_secs(31)).await;
         assert_eq!(waits(&short), [false; 3], "the window is over");
+        let busy = seen(200, "600", 14);
+        assert_eq!(waits(&busy), [false, true, true]);
+        let two = (busy.begin(), busy.begin());
+        assert_eq!(waits(&busy), [true; 3], "two more may have been counted");
+        drop(two);
+        assert_eq!(waits(&busy), [false, true, true]);
         let late = seen(200, "600", 100);
         tokio::time::advance(Duration::from_secs(27)).await;
         assert_eq!(waits(&late), [false; 3], "little of it is to come");
