@@ -44,21 +44,16 @@ pub(crate) const TOKEN_FILE: &str = "MOLECULE_WORKSPACE_TOKEN_FILE";
 /// A whole, checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `PLATFORM_URL`.
+    /// The workspaces to serve, in the order of `MOLECULE_WORKSPACES`; at least one, and no two with one id.
+    pub memberships: Vec<Membership>,
+    /// `PLATFORM_URL`. A workspace may have a platform of its own.
     pub platform: BaseUrl,
-    /// `WORKSPACE_ID`.
-    pub workspace: WorkspaceId,
-    /// Where the workspace token comes from; holds it.
-    pub token: TokenSource,
+    /// `MOLECULE_ORG_ID`, alias `MOLECULE_ORGANIZATION_ID`, `MOLECULE_ORG`.
+    pub org_id: Option<String>,
     /// The state folder, made and writable.
     pub state_dir: PathBuf,
-    /// `MOLECULE_ORG_ID`, alias `MOLECULE_ORGANIZATION_ID`, `MOLECULE_ORG`; never set when an entry of `MOLECULE_WORKSPACES` brings a
-    /// platform of its own.
-    pub org_id: Option<String>,
     /// `MOLECULE_CA_FILE`.
     pub ca_file: Option<PathBuf>,
-    /// `MOLECULE_AGENT_*`.
-    pub card: Card,
     /// What the agent's host says about its runtime; echoed by `get_runtime_identity` and used for nothing.
     pub identity: RuntimeIdentity,
     /// Off with `MOLECULE_MCP_DISABLE_HEARTBEAT`: neither register nor beats.
@@ -98,6 +93,21 @@ pub struct Config {
     pub timing: Timing,
     /// Things worth a warning in the log, complete sentences without values.
     pub warnings: Vec<String>,
+}
+
+/// One workspace that this process serves: where it is, and what to be there as. Token and id belong together and stay so.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// The platform it is at.
+    pub platform: BaseUrl,
+    /// `WORKSPACE_ID`.
+    pub workspace: WorkspaceId,
+    /// Where the workspace token comes from; holds it.
+    pub token: TokenSource,
+    /// The organization to name to the platform; never for a workspace with a platform of its own.
+    pub org_id: Option<String>,
+    /// `MOLECULE_AGENT_*`, the same for all but for a default name.
+    pub card: Card,
 }
 
 /// The agent card's settings.
@@ -182,6 +192,23 @@ impl Timing {
 }
 
 impl Config {
+    /// The first workspace: the only one, where there is one only.
+    ///
+    /// # Panics
+    /// When it was made without any; [`Config::read`] never does.
+    #[must_use]
+    pub fn first(&self) -> &Membership {
+        self.memberships.first().expect("a configuration names a workspace")
+    }
+
+    /// The platform's origin and the id of each workspace, which name its files in the state folder.
+    #[must_use]
+    pub fn names(&self) -> Vec<(String, WorkspaceId)> {
+        let all = self.memberships.iter();
+        all.map(|own| (own.platform.to_string(), own.workspace.clone()))
+            .collect()
+    }
+
     /// Reads, completes and checks the configuration; makes the state folder. Sends nothing.
     ///
     /// A variable wins over `molecule.toml` in the state folder, and that over the default. The state folder is made

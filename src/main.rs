@@ -20,6 +20,8 @@ fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // A workspace keeps a few busy at most; hundreds of them would keep hundreds of threads alive.
+        .max_blocking_threads(64)
         .enable_all()
         .build()
         .expect("the system can start threads");

@@ -8,6 +8,7 @@
 //! do a part make room for one that does both.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,11 +20,12 @@ use super::heartbeat::Pulse;
 use super::removal;
 use super::stream::{self, Stream};
 use super::supervisor::Ended;
-use crate::config::{Config, Switch};
+use crate::config::{Config, Membership, Switch};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::health::{Duty, Health, HealthBoard, Role};
 use crate::state::journal::Journal;
 use crate::state::lock::DutyFiles;
+use crate::state::naming::Naming;
 use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
 use crate::state::turns::Turn;
@@ -46,8 +48,12 @@ const WAIT_FOR_REGISTER: Duration = Duration::from_secs(5);
 /// What the duties are done with: one bundle for each workspace.
 #[derive(Clone, Debug)]
 pub struct Duties {
-    /// The whole configuration.
-    pub config: Config,
+    /// The whole configuration, of all workspaces.
+    pub config: Arc<Config>,
+    /// The workspace that this is about.
+    pub own: Membership,
+    /// How its files are named that other programs read.
+    pub naming: Naming,
     /// The platform, as this workspace.
     pub api: WorkspaceApi,
     /// The shared journal.
@@ -108,7 +114,11 @@ impl Office {
     fn new(duties: Duties) -> Self {
         let config = &duties.config;
         Self {
-            files: DutyFiles::new(&config.state_dir, &config.platform.to_string(), &config.workspace),
+            files: DutyFiles::new(
+                &config.state_dir,
+                &duties.own.platform.to_string(),
+                &duties.own.workspace,
+            ),
             turns: ["presence", "reading"].map(|duty| duties.health.turns().begin(duty)),
             pulse: watch::Sender::default(),
             attempted: watch::Sender::new(config.heartbeat == Switch::Off),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -15,7 +15,7 @@ use super::register::keep_inbound_secret;
 use super::standing::{Advice, BeatOutcome, Standing};
 use super::stream::Stream;
 use crate::config::Timing;
-use crate::platform::client::RateLimit;
+use crate::platform::client::{Client, Purpose, RateLimit};
 use crate::platform::error::CallError;
 use crate::platform::wire::Beat;
 use crate::platform::workspace::WorkspaceApi;
@@ -24,6 +24,8 @@ use crate::state::crash_point;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
 use crate::state::lock::DutyLock;
+use crate::state::naming::Naming;
+use crate::state::secret;
 use crate::types::{Secret, Timestamp, WorkspaceId};
 
 /// From the start of one beat to the start of the next.
@@ -62,6 +64,8 @@ pub struct Heartbeat {
     pub stream: Stream,
     /// Told of every beat.
     pub pulse: watch::Sender<Pulse>,
+    /// How the file of that secret is named.
+    pub naming: Naming,
     /// The intervals.
     pub timing: Timing,
     /// When this process started.
@@ -72,7 +76,8 @@ impl Heartbeat {
     /// Beats until `stop`. While the workspace is known to be removed it only waits.
     pub async fn run(self, stop: CancellationToken) {
         let (secrets, to_keep) = watch::channel(None);
-        let keeper = tokio::spawn(keep_secrets(Arc::clone(&self.lock), to_keep));
+        let name = self.naming.of(secret::INBOUND_SECRET, self.api.workspace());
+        let keeper = tokio::spawn(keep_secrets(Arc::clone(&self.lock), name, to_keep));
         let _ = stop.run_until_cancelled(self.beat_forever(secrets)).await;
         // The sender is gone, so the keeper ends by itself; a disk that hangs must not hold up the exit.
         keeper.abort();
@@ -84,11 +89,17 @@ impl Heartbeat {
         let mut management = Presence::default();
         let turn = self.health.turns().begin("heartbeat");
         let mut pace = Pace::begin(Clock::system(), self.api.client().fresh_starts());
+        // Many workspaces that began together do not go on beating together.
+        let mut phase = Some(self.api.client().phase());
         loop {
             let mut failed = false;
             if !self.health.now().removed {
                 if let Ok(load) = timeout(PATIENCE_WITH_JOURNAL, load(&self.journal)).await {
                     last_load = load;
+                }
+                while let Some(pause) = self.api.client().pause(Purpose::Beating, self.timing) {
+                    turn.again_after(pause);
+                    sleep(pause).await;
                 }
                 let beat = self.beat(&last_load, management.now().await);
                 let result = self.api.heartbeat(&beat).await;
@@ -113,8 +124,9 @@ impl Heartbeat {
             }
             let every = match failed {
                 true => self.timing.of(AGAIN),
-                false => interval(self.api.client().rate_limit(), self.timing),
+                false => interval(self.api.client(), self.timing),
             };
+            let every = every.mul_f64(phase.take().unwrap_or(1.0));
             turn.again_after(every);
             pace.turn(every).await;
         }
@@ -242,21 +254,26 @@ async fn load(journal: &Journal) -> (u32, Option<String>) {
 }
 
 /// Writes each secret that arrives; a disk that hangs holds up only this task.
-async fn keep_secrets(lock: Arc<DutyLock>, mut secrets: watch::Receiver<Option<Secret>>) {
+async fn keep_secrets(lock: Arc<DutyLock>, name: String, mut secrets: watch::Receiver<Option<Secret>>) {
     while secrets.changed().await.is_ok() {
         let Some(secret) = secrets.borrow_and_update().clone() else {
             continue;
         };
-        let lock = Arc::clone(&lock);
-        let _ = tokio::task::spawn_blocking(move || keep_inbound_secret(&lock, &secret)).await;
+        let (lock, name) = (Arc::clone(&lock), name.clone());
+        let _ = tokio::task::spawn_blocking(move || keep_inbound_secret(&lock, &name, &secret)).await;
     }
 }
 
-/// 20 s, unless the rate limiter has nothing left for so long that a beat would only be refused; 60 s at most.
-fn interval(rate: RateLimit, timing: Timing) -> Duration {
-    let normal = timing.of(INTERVAL);
+/// From one good beat to the next: 20 s, unless so many share a limit that they cannot beat as often, or it has nothing left
+/// for so long that a beat would only be refused; 60 s at most.
+pub(super) fn interval(client: &Client, timing: Timing) -> Duration {
+    let shared = client.every(timing.of(INTERVAL), Purpose::Beating, timing);
+    unless_empty(shared.min(timing.of(LONGEST)), client.rate_limit(), timing)
+}
+
+fn unless_empty(normal: Duration, rate: RateLimit, timing: Timing) -> Duration {
     match (rate.remaining, rate.reset) {
-        (Some(0), Some(reset)) => timing.of(reset.clamp(INTERVAL, LONGEST)),
+        (Some(0), Some(reset)) => normal.max(timing.of(reset.clamp(INTERVAL, LONGEST))),
         _ => normal,
     }
 }
@@ -291,7 +308,11 @@ mod tests {
             (rate(Some(0), 45), 45),
             (rate(Some(0), 500), 60),
         ] {
-            assert_eq!(interval(given, Timing::REAL), Duration::from_secs(seconds), "{given:?}");
+            assert_eq!(
+                unless_empty(INTERVAL, given, Timing::REAL),
+                Duration::from_secs(seconds),
+                "{given:?}"
+            );
         }
     }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::config::Timing;
+use crate::platform::client::Purpose;
 use crate::platform::error::CallError;
 use crate::platform::retry::Backoff;
 use crate::platform::wire::Existence;
@@ -77,6 +78,8 @@ impl Introductions {
         {
             sleep(self.timing.of(PATIENCE)).await;
         }
+        // Where many share the limit, all of them would find it ample at once.
+        self.api.client().wait_for(Purpose::Looking, self.timing).await;
         let learned = join_all(strangers.into_iter().map(|peer| self.look_up(peer))).await;
         let asked = learned.len();
         self.journal.introduce(learned).await?;

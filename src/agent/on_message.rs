@@ -173,6 +173,7 @@ mod tests {
             delivery_count: 0,
             mine: false,
             maybe_reply_to: Some("d-1".to_owned()),
+            arrival: None,
             answers: None,
         };
         let told = line(&entry, &WorkspaceId::parse("w").unwrap());

@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::heartbeat::Pulse;
+use super::heartbeat::{Pulse, interval};
 use super::management_presence::Presence;
+use crate::config::token::TokenSource;
 use crate::config::{Card, Timing};
 use crate::platform::error::CallError;
 use crate::platform::retry::Backoff;
@@ -19,6 +20,7 @@ use crate::state::clock::BootInstant;
 use crate::state::health::{HealthBoard, Trouble};
 use crate::state::journal::Journal;
 use crate::state::lock::DutyLock;
+use crate::state::naming::Naming;
 use crate::state::secret;
 use crate::types::{Secret, Timestamp, WorkspaceId};
 
@@ -42,6 +44,8 @@ pub struct Registrar {
     pub bootstrap: bool,
     /// Where to say how it went.
     pub health: HealthBoard,
+    /// How the file of that secret is named.
+    pub naming: Naming,
     /// The intervals.
     pub timing: Timing,
 }
@@ -96,7 +100,7 @@ impl Registrar {
                 Attempt::Registered
             }
             Err(CallError::Refused { status, detail }) => {
-                let text = refused(self.api.workspace(), &self.api.token().describe(), status, &detail);
+                let text = refused(self.api.workspace(), self.api.token(), status, &detail);
                 self.refused(text)
             }
             Err(error) => {
@@ -158,13 +162,14 @@ impl Registrar {
     /// beside a perfectly good configured one.
     async fn keep(&self, registered: Registered) {
         let (lock, token) = (Arc::clone(&self.lock), self.api.token().clone());
+        let name = self.naming.of(secret::INBOUND_SECRET, self.api.workspace());
         let issued = registered
             .auth_token
             .filter(|_| self.bootstrap && token.current().is_none());
         let is_needed = issued.is_some();
         let kept = tokio::task::spawn_blocking(move || {
             if let Some(secret) = registered.inbound_secret {
-                keep_inbound_secret(&lock, &secret);
+                keep_inbound_secret(&lock, &name, &secret);
             }
             match issued.map(|issued| token.store(issued)) {
                 None => {}
@@ -183,13 +188,10 @@ impl Registrar {
 
 /// Writes the inbound secret; a failure is a warning, because the next beat brings it again and liveness matters more.
 /// Nothing is written into a folder that is being removed, or into one that replaced ours.
-pub fn keep_inbound_secret(lock: &DutyLock, inbound: &Secret) {
+pub fn keep_inbound_secret(lock: &DutyLock, name: &str, inbound: &Secret) {
     let Some(state_dir) = lock.folder() else { return };
-    if let Err(error) = secret::write_if_different(state_dir, secret::INBOUND_SECRET, inbound) {
-        warn!(
-            "could not write {} ({error}); the next beat tries again",
-            secret::INBOUND_SECRET
-        );
+    if let Err(error) = secret::write_if_different(state_dir, name, inbound) {
+        warn!("could not write {name} ({error}); the next beat tries again");
     }
 }
 
@@ -204,7 +206,6 @@ pub async fn keep_registered(
     first: Option<FirstRegister>,
     mut pulse: watch::Receiver<Pulse>,
 ) -> RefusedAtStart {
-    let lost_after = registrar.timing.of(LOST_AFTER);
     if let Some(first) = first
         && let Err(refused) = until_registered(&registrar, Some(first)).await
     {
@@ -213,6 +214,9 @@ pub async fn keep_registered(
     let now = || BootInstant::now().since;
     let mut last_sign = now();
     loop {
+        // Longer where beats are rarer: they are the signs.
+        let beats = interval(registrar.api.client(), registrar.timing);
+        let lost_after = registrar.timing.of(LOST_AFTER).max(beats * 5 / 2);
         tokio::select! {
             changed = pulse.changed() => {
                 if changed.is_err() {
@@ -241,7 +245,10 @@ async fn until_registered(registrar: &Registrar, first: Option<FirstRegister>) -
     let mut backoff = Backoff::new(timing.of(Duration::from_secs(1)), timing.of(Duration::from_secs(60)));
     let mut fatal = first.as_ref().is_some_and(|first| first.refusal_is_fatal);
     loop {
-        let attempt = match registrar.attempt().await {
+        let turn = registrar.api.client().turn_to_begin(registrar.timing).await;
+        let attempt = registrar.attempt().await;
+        drop(turn);
+        let attempt = match attempt {
             Attempt::Refused(text) if fatal => return Err(RefusedAtStart(text)),
             attempt => attempt,
         };
@@ -269,11 +276,12 @@ async fn until_registered(registrar: &Registrar, first: Option<FirstRegister>) -
     }
 }
 
-fn refused(workspace: &WorkspaceId, source: &str, status: u16, detail: &str) -> String {
+fn refused(workspace: &WorkspaceId, token: &TokenSource, status: u16, detail: &str) -> String {
+    let (source, place) = (token.describe(), token.place_for_another());
     format!(
         "the platform refused to register workspace {workspace} with {status}: {detail}. The token from {source} is revoked, \
          mistyped, or belongs to another workspace. Make a new token for this workspace in the canvas, Tokens tab, put it into \
-         MOLECULE_WORKSPACE_TOKEN (or the token file), and restart"
+         {place}, and restart"
     )
 }
 
@@ -309,11 +317,17 @@ mod tests {
     #[test]
     fn a_refusal_names_status_variable_workspace_and_tokens_tab() {
         let id = WorkspaceId::parse("5f0c1d2e-0000-4000-8000-000000000001").unwrap();
-        for text in [refused(&id, "MOLECULE_WORKSPACE_TOKEN", 403, "x"), removed(&id)] {
+        let token = |name| TokenSource::of_variable(name, Secret::parse("tok-0123456789").unwrap());
+        for text in [refused(&id, &token("MOLECULE_WORKSPACE_TOKEN"), 403, "x"), removed(&id)] {
             for part in ["MOLECULE_WORKSPACE_TOKEN", id.as_str(), "Tokens tab"] {
                 assert!(text.contains(part), "{part} in {text}");
             }
         }
-        assert!(refused(&id, "MOLECULE_WORKSPACE_TOKEN", 403, "x").contains("403"));
+        assert!(refused(&id, &token("MOLECULE_WORKSPACE_TOKEN"), 403, "x").contains("403"));
+        let listed = refused(&id, &token("MOLECULE_WORKSPACES"), 403, "x");
+        assert!(
+            listed.contains("put it into MOLECULE_WORKSPACES, and restart"),
+            "{listed}"
+        );
     }
 }

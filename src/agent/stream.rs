@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::config::Timing;
+use crate::platform::client::Purpose;
 use crate::platform::error::CallError;
 use crate::platform::events::{Event, EventStream};
 use crate::platform::retry::Backoff;
@@ -189,6 +190,7 @@ async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, ti
     let mut opened_before = false;
     let mut fresh_starts = api.client().fresh_starts();
     loop {
+        api.client().wait_for(Purpose::Looking, timing).await;
         let pause = match api.events().await {
             Ok(events) => {
                 debug!("event stream opened");

@@ -13,25 +13,28 @@ use crate::tools::catalogue::Workbench;
 use crate::tools::desk::{Common, Control, Management, Ops, Shared};
 use crate::types::Secret;
 
-/// The desk of the set `ops` in a workspace's daemon.
-pub(super) fn ops(config: &Config, own: &WorkspaceApi) -> Ops {
+/// The desk of the set `ops` in the daemon of one or more workspaces.
+pub(super) fn ops(config: &Config, own: Vec<WorkspaceApi>) -> Ops {
     let access = &config.access;
     let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
-    // The workspace's token goes to its own platform and nowhere else.
-    let own = (access.tenant == config.platform).then(|| own.clone());
     let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
-    Ops::new(PublicApi::new(tenant), own, key, common(config))
+    Ops::new(PublicApi::new(tenant), at_tenant(access, own), key, common(config))
 }
 
-/// For a workspace's daemon. The organization key takes part only when its set was named.
-pub(super) fn of_workspace(config: &Config, own: &WorkspaceApi, opening: Opening) -> Workbench {
+/// A workspace's token goes to its own platform and nowhere else.
+fn at_tenant(access: &Access, mut own: Vec<WorkspaceApi>) -> Vec<WorkspaceApi> {
+    own.retain(|own| *own.client().base() == access.tenant);
+    own
+}
+
+/// For the daemon of one or more workspaces. The organization key takes part only when its set was named.
+pub(super) fn of_workspaces(config: &Config, own: Vec<WorkspaceApi>, opening: Opening) -> Workbench {
     let access = &config.access;
-    let ops = ops(config, own);
+    let ops = ops(config, own.clone());
+    let own = at_tenant(access, own);
     let common = common(config);
     let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
     let public = PublicApi::new(tenant.clone());
-    // The workspace's token goes to its own platform and nowhere else.
-    let own = (access.tenant == config.platform).then(|| own.clone());
     let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
     let org_key = access.org_key.clone().filter(|_| config.shown.uses_org_key());
     let org = org_key.map(|key| OrgApi::new(tenant, key));
@@ -56,7 +59,7 @@ pub(super) fn of_management(config: &ManagementConfig) -> Workbench {
     let org = access.org_key.clone().map(|key| OrgApi::new(tenant.clone(), key));
     Workbench {
         agent: None,
-        ops: Ops::new(PublicApi::new(tenant), None, None, common.clone()),
+        ops: Ops::new(PublicApi::new(tenant), Vec::new(), None, common.clone()),
         shared: Shared::managing(org.clone(), common.clone()),
         management: Management::new(org, common.clone()),
         control: control(access, config.ca_file.clone(), common),

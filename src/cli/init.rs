@@ -86,13 +86,14 @@ pub async fn perform(args: InitArgs, var: impl Fn(&str) -> Option<OsString>) -> 
     let mut terminal = Terminal;
     let person = io::stdin().is_terminal().then_some(&mut terminal as &mut dyn Ask);
     set_up(&args, &var, &Places::usual(), person, |config| {
+        let own = config.first();
         let client = Client::new(client::Settings {
-            base: config.platform.clone(),
-            org_id: config.org_id.clone(),
+            base: own.platform.clone(),
+            org_id: own.org_id.clone(),
             org_slug: None,
             ca_file: config.ca_file.clone(),
         });
-        WorkspaceApi::new(client, config.workspace.clone(), config.token.clone())
+        WorkspaceApi::new(client, own.workspace.clone(), own.token.clone())
     })
     .await
 }
@@ -107,9 +108,9 @@ async fn set_up<D: Door>(
     let checked = gather::gather(args, var, places, person)?;
     let settings = settle(args, checked.config())?;
     let door = open(checked.config());
-    let config = match checked.config().token.current() {
+    let config = match checked.config().first().token.current() {
         Some(token) => {
-            verify::exists(&door, &checked.config().workspace, Doubt::PassedOver).await?;
+            verify::exists(&door, &checked.config().first().workspace, Doubt::PassedOver).await?;
             verify::token_works(&door).await?;
             keep(checked, &settings, &token)?
         }
@@ -121,11 +122,11 @@ async fn set_up<D: Door>(
 /// The settings to write, unless that would silently replace those of an earlier set-up.
 fn settle(args: &InitArgs, config: &Config) -> Result<Settings, InitFailure> {
     let earlier = file::load(&config.state_dir).ok().flatten().unwrap_or_default();
-    let plain_needs_leave = BaseUrl::parse(&config.platform.to_string(), PlainHttp::Nearby).is_err();
+    let plain_needs_leave = BaseUrl::parse(&config.first().platform.to_string(), PlainHttp::Nearby).is_err();
     let wanted = Settings {
-        platform_url: Some(config.platform.to_string()),
-        workspace_id: Some(config.workspace.to_string()),
-        org_id: config.org_id.clone(),
+        platform_url: Some(config.first().platform.to_string()),
+        workspace_id: Some(config.first().workspace.to_string()),
+        org_id: config.first().org_id.clone(),
         ca_file: config.ca_file.as_ref().map(|path| path.display().to_string()),
         allow_insecure: plain_needs_leave.then_some(true),
         agent_name: earlier.agent_name.clone(),
@@ -156,7 +157,7 @@ fn settle_token(args: &InitArgs, config: &Config) -> Result<(), InitFailure> {
                 .map_err(|reason| InitFailure::config(&format!("--token-file {reason}: {}", reason.remedy())))?,
         )
         .map(|read| read.token),
-        None => config.token.current(),
+        None => config.first().token.current(),
     };
     let earlier = token_file::read(&config.state_dir.join(AUTH_TOKEN));
     let harmless = match &earlier {
@@ -199,11 +200,11 @@ fn keep(checked: Checked, settings: &Settings, token: &Secret) -> Result<Config,
 /// Gets a token by registering. What the platform issued is kept before it is tried: it is issued only once.
 async fn bootstrap(door: &impl Door, checked: Checked, settings: &Settings) -> Result<Config, InitFailure> {
     let config = checked.config();
-    verify::exists(door, &config.workspace, Doubt::Refused).await?;
+    verify::exists(door, &config.first().workspace, Doubt::Refused).await?;
     let body = RegisterBody {
-        id: config.workspace.to_string(),
+        id: config.first().workspace.to_string(),
         url: String::new(),
-        agent_card: config.card.to_json(),
+        agent_card: config.first().card.to_json(),
         delivery_mode: "poll",
         // No agent runs yet; the daemon reports the truth with its own register and every beat.
         mcp_server_present: false,
@@ -211,7 +212,7 @@ async fn bootstrap(door: &impl Door, checked: Checked, settings: &Settings) -> R
     let (token, inbound) = verify::issue_token(door, &body).await?;
     let config = keep(checked, settings, &token)?;
     let dir = &config.state_dir;
-    written(dir, AUTH_TOKEN, config.token.store(token))?;
+    written(dir, AUTH_TOKEN, config.first().token.store(token))?;
     if let Some(inbound) = inbound {
         written(
             dir,
@@ -250,8 +251,8 @@ fn report(config: &Config, places: &Places) -> String {
     };
     let mut text = format!(
         "Workspace {} at {} accepts this token.\nKept in {dir}, for this user only: {} and {AUTH_TOKEN}\n",
-        config.workspace,
-        config.platform,
+        config.first().workspace,
+        config.first().platform,
         file::NAME
     );
     for warning in &config.warnings {

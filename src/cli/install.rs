@@ -181,7 +181,7 @@ fn entry(launch: &Launch) -> Result<Entry, String> {
             .ok_or("the path of this program cannot be told or written down")?
             .to_owned(),
         env: launch.env.clone(),
-        workspace: launch.checked.config().workspace.to_string(),
+        workspace: launch.checked.config().first().workspace.to_string(),
         is_usual: launch.is_usual,
     })
 }

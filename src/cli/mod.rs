@@ -11,6 +11,7 @@ pub mod healthcheck;
 pub mod init;
 pub mod install;
 mod launch;
+mod limits;
 pub mod logging;
 pub mod man;
 pub mod manage;

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::options::{Outcome, exit};
-use super::{logging, run};
+use super::run::{self, bundle};
+use super::{limits, logging};
 use crate::agent::supervisor::{Ended, Supervisor};
 use crate::config::shown::Mode;
 use crate::config::{self, Config, Problem};
-use crate::state::health::HealthBoard;
 use hangup::Hangups;
 use vitals::Vitals;
 
@@ -59,7 +59,7 @@ pub async fn perform(args: ServeArgs, stop: CancellationToken) -> Outcome {
     if let Some(listener) = listener {
         tasks.spawn("http", http::serve(listener, vitals.clone(), stop.clone()));
     }
-    tasks.spawn("workspace", rounds(config, vitals, hangups, started, stop));
+    tasks.spawn("workspaces", rounds(config, vitals, hangups, started, stop));
     run::outcome(tasks.run(run::GRACE).await)
 }
 
@@ -72,7 +72,7 @@ fn configuration() -> Result<Config, Vec<Problem>> {
     Err(vec![Problem::wrong("MOLECULE_MCP_MODE", what, "leave it out")])
 }
 
-/// Lives as the workspace, from one hangup to the next with another configuration.
+/// Lives as the workspaces, from one hangup to the next with another configuration.
 async fn rounds(
     mut config: Config,
     vitals: Vitals,
@@ -82,12 +82,13 @@ async fn rounds(
 ) -> Ended {
     loop {
         let round = stop.child_token();
-        let health = HealthBoard::default();
-        vitals.begin(&config, vec![health.clone()]);
+        limits::allow_open_files(config.memberships.len());
+        let bundles = bundle::bundles(&config);
+        let healths = bundles.iter().map(|bundle| bundle.health.clone());
+        vitals.begin(&config, healths.collect());
         // Nobody here calls a tool.
-        let (ready, _context) = oneshot::channel();
-        let api = run::connect(&config);
-        let mut life = pin!(run::live(config, api, health, ready, started, round.clone()));
+        let (ready, _workspaces) = oneshot::channel();
+        let mut life = pin!(bundle::live(config, bundles, ready, started, round.clone()));
         let next = tokio::select! {
             ended = &mut life => return ended,
             next = reloaded(&mut hangups) => next,

@@ -17,7 +17,9 @@ use super::roles::Roles;
 use super::shown::Shown;
 use super::token::TokenSource;
 use super::token::resolve::Given;
-use super::{Card, Config, McpProtocol, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces};
+use super::{
+    Card, Config, McpProtocol, Membership, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces,
+};
 use crate::types::{BaseUrl, PlainHttp, WorkspaceId};
 
 const PLATFORM_URL: &str = "PLATFORM_URL";
@@ -60,11 +62,18 @@ impl Checked {
 
 /// Who the process is and where it joins: the settings without which nothing works.
 struct Identity {
+    /// That of every workspace that brings none of its own.
     platform: Option<BaseUrl>,
-    workspace: Option<WorkspaceId>,
-    token: Option<TokenSource>,
-    /// The platform is that of one entry of the list, which the organization's id does not belong to.
-    own_platform: bool,
+    /// Empty: something is wrong.
+    workspaces: Vec<Joined>,
+}
+
+/// A workspace of the settings.
+struct Joined {
+    workspace: WorkspaceId,
+    token: TokenSource,
+    /// Its own, which the organization's id does not belong to.
+    platform: Option<BaseUrl>,
 }
 
 /// Reads everything; all problems at once.
@@ -98,13 +107,16 @@ pub(crate) fn check(
         ..Given::default()
     };
     let identity = identify(reader, &filed, plain, given);
-    let org_id = org_id(reader, &filed).filter(|_| !identity.own_platform);
+    let org_id = org_id(reader, &filed);
     let ca_file = ca_file(reader, &filed);
-    let card = card(reader, &filed, identity.workspace.as_ref());
+    let card = card(reader, &filed);
     let switch = |off| if off { Switch::Off } else { Switch::On };
     let heartbeat = switch(reader.any_value("MOLECULE_MCP_DISABLE_HEARTBEAT"));
     let inbox = switch(reader.any_value("MOLECULE_MCP_DISABLE_INBOX"));
-    let has_token = identity.token.as_ref().is_some_and(|token| token.current().is_some());
+    let has_token = identity
+        .workspaces
+        .iter()
+        .any(|joined| joined.token.current().is_some());
     if bootstrap && heartbeat == Switch::Off && !has_token {
         reader.problems.push(Problem::wrong(
             "MOLECULE_BOOTSTRAP",
@@ -128,24 +140,22 @@ pub(crate) fn check(
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let runtime = runtime_identity(reader);
     let problems = std::mem::take(&mut reader.problems);
-    let (Some(folder), Some(platform), Some(workspace), Some(token), Some(access), []) = (
-        folder,
-        identity.platform,
-        identity.workspace,
-        identity.token,
-        access,
-        &problems[..],
-    ) else {
+    let (Some(folder), Some(platform), Some(access), []) = (folder, identity.platform, access, &problems[..]) else {
         return Err(problems);
     };
+    let member = |joined: Joined| Membership {
+        card: card.named_for(&joined.workspace),
+        org_id: org_id.clone().filter(|_| joined.platform.is_none()),
+        platform: joined.platform.unwrap_or_else(|| platform.clone()),
+        workspace: joined.workspace,
+        token: joined.token,
+    };
     let config = Config {
+        memberships: identity.workspaces.into_iter().map(member).collect(),
         platform,
-        workspace,
-        token,
-        state_dir: folder.path().to_owned(),
         org_id,
+        state_dir: folder.path().to_owned(),
         ca_file,
-        card,
         identity: runtime,
         heartbeat,
         inbox,
@@ -184,12 +194,14 @@ fn identify(reader: &mut Reader<'_>, filed: &Settings, plain: PlainHttp, given: 
     if list.is_none() && !reader.has_problem(workspaces::NAME) {
         let workspace = workspace_id(reader, filed);
         let platform = platform(reader, filed, plain);
-        let token = token(reader, given);
-        return Identity {
-            platform,
+        let joined = workspace.zip(token(reader, given)).map(|(workspace, token)| Joined {
             workspace,
             token,
-            own_platform: false,
+            platform: None,
+        });
+        return Identity {
+            platform,
+            workspaces: joined.into_iter().collect(),
         };
     }
     for ignored in [WORKSPACE_ID, TOKEN, TOKEN_FILE] {
@@ -197,26 +209,24 @@ fn identify(reader: &mut Reader<'_>, filed: &Settings, plain: PlainHttp, given: 
             reader.warn(format!("{} is set, so {ignored} is ignored.", workspaces::NAME));
         }
     }
-    let listed = list.and_then(|text| workspaces::parse(&text, plain, &mut reader.problems));
-    let common = platform(reader, filed, plain);
-    let Some(listed) = listed else {
-        return Identity {
-            platform: common,
-            workspace: None,
-            token: None,
-            own_platform: false,
-        };
-    };
-    if let Some(own) = &listed.platform {
-        warn_of_clear_text(reader, own, workspaces::NAME);
+    let listed = list.map_or_else(Vec::new, |text| workspaces::parse(&text, plain, &mut reader.problems));
+    // The common platform stays required even where every entry brings its own.
+    let platform = platform(reader, filed, plain);
+    let mut joined = Vec::new();
+    for entry in listed {
+        if let Some(own) = &entry.platform {
+            warn_of_clear_text(reader, own, workspaces::NAME);
+        }
+        warn_of_odd_id(reader, &entry.id, workspaces::NAME);
+        joined.push(Joined {
+            workspace: entry.id,
+            token: TokenSource::of_variable(workspaces::NAME, entry.token),
+            platform: entry.platform,
+        });
     }
-    warn_of_odd_id(reader, &listed.id, workspaces::NAME);
     Identity {
-        own_platform: listed.platform.is_some(),
-        // The common one stays required even where an entry brings its own.
-        platform: common.and_then(|common| listed.platform.or(Some(common))),
-        workspace: Some(listed.id),
-        token: Some(TokenSource::of_variable(workspaces::NAME, listed.token)),
+        platform,
+        workspaces: joined,
     }
 }
 
@@ -329,7 +339,8 @@ pub(super) fn absolute(path: &str) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path))
 }
 
-fn card(reader: &mut Reader<'_>, filed: &Settings, workspace: Option<&WorkspaceId>) -> Card {
+/// The settings of every card; without a name where none is set.
+fn card(reader: &mut Reader<'_>, filed: &Settings) -> Card {
     let name = reader.setting("MOLECULE_AGENT_NAME", "agent_name", filed.agent_name.as_ref());
     let description = reader.setting(
         "MOLECULE_AGENT_DESCRIPTION",
@@ -341,16 +352,24 @@ fn card(reader: &mut Reader<'_>, filed: &Settings, workspace: Option<&WorkspaceI
         None => filed.agent_skills.clone().unwrap_or_default(),
     };
     Card {
-        name: name.map_or_else(
-            || format!("molecule-mcp-{}", workspace.map_or("", WorkspaceId::short)),
-            |found| found.text,
-        ),
+        name: name.map_or_else(String::new, |found| found.text),
         description: description.map(|found| found.text),
         skills: skills
             .iter()
             .map(|skill| skill.trim().to_owned())
             .filter(|skill| !skill.is_empty())
             .collect(),
+    }
+}
+
+impl Card {
+    /// The same, named for a workspace where nobody named it.
+    fn named_for(&self, workspace: &WorkspaceId) -> Self {
+        let mut card = self.clone();
+        if card.name.is_empty() {
+            card.name = format!("molecule-mcp-{}", workspace.short());
+        }
+        card
     }
 }
 

@@ -26,10 +26,7 @@ impl Looking {
     /// The platform's origin and the id of each workspace that the configuration names; empty: all that ever ran here.
     #[must_use]
     pub fn wanted(&self) -> Vec<(String, WorkspaceId)> {
-        let config = self.config.iter();
-        config
-            .map(|config| (config.platform.to_string(), config.workspace.clone()))
-            .collect()
+        self.config.as_ref().map(|config| config.names()).unwrap_or_default()
     }
 
     /// Reads what there is. Makes nothing.
@@ -105,7 +102,7 @@ mod tests {
             _ => None,
         };
         let looking = Looking::read_in(&var, &places(root.path())).unwrap();
-        assert_eq!(looking.config.unwrap().workspace.as_str(), "a");
+        assert_eq!(looking.config.unwrap().first().workspace.as_str(), "a");
         assert!(!folder.exists());
     }
 }

@@ -86,7 +86,7 @@ impl TokenSource {
     }
 
     /// A token from the variable of this name.
-    pub(super) fn of_variable(name: &'static str, token: Secret) -> Self {
+    pub(crate) fn of_variable(name: &'static str, token: Secret) -> Self {
         Self::holding(vec![Place::Variable(name, Some(token.clone()))], token, None)
     }
 
@@ -217,6 +217,15 @@ impl TokenSource {
     #[must_use]
     pub fn can_change(&self) -> bool {
         self.0.places.iter().any(|place| place.path().is_some())
+    }
+
+    /// Where a person puts another token.
+    #[must_use]
+    pub fn place_for_another(&self) -> &'static str {
+        match self.0.places.get(self.held().from) {
+            Some(Place::Variable(name, _)) if *name != TOKEN => name,
+            _ => "MOLECULE_WORKSPACE_TOKEN (or the token file)",
+        }
     }
 
     /// Names the source for people: the variable, or the file's path. Never the token.

@@ -19,9 +19,8 @@ pub(super) struct Listed {
     pub(super) platform: Option<BaseUrl>,
 }
 
-/// Reads the list; everything that is wrong with any entry goes to `problems`. Several good entries are a problem too:
-/// one process serves one workspace.
-pub(super) fn parse(text: &str, plain: PlainHttp, problems: &mut Vec<Problem>) -> Option<Listed> {
+/// Reads the list; everything that is wrong with any entry goes to `problems`. Empty: something is.
+pub(super) fn parse(text: &str, plain: PlainHttp, problems: &mut Vec<Problem>) -> Vec<Listed> {
     let before = problems.len();
     let list: Value = match serde_json::from_str(text) {
         Ok(list) => list,
@@ -31,13 +30,13 @@ pub(super) fn parse(text: &str, plain: PlainHttp, problems: &mut Vec<Problem>) -
                 error.line(),
                 error.column()
             )));
-            return None;
+            return Vec::new();
         }
     };
     let entries = list.as_array().map_or(&[][..], Vec::as_slice);
     if entries.is_empty() {
         problems.push(wrong("is not a non-empty JSON array"));
-        return None;
+        return Vec::new();
     }
     let mut seen: Vec<(WorkspaceId, usize)> = Vec::new();
     let mut good = Vec::new();
@@ -89,14 +88,10 @@ pub(super) fn parse(text: &str, plain: PlainHttp, problems: &mut Vec<Problem>) -
             good.push(Listed { id, token, platform });
         }
     }
-    if good.len() > 1 {
-        problems.push(Problem::wrong(
-            NAME,
-            "lists several workspaces, and one process does not serve several yet",
-            "start one process per workspace, each with its own CONFIGS_DIR and one entry",
-        ));
+    if problems.len() > before {
+        good.clear();
     }
-    good.pop().filter(|_| problems.len() == before)
+    good
 }
 
 fn wrong(what: impl Into<String>) -> Problem {
@@ -107,21 +102,26 @@ fn wrong(what: impl Into<String>) -> Problem {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> (Option<Listed>, Vec<Problem>) {
+    fn read(text: &str) -> (Vec<Listed>, Vec<Problem>) {
         let mut problems = Vec::new();
         let listed = parse(text, PlainHttp::Nearby, &mut problems);
         (listed, problems)
     }
 
     #[test]
-    fn one_entry_gives_id_token_and_perhaps_a_platform() {
-        let (listed, problems) = read(r#"[{"id":" ws-1 ","token":" t ","platform_url":null,"later":1}]"#);
-        let listed = listed.unwrap();
+    fn each_entry_gives_id_token_and_perhaps_a_platform() {
+        let (listed, problems) = read(
+            r#"[{"id":" ws-1 ","token":" t ","platform_url":null,"later":1},
+                {"id":"ws-2","token":"u","platform_url":"https://x.example/"}]"#,
+        );
         assert!(problems.is_empty());
-        assert_eq!((listed.id.as_str(), listed.token.expose()), ("ws-1", "t"));
-        assert!(listed.platform.is_none());
-        let (listed, _) = read(r#"[{"id":"ws-1","token":"t","platform_url":"https://x.example/"}]"#);
-        assert_eq!(listed.unwrap().platform.unwrap().to_string(), "https://x.example");
+        let told = |listed: &Listed| {
+            let platform = listed.platform.as_ref().map(ToString::to_string);
+            (listed.id.to_string(), listed.token.expose().to_owned(), platform)
+        };
+        let expected = [("ws-1", "t", None), ("ws-2", "u", Some("https://x.example"))]
+            .map(|(id, token, platform)| (id.to_owned(), token.to_owned(), platform.map(str::to_owned)));
+        assert_eq!(listed.iter().map(told).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             let (listed, problems) = read(text);
-            assert!(listed.is_none(), "{text}");
+            assert!(listed.is_empty(), "{text}");
             assert_eq!(problems.len(), expected.len(), "{text}: {problems:?}");
             for (problem, expected) in problems.iter().zip(expected) {
                 assert_eq!(problem.setting, NAME);
@@ -177,13 +177,5 @@ mod tests {
             r#"[{{"id":"{id}","token":"t"}},{{"id":"{upper}","token":"u"}}]"#
         ));
         assert!(problems[0].what.contains("same id"), "{problems:?}");
-    }
-
-    #[test]
-    fn several_good_entries_are_one_problem() {
-        let (listed, problems) = read(r#"[{"id":"a","token":"t"},{"id":"b","token":"u"},{"id":"c","token":"v"}]"#);
-        assert!(listed.is_none());
-        assert_eq!(problems.len(), 1);
-        assert!(problems[0].remedy.contains("one process per workspace"));
     }
 }

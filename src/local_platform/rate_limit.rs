@@ -15,6 +15,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// Counts requests per bucket.
 pub(crate) struct RateLimiter {
+    window: Duration,
     state: Mutex<Buckets>,
 }
 
@@ -39,8 +40,10 @@ pub(crate) struct Allowance {
 }
 
 impl RateLimiter {
-    pub(crate) fn new(limit: u32) -> Self {
+    /// The window is shorter where time runs faster.
+    pub(crate) fn new(limit: u32, speed: u32) -> Self {
         Self {
+            window: WINDOW / speed.max(1),
             state: Mutex::new(Buckets {
                 limit,
                 by_key: HashMap::new(),
@@ -61,12 +64,12 @@ impl RateLimiter {
         let mut state = self.lock();
         let limit = state.limit;
         let bucket = state.by_key.entry(key).or_insert(Bucket { opened: now, used: 0 });
-        if now.duration_since(bucket.opened) >= WINDOW {
+        if now.duration_since(bucket.opened) >= self.window {
             *bucket = Bucket { opened: now, used: 0 };
         }
         let admitted = bucket.used < limit;
         bucket.used = bucket.used.saturating_add(1);
-        let reset = WINDOW.saturating_sub(now.duration_since(bucket.opened)).as_secs();
+        let reset = self.window.saturating_sub(now.duration_since(bucket.opened)).as_secs();
         Allowance {
             limit,
             remaining: limit.saturating_sub(bucket.used),
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_window_admits_the_limit_and_opens_again_after_a_minute() {
-        let limiter = RateLimiter::new(2);
+        let limiter = RateLimiter::new(2, 1);
         let start = Instant::now();
         let count = |seconds| limiter.count("a".into(), start + Duration::from_secs(seconds));
         assert_eq!(

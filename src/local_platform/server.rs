@@ -50,7 +50,7 @@ pub struct Options {
     pub rate_limit: u32,
     /// Offer the fault injection described at the module.
     pub faults: bool,
-    /// How much faster than real time liveness windows run; 1 normally.
+    /// How much faster than real time liveness windows and those of the rate limiter run; 1 normally.
     pub speed: u32,
     /// The organization that every request has to name, as on a hosted tenant; `None`: nobody asks.
     pub org_id: Option<String>,
@@ -110,7 +110,7 @@ impl LocalPlatform {
             approval_gate: options.approval_gate && options.level == Level::C,
             store: Store::open(options.data.as_deref()).map_err(io::Error::other)?,
             hub: Hub::default(),
-            limiter: RateLimiter::new(options.rate_limit),
+            limiter: RateLimiter::new(options.rate_limit, options.speed),
             testing: options.faults.then(|| Testing {
                 faults: Faults::default(),
                 log: Arc::new(RequestLog::default()),

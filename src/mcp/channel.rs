@@ -22,7 +22,7 @@ const METHODS: [&str; 4] = ["message/send", "tasks/send", "tasks/get", "notify"]
 /// The notification that shows a message to the user of `host`.
 pub(super) fn notification(host: Host, entry: &Entry) -> ServerNotification {
     let fence = Uuid::new_v4().simple().to_string();
-    let mut params = json!({ "content": content(entry, &fence[..12]), "meta": meta(&entry.message) });
+    let mut params = json!({ "content": content(entry, &fence[..12]), "meta": meta(entry) });
     if !entry.message.attachments.is_empty() {
         params["attachments"] = json!(entry.message.attachments);
     }
@@ -35,7 +35,10 @@ fn content(entry: &Entry, fence: &str) -> String {
     // As JSON, because an odd id may hold a quote.
     let id = Value::from(message.activity_id.as_str());
     let shown = cut(&message.text, TEXT_LIMIT);
-    let mut lines = vec![header(message)];
+    let mut lines = vec![match &entry.arrival {
+        Some(arrival) => format!("At your workspace {arrival}: {}", header(message)),
+        None => header(message),
+    }];
     lines.extend(entry.answers.as_ref().map(what_it_answers));
     lines.extend([
         format!("--- message text {fence} begins"),
@@ -130,7 +133,8 @@ fn speaker(message: &Message) -> String {
 }
 
 /// Strings only: Claude Code takes nothing else (dependencies: its schema is a map of identifiers to strings).
-fn meta(message: &Message) -> Map<String, Value> {
+fn meta(entry: &Entry) -> Map<String, Value> {
+    let message = &entry.message;
     let uuid = |text: &str| Uuid::parse_str(text).is_ok() && text.len() == 36;
     let lower_uuid = |text: &str| uuid(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase());
     let peer = message.peer_id.to_ascii_lowercase();
@@ -145,6 +149,9 @@ fn meta(message: &Message) -> Map<String, Value> {
         METHODS.into_iter().find(|known| *known == message.method).unwrap_or(""),
     );
     set("activity_id", if lower_uuid(id) { id } else { "" });
+    if let Some(arrival) = entry.arrival.as_ref().filter(|id| id.is_uuid()) {
+        set("arrival_workspace_id", arrival.as_str());
+    }
     let zoned = chrono::DateTime::parse_from_rfc3339(&message.created_at).is_ok();
     set("ts", if zoned { &message.created_at } else { "" });
     for (key, value) in [("peer_name", &message.peer_name), ("peer_role", &message.peer_role)] {
@@ -181,6 +188,7 @@ mod tests {
             delivery_count: 0,
             mine: false,
             maybe_reply_to: None,
+            arrival: None,
             answers: None,
         }
     }
@@ -230,7 +238,7 @@ mod tests {
         entry.message.method = "evil".to_owned();
         entry.message.created_at = "yesterday".to_owned();
         entry.message.agent_card_url = Some("javascript:alert(1)".to_owned());
-        let meta = meta(&entry.message);
+        let meta = meta(&entry);
         for key in ["activity_id", "peer_id", "method", "ts"] {
             assert_eq!(meta[key], "", "{key}");
         }

@@ -5,9 +5,10 @@ use crate::config::Switch;
 /// Longest text, in bytes: longer ones are not read.
 pub const LIMIT: usize = 2048;
 
-/// The instructions. `poll_secs` is the wait to ask for in every turn; with 0 polling is left to the agent.
+/// The instructions. `poll_secs` is the wait to ask for in every turn; with 0 polling is left to the agent. `workspaces`: how
+/// many it serves.
 #[must_use]
-pub fn text(poll_secs: u64, inbox: Switch) -> String {
+pub fn text(poll_secs: u64, inbox: Switch, workspaces: usize) -> String {
     let receive = match (inbox, poll_secs) {
         (Switch::Off, _) => "The inbox is switched off: you can send and delegate, but receive nothing.".to_owned(),
         (Switch::On, 0) => "Polling is off: do not wait for messages in every turn. When told of one, call \
@@ -18,8 +19,15 @@ pub fn text(poll_secs: u64, inbox: Switch) -> String {
              one you do not acknowledge is handed out again."
         ),
     };
+    let who = match workspaces {
+        ..2 => "You are a workspace on a Molecule AI platform.".to_owned(),
+        count => format!(
+            "You are {count} workspaces on a Molecule AI platform: arrival_workspace_id tells at which of them a message \
+             arrived and is answered; else name the one that acts (source_workspace_id)."
+        ),
+    };
     format!(
-        "You are a workspace on a Molecule AI platform. A person (through the canvas) and peer workspaces send you \
+        "{who} A person (through the canvas) and peer workspaces send you \
          messages.\n\
          \n\
          RECEIVE. {receive} A pushed message (channel source=\"molecule\") is in the inbox, too: handle it once.\n\
@@ -52,18 +60,21 @@ mod tests {
     #[test]
     fn every_variant_is_short_enough_to_be_read() {
         for inbox in [Switch::On, Switch::Off] {
-            for secs in [0, 1, 300, u64::MAX] {
-                let text = text(secs, inbox);
-                assert!(text.len() <= LIMIT, "{} bytes", text.len());
-                assert!(!text.contains("  "), "no run of spaces");
+            for secs in [0, 1, 60] {
+                for workspaces in [1, 200] {
+                    let text = text(secs, inbox, workspaces);
+                    assert!(text.len() <= LIMIT, "{} bytes", text.len());
+                    assert!(!text.contains("  "), "no run of spaces");
+                    assert_eq!(text.contains("arrival_workspace_id"), workspaces > 1);
+                }
             }
         }
     }
 
     #[test]
     fn the_wait_is_quoted_as_configured() {
-        assert!(text(45, Switch::On).contains("wait_for_message(timeout_secs=45)"));
-        assert!(text(0, Switch::On).contains("Polling is off"));
-        assert!(text(45, Switch::Off).contains("switched off"));
+        assert!(text(45, Switch::On, 1).contains("wait_for_message(timeout_secs=45)"));
+        assert!(text(0, Switch::On, 1).contains("Polling is off"));
+        assert!(text(45, Switch::Off, 1).contains("switched off"));
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::channel;
 use crate::config::{Host, Senders, Timing};
-use crate::state::journal::{Journal, JournalError};
+use crate::state::journal::{Inboxes, JournalError};
 use crate::state::message::{Entry, Message, State};
 use crate::types::ActivityId;
 
@@ -40,9 +40,9 @@ struct Hint {
     next: Instant,
 }
 
-/// Hints about one inbox in one session.
+/// Hints about the inboxes of one session.
 pub(super) struct Push<'a> {
-    pub(super) journal: &'a Journal,
+    pub(super) inboxes: &'a Inboxes,
     /// What the environment says of the client; the name it gives itself wins.
     pub(super) host: Option<Host>,
     /// Whose messages are pushed; those of others are only kept.
@@ -72,7 +72,7 @@ impl Push<'_> {
 
     /// `send` answers whether the notification left.
     async fn hint<F: Future<Output = bool>>(&self, send: impl Fn(&Entry) -> F) {
-        let mut changes = self.journal.changes();
+        let mut changes = self.inboxes.changes();
         let mut hints = Hints::default();
         loop {
             sleep(self.timing.of(SETTLE)).await;
@@ -104,9 +104,9 @@ impl Push<'_> {
         hints: &mut Hints,
         send: &impl Fn(&Entry) -> F,
     ) -> Result<bool, JournalError> {
-        hints.compare(&self.journal.still_open(hints.ids()).await?);
+        hints.compare(&self.inboxes.still_open(hints.ids()).await?);
         for id in hints.due() {
-            if let Some(entry) = self.journal.find(&id).await?
+            if let Some(entry) = self.inboxes.find(&id).await?
                 && entry.state == State::New
             {
                 if !send(&entry).await {
@@ -120,7 +120,7 @@ impl Push<'_> {
             let known = hints.open.keys().cloned().collect::<HashSet<_>>();
             let senders = self.senders.clone();
             let wanted = move |message: &Message| message.is_from_one_of(&senders);
-            let Some(entry) = self.journal.reserve_next(period, known, wanted).await? else {
+            let Some(entry) = self.inboxes.reserve_next(period, known, wanted).await? else {
                 break;
             };
             if !send(&entry).await {

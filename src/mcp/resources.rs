@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::call::Call;
 use super::toolset::Toolset;
 use crate::config::Timing;
-use crate::state::journal::Journal;
+use crate::state::journal::Inboxes;
 use crate::types::ActivityId;
 
 const INBOX: &str = "molecule://inbox";
@@ -61,12 +61,12 @@ impl Subscriptions {
         self.uris.send_if_modified(|uris| uris.remove(uri));
     }
 
-    /// Keeps the mark of the inbox current, for as long as it is polled.
-    pub(super) async fn follow(&self, journal: &Journal, timing: Timing) {
-        let mut changes = journal.changes();
+    /// Keeps the mark of the inboxes current, for as long as it is polled.
+    pub(super) async fn follow(&self, inboxes: &Inboxes, timing: Timing) {
+        let mut changes = inboxes.changes();
         loop {
             changes.borrow_and_update();
-            if let Ok(mark) = journal.inbox_mark().await {
+            if let Ok(mark) = inboxes.inbox_mark().await {
                 self.mark.send_if_modified(|now| std::mem::replace(now, mark) != mark);
             }
             sleep(timing.of(COALESCE)).await;

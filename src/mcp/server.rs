@@ -25,7 +25,7 @@ use super::resources::{self, Subscriptions};
 use super::toolset::Toolset;
 use super::transport::{self, Ends};
 use crate::config::{Host, McpProtocol, Senders, Timing};
-use crate::state::journal::Journal;
+use crate::state::journal::Inboxes;
 
 /// How long calls with a commit or an answer in flight may take to finish when the session ends. Clients kill a server
 /// about 2 s after they closed its input.
@@ -56,8 +56,8 @@ pub struct Offer {
 
 /// An inbox whose changes a client is told of: pushed where the client takes that, and as resource updates.
 pub struct InboxNews {
-    /// The journal, once it is open. `None`: it never will be.
-    pub journal: BoxFuture<'static, Option<Journal>>,
+    /// The inboxes, once they are open. `None`: they never will be.
+    pub inboxes: BoxFuture<'static, Option<Inboxes>>,
     /// What the environment says of the client.
     pub host: Option<Host>,
     /// Whose messages are pushed.
@@ -128,16 +128,16 @@ async fn tell_news(
 ) {
     let work = async {
         let Some(inbox) = inbox else { return };
-        let Some(journal) = inbox.journal.await else { return };
+        let Some(inboxes) = inbox.inboxes.await else { return };
         let push = Push {
-            journal: &journal,
+            inboxes: &inboxes,
             host: inbox.host,
             senders: inbox.senders,
             timing: inbox.timing,
         };
         tokio::join!(
             push.run(ready.clone()),
-            subscriptions.follow(&journal, inbox.timing),
+            subscriptions.follow(&inboxes, inbox.timing),
             subscriptions.tell(ready),
         );
     };

@@ -2,22 +2,28 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::error::{CallError, MAX_DETAIL, clip};
 use super::files::FilePart;
 use super::{address, verdict};
+use crate::config::Timing;
 use crate::types::{BaseUrl, Secret, Timestamp};
+use allowance::Allowance;
 use connections::Pool;
 
+pub use allowance::Purpose;
+
+mod allowance;
 mod connections;
 #[cfg(debug_assertions)]
 mod names;
@@ -108,13 +114,23 @@ pub struct RateLimit {
 pub struct Client {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
+    allowance: Arc<Allowance>,
+    /// Which of the workspaces it serves that are at this platform, from 0.
+    nth: u32,
 }
+
+/// How many workspaces of this process may begin at a platform at the same time.
+const ABREAST: usize = 8;
 
 /// What clients made from one another have in common.
 struct Shared {
     settings: Settings,
     deadlines: Deadlines,
-    limiter: Mutex<RateLimit>,
+    /// For beats, so that nothing else is ever in their way.
+    beats: Arc<Pool>,
+    /// Workspaces of this process at this platform.
+    workspaces: AtomicU32,
+    beginning: Semaphore,
     /// The platform's clock as last seen, and when.
     date: Mutex<Option<(Timestamp, Instant)>>,
     /// Pools made before the latest generation are not used any more.
@@ -173,22 +189,87 @@ impl Client {
             shared: Arc::new(Shared {
                 settings,
                 deadlines,
-                limiter: Mutex::default(),
+                beats: Arc::default(),
+                workspaces: AtomicU32::new(1),
+                beginning: Semaphore::new(ABREAST),
                 date: Mutex::default(),
                 generation: AtomicU64::new(0),
                 fresh_starts: watch::Sender::new(0),
             }),
             pool: Arc::default(),
+            allowance: Arc::default(),
+            nth: 0,
         }
     }
 
-    /// A second client to the same platform with connections of its own, for the heartbeat.
+    /// The same client over connections that only heartbeats use.
     #[must_use]
     pub fn separate(&self) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
-            pool: Arc::default(),
+            pool: Arc::clone(&self.shared.beats),
+            ..self.clone()
         }
+    }
+
+    /// A client over the same connections for one workspace more.
+    #[must_use]
+    pub fn for_another(&self) -> Self {
+        // The platform counts by organization, and where none is named by credential.
+        let allowance = if self.shared.settings.org_id.is_some() {
+            self.allowance.admit_another();
+            Arc::clone(&self.allowance)
+        } else {
+            Arc::default()
+        };
+        Self {
+            allowance,
+            nth: self.shared.workspaces.fetch_add(1, Ordering::Relaxed),
+            ..self.clone()
+        }
+    }
+
+    /// Where in an interval this workspace does what all do once in each: above 0 and at most 1, and 1 for a single one.
+    #[must_use]
+    pub fn phase(&self) -> f64 {
+        f64::from(self.nth + 1) / f64::from(self.shared.workspaces.load(Ordering::Relaxed))
+    }
+
+    /// Waits until this workspace may begin at the platform, beside a few others; it does so while it keeps the permit.
+    pub async fn turn_to_begin(&self, timing: Timing) -> Option<SemaphorePermit<'_>> {
+        let permit = self.shared.beginning.acquire().await.ok();
+        self.wait_for(Purpose::Beginning, timing).await;
+        permit
+    }
+
+    /// How often to do something: `normal`, unless this workspace shares a limit with so many that all of them together would
+    /// exceed their share of it.
+    #[must_use]
+    pub fn every(&self, normal: Duration, purpose: Purpose, timing: Timing) -> Duration {
+        self.allowance.every(normal, purpose, timing)
+    }
+
+    /// How long to wait because what the limit leaves just now is for others; always `None` for a workspace that shares it
+    /// with no other.
+    #[must_use]
+    pub fn pause(&self, purpose: Purpose, timing: Timing) -> Option<Duration> {
+        let pause = self.allowance.pause(purpose, timing)?;
+        // Not all at once when the time has come, and not always in the same order: the last would never have their turn.
+        let most = timing.of(Duration::from_millis(20)) * self.shared.workspaces.load(Ordering::Relaxed);
+        let chance = f64::from(Uuid::new_v4().as_bytes()[0]) / 256.0;
+        Some(pause + most.mul_f64(chance))
+    }
+
+    /// Waits as long as [`Self::pause`] says.
+    pub async fn wait_for(&self, purpose: Purpose, timing: Timing) {
+        while let Some(pause) = self.pause(purpose, timing) {
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Whether both were made from one, and so share connections and what they know of the platform.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// The platform's address.
@@ -203,7 +284,7 @@ impl Client {
     /// count them in another bucket than the workspace's own.
     #[must_use]
     pub fn rate_limit(&self) -> RateLimit {
-        *lock(&self.shared.limiter)
+        self.allowance.rate_limit()
     }
 
     /// The time by the platform's clock, from its last answer. `None` before the first one, and again after a sleep.
@@ -241,6 +322,11 @@ impl Client {
     /// # Errors
     /// See [`CallError`]; nothing is retried here.
     pub async fn send(&self, request: Request<'_>) -> Result<Answer, CallError> {
+        // On the heap for as long as it takes: a task that rests between two requests keeps no room for one.
+        Box::pin(self.send_and_read(request)).await
+    }
+
+    async fn send_and_read(&self, request: Request<'_>) -> Result<Answer, CallError> {
         let limit = request.limit;
         let silence = self.shared.deadlines.silence_of(request.class);
         let prepared = self.prepare(&request, "application/json").await?;
@@ -258,9 +344,12 @@ impl Client {
     /// Sends one request and hands back the answer with its body still to come. The deadline of the request's class
     /// covers the answer's head only.
     pub(super) async fn open(&self, request: Request<'_>, accept: &'static str) -> Result<Response, CallError> {
-        let prepared = self.prepare(&request, accept).await?;
-        self.bounded(request.class, self.exchange(prepared, request.bearer.as_ref()))
-            .await
+        let opened = async {
+            let prepared = self.prepare(&request, accept).await?;
+            let exchange = self.exchange(prepared, request.bearer.as_ref());
+            self.bounded(request.class, exchange).await
+        };
+        Box::pin(opened).await
     }
 
     /// Bounds a call by the deadline of its class. One whose connection died says the same of those that lie idle: they
@@ -319,10 +408,13 @@ impl Client {
 
     /// Up to the head of a 2xx answer; anything else is read as far as needed and judged.
     async fn exchange(&self, prepared: RequestBuilder, bearer: Option<&Secret>) -> Result<Response, CallError> {
+        let counts = bearer.is_some() || self.shared.settings.org_id.is_some();
+        let under_way = counts.then(|| self.allowance.begin());
         let response = prepared.send().await.map_err(|error| CallError::transport(&error))?;
-        if bearer.is_some() || self.shared.settings.org_id.is_some() {
-            self.remember_limit(response.headers());
+        if counts {
+            self.allowance.remember(response.headers());
         }
+        drop(under_way);
         if let Some(date) = verdict::date(response.headers()) {
             *lock(&self.shared.date) = Some((date, Instant::now()));
         }
@@ -332,21 +424,6 @@ impl Client {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = sending::start_of_body(response, verdict::MAX_ERROR_BODY).await;
         Err(verdict::on(status, &headers, &body, bearer))
-    }
-
-    /// An answer without limiter headers (from an edge, say) leaves the last known state alone.
-    fn remember_limit(&self, headers: &HeaderMap) {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let number = |name: &str| text(name).and_then(|value| value.trim().parse::<u64>().ok());
-        if text("x-ratelimit-limit").is_none() && text("x-ratelimit-remaining").is_none() {
-            return;
-        }
-        let seen = RateLimit {
-            limit: number("x-ratelimit-limit"),
-            remaining: number("x-ratelimit-remaining"),
-            reset: number("x-ratelimit-reset").map(Duration::from_secs),
-        };
-        *lock(&self.shared.limiter) = seen;
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::lock::scope_key;
+use super::naming::Naming;
 use super::secret;
 use crate::types::{ActivityId, Timestamp, WorkspaceId};
 
@@ -61,19 +62,21 @@ enum Content {
 }
 
 impl CursorFile {
-    /// The file of this workspace: `.mcp_inbox_cursor`, or with its full id behind it as soon as the folder has served another
-    /// workspace or platform, too.
+    /// The file of this workspace: `.mcp_inbox_cursor`, or with its full id behind it where the folder serves several, or has
+    /// served another workspace or platform, too.
     #[must_use]
-    pub fn new(dir: &Path, origin: &str, workspace: &WorkspaceId) -> Self {
+    pub fn new(dir: &Path, origin: &str, workspace: &WorkspaceId, naming: Naming) -> Self {
         let scope = scope_key(origin, workspace);
         let plain = dir.join(NAME);
-        let (path, before) = if has_others(dir, &scope) {
-            let short: String = workspace.as_str().chars().take(SHORT).collect();
-            let before = vec![dir.join(format!("{NAME}_{short}")), plain];
-            (dir.join(format!("{NAME}_{workspace}")), before)
-        } else {
-            (plain, Vec::new())
+        let naming = if has_others(dir, &scope) { Naming::ById } else { naming };
+        let before = match naming {
+            Naming::Plain => Vec::new(),
+            Naming::ById => {
+                let short: String = workspace.as_str().chars().take(SHORT).collect();
+                vec![dir.join(format!("{NAME}_{short}")), plain]
+            }
         };
+        let path = dir.join(naming.of(NAME, workspace));
         Self {
             path,
             mark: mark(dir, &scope),
@@ -223,7 +226,7 @@ mod tests {
     }
 
     fn of(dir: &Path) -> CursorFile {
-        CursorFile::new(dir, ORIGIN, &workspace("alpha-workspace"))
+        CursorFile::new(dir, ORIGIN, &workspace("alpha-workspace"), Naming::Plain)
     }
 
     #[test]
@@ -325,7 +328,7 @@ mod tests {
         let take = |name: &str| {
             let scope = scope_key(ORIGIN, &workspace(name));
             fs::write(dir.path().join(format!("duty-{scope}.lock")), "").unwrap();
-            CursorFile::new(dir.path(), ORIGIN, &workspace(name))
+            CursorFile::new(dir.path(), ORIGIN, &workspace(name), Naming::Plain)
         };
         let mut alpha = take("alpha-workspace");
         assert_eq!(alpha.path(), &dir.path().join(".mcp_inbox_cursor"));

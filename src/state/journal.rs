@@ -24,6 +24,7 @@ pub use news::News;
 pub use peers::Introduction;
 pub use shape::{Batch, Committed, Counts, Cursor, FileNews, FileRoom, Popped, Settings};
 pub use shared::AnswerGuard;
+pub use together::Inboxes;
 
 mod arrivals;
 mod card;
@@ -57,6 +58,7 @@ mod sessions;
 mod settle;
 mod shape;
 mod shared;
+mod together;
 mod verify;
 mod wake;
 mod wal;
@@ -76,7 +78,8 @@ pub struct Journal {
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal")
-            .field("session", &self.inner.session)
+            .field("workspace", &self.inner.workspace)
+            .field("session", &self.inner.folder.session)
             .finish_non_exhaustive()
     }
 }
@@ -105,23 +108,46 @@ impl Journal {
         workspace: &WorkspaceId,
         settings: Settings,
     ) -> Result<Self, JournalError> {
-        let look_every = settings.look_every;
-        let (dir, origin, workspace) = (dir.to_owned(), origin.to_owned(), workspace.clone());
-        let inner = blocking(move || Inner::open(&dir, &origin, &workspace, &settings)).await?;
-        tokio::spawn(look_after(Arc::downgrade(&inner), inner.calls.clone(), look_every));
-        Ok(Self { inner })
+        let whose = vec![(origin.to_owned(), workspace.clone())];
+        let mut opened = Self::open_all(dir, whose, settings).await?;
+        Ok(opened.pop().expect("as many were opened as were named"))
+    }
+
+    /// The journals of several workspaces, in the order in which they are named by their platform's origin and their id. They
+    /// share one connection and one session, which ends with the last of them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_all(
+        dir: &Path,
+        whose: Vec<(String, WorkspaceId)>,
+        settings: Settings,
+    ) -> Result<Vec<Self>, JournalError> {
+        let (dir, look_every) = (dir.to_owned(), settings.look_every);
+        let opened = blocking(move || Inner::open_all(&dir, &whose, &settings)).await?;
+        if let Some(inner) = opened.first() {
+            let folder = &inner.folder;
+            tokio::spawn(look_after(Arc::downgrade(folder), folder.calls.clone(), look_every));
+        }
+        Ok(opened.into_iter().map(|inner| Self { inner }).collect())
+    }
+
+    /// The workspace whose journal this is.
+    #[must_use]
+    pub fn workspace(&self) -> &WorkspaceId {
+        &self.inner.workspace
     }
 
     /// This process's session id, a UUID.
     #[must_use]
     pub fn session(&self) -> &str {
-        &self.inner.session
+        &self.inner.folder.session
     }
 
     /// Where the damaged journal was put that this one replaced when it was opened.
     #[must_use]
     pub fn replaced(&self) -> Option<&Path> {
-        self.inner.replaced.as_deref()
+        self.inner.folder.replaced.as_deref()
     }
 
     /// Changes whenever something in the journal may have changed, by this process or another (a hint, not a count).
@@ -136,7 +162,8 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub async fn sessions(&self) -> Result<usize, JournalError> {
-        self.read(|ledger| Ok(ledger.sessions.count())).await
+        let key = self.inner.key.clone();
+        self.read(move |ledger| Ok(ledger.sessions.count(&key))).await
     }
 
     // ---- receiving: the duty holder only ----

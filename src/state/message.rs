@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::request::About;
 use crate::config::Senders;
-use crate::types::{ActivityId, Partner, PeerId, Timestamp};
+use crate::types::{ActivityId, Partner, PeerId, Timestamp, WorkspaceId};
 
 /// Who or what a message is from. The wire form is snake case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -221,6 +221,8 @@ pub struct Entry {
     pub mine: bool,
     /// The delegation this plain message from its target may answer (older daemons answer so).
     pub maybe_reply_to: Option<String>,
+    /// The workspace at which it arrived, where this process serves several; an answer goes out from there.
+    pub arrival: Option<WorkspaceId>,
     /// The delegation of ours that it answers, for certain or perhaps.
     pub answers: Option<Answers>,
 }

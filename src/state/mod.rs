@@ -18,6 +18,7 @@ pub mod history;
 pub mod journal;
 pub mod lock;
 pub mod message;
+pub mod naming;
 pub mod obstacle;
 pub mod opened;
 pub mod outbox;

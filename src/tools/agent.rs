@@ -2,28 +2,28 @@
 
 use futures_util::future::BoxFuture;
 
-use super::context::{self, Context};
+use super::workspaces::{self, Workspaces};
 use super::{broadcast, delegation, history, identity, inbox, memory, peers, reply, requests, user};
 use crate::config::shown::Sets;
 use crate::mcp::toolset::{Duplicate, Registry, Toolset};
 use crate::state::health::HealthBoard;
 
-/// A workspace whose journal is being opened.
+/// Workspaces whose journal is being opened.
 pub struct Opening {
     /// What the tools work with, once it is open. `None`: it never will be.
-    pub context: BoxFuture<'static, Option<Context>>,
-    /// Tells calls why that end before they have a result.
-    pub health: HealthBoard,
+    pub workspaces: BoxFuture<'static, Option<Workspaces>>,
+    /// Tell calls why that end before they have a result.
+    pub healths: Vec<HealthBoard>,
 }
 
 /// The finished set, whose calls wait for the workspace to be opened.
-pub(super) fn finish(tools: Registry<Context>, opening: Opening) -> Result<Toolset, Duplicate> {
-    let toolset = tools.finish_with(opening.context)?;
-    Ok(toolset.with_farewell(move || context::farewell(&opening.health)))
+pub(super) fn finish(tools: Registry<Workspaces>, opening: Opening) -> Result<Toolset, Duplicate> {
+    let toolset = tools.finish_with(opening.workspaces)?;
+    Ok(toolset.with_farewell(move || workspaces::farewell(&opening.healths)))
 }
 
 /// All tools of the set.
-pub(super) fn registry() -> Registry<Context> {
+pub(super) fn registry() -> Registry<Workspaces> {
     let mut tools = Registry::of(Sets::AGENT);
     peers::register(&mut tools);
     delegation::register(&mut tools);
@@ -96,10 +96,21 @@ mod tests {
             ),
             (
                 "commit_memory_v2",
-                &["content", "expires_at", "kind", "namespace", "pin"],
+                &[
+                    "content",
+                    "expires_at",
+                    "kind",
+                    "namespace",
+                    "pin",
+                    "source_workspace_id",
+                ],
                 &["content"],
             ),
-            ("commit_summary", &["content", "expires_at", "namespace"], &["content"]),
+            (
+                "commit_summary",
+                &["content", "expires_at", "namespace", "source_workspace_id"],
+                &["content"],
+            ),
             ("create_approval", &["action", "reason", "workspace_id"], &["action"]),
             (
                 "create_request",
@@ -124,7 +135,11 @@ mod tests {
                 &["request_id", "source_workspace_id", "task", "workspace_id"],
                 &["workspace_id", "task"],
             ),
-            ("forget_memory", &["memory_id", "namespace"], &["memory_id"]),
+            (
+                "forget_memory",
+                &["memory_id", "namespace", "source_workspace_id"],
+                &["memory_id"],
+            ),
             (
                 "get_request",
                 &["offset", "request_id", "workspace_id"],
@@ -136,8 +151,8 @@ mod tests {
             ("inbox_pop", &["activity_id"], &["activity_id"]),
             ("list_inbox", &["offset", "status", "workspace_id"], &[]),
             ("list_peers", &["offset", "source_workspace_id", "workspace_id"], &[]),
-            ("list_readable_namespaces", &[], &[]),
-            ("list_writable_namespaces", &[], &[]),
+            ("list_readable_namespaces", &["source_workspace_id"], &[]),
+            ("list_writable_namespaces", &["source_workspace_id"], &[]),
             (
                 "recall_memory",
                 &["offset", "query", "scope", "source_workspace_id"],
@@ -162,6 +177,7 @@ mod tests {
                     "offset",
                     "query",
                     "scope",
+                    "source_workspace_id",
                     "workspace_id",
                 ],
                 &[],
@@ -171,7 +187,7 @@ mod tests {
                 &["attachments", "message", "workspace_id"],
                 &["message"],
             ),
-            ("update_agent_card", &["card"], &["card"]),
+            ("update_agent_card", &["card", "source_workspace_id"], &["card"]),
             ("wait_for_message", &["timeout_secs"], &[]),
         ];
         assert_eq!(known.len(), expected.len());

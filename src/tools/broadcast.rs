@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::context::Context;
 use super::paging::check_text;
 use super::supported::unless_supported;
+use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -13,7 +13,7 @@ use crate::platform::error::CallError;
 use crate::types::WorkspaceId;
 
 /// Adds the tool of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<BroadcastMessage>();
 }
 
@@ -23,7 +23,7 @@ pub(super) fn register(tools: &mut Registry<Context>) {
 struct BroadcastMessage {
     /// What to say.
     message: String,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     workspace_id: Option<WorkspaceId>,
 }
 
@@ -35,13 +35,13 @@ struct Broadcasted {
     delivered: u64,
 }
 
-impl Tool<Context> for BroadcastMessage {
+impl Tool<Workspaces> for BroadcastMessage {
     const NAME: &'static str = "broadcast_message";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Broadcasted;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Broadcasted, ToolError> {
-        context.check_route("workspace_id", self.workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Broadcasted, ToolError> {
+        let context = all.one("workspace_id", self.workspace_id.as_ref())?;
         check_text("message", &self.message)?;
         let delivered = context.api.broadcast(&self.message).await.map_err(refused)?;
         Ok(Broadcasted {

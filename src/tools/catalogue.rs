@@ -1,8 +1,8 @@
 //! All tools there are, and those of them that a client is shown.
 
 use super::agent::Opening;
-use super::context::Context;
 use super::desk::{Control, Management, Ops, Shared};
+use super::workspaces::Workspaces;
 use super::{agent, groups};
 use crate::config::Problem;
 use crate::config::shown::{Mode, Sets, Shown};
@@ -23,7 +23,7 @@ const ALWAYS: &str = "provision_workspace";
 
 /// Every tool, by what it works with.
 pub struct Catalogue {
-    agent: Registry<Context>,
+    agent: Registry<Workspaces>,
     groups: groups::Groups,
 }
 

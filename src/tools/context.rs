@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
 
 use super::attachments::Attaching;
 use super::desk::Ops;
@@ -50,22 +51,21 @@ pub struct Context {
     pub roles: Roles,
     /// How rows of the activity log are read.
     pub read_row: ReadRow,
+    /// Cancelled when this workspace alone was stopped, because the platform refused it.
+    pub stopped: CancellationToken,
     /// For the tools that may name another workspace, whose platform may also be another.
     pub desk: Arc<Ops>,
 }
 
 impl Context {
-    /// Refuses a routing argument of the multi-workspace daemon that names another workspace than ours.
+    /// The workspace itself, unless it was stopped while others go on.
     ///
     /// # Errors
-    /// Then.
-    pub(super) fn check_route(&self, argument: &str, given: Option<&WorkspaceId>) -> Result<(), ToolError> {
-        match given {
-            Some(given) if *given != self.own => Err(ToolError::argument(
-                argument,
-                "must be this daemon's own workspace, or be left out",
-            )),
-            _ => Ok(()),
+    /// Then, with the reason.
+    pub(super) fn running(&self) -> Result<&Self, ToolError> {
+        match self.stopped.is_cancelled() {
+            false => Ok(self),
+            true => Err(self.ended()),
         }
     }
 
@@ -102,6 +102,9 @@ impl Context {
             return vec![deafness::switched_off()];
         }
         let health = self.health.now();
+        if self.stopped.is_cancelled() {
+            return health.troubles().cloned().collect();
+        }
         if health.reading != Role::Follower {
             return deafness::of(&health);
         }

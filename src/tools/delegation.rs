@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::context::Context;
 use super::paging::check_text;
 use super::waiting::{Wait, Waited};
+use super::workspaces::Workspaces;
 use crate::config::{Permission, Switch};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -24,7 +25,7 @@ mod outcome;
 mod status;
 
 /// Adds the tools of this file and of its submodules.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<DelegateTask>().add::<DelegateTaskAsync>();
     status::register(tools);
 }
@@ -37,13 +38,14 @@ struct DelegateTask {
     order: Order,
 }
 
-impl Tool<Context> for DelegateTask {
+impl Tool<Workspaces> for DelegateTask {
     const NAME: &'static str = "delegate_task";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Delegation;
 
-    async fn call(self, context: &Context, call: &Call) -> Result<Delegation, ToolError> {
-        context.check_role(Self::NAME, Permission::Delegate)?;
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Delegation, ToolError> {
+        all.check_role(Self::NAME, Permission::Delegate)?;
+        let context = self.order.sender(all).await?;
         let limit = patience(call.shows_progress(), context.delegation_timeout);
         let started = self.order.place(context, call).await?;
         // From now on an answer that arrives is this call's, and not offered to a waiting wait_for_message.
@@ -73,15 +75,16 @@ struct DelegateTaskAsync {
     order: Order,
 }
 
-impl Tool<Context> for DelegateTaskAsync {
+impl Tool<Workspaces> for DelegateTaskAsync {
     const NAME: &'static str = "delegate_task_async";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Delegation;
 
-    async fn call(self, context: &Context, call: &Call) -> Result<Delegation, ToolError> {
-        context.check_role(Self::NAME, Permission::Delegate)?;
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Delegation, ToolError> {
+        all.check_role(Self::NAME, Permission::Delegate)?;
         /// A look-up at the platform may take 10 s.
         const ACCEPTANCE: Duration = Duration::from_secs(12);
+        let context = self.order.sender(all).await?;
         let started = self.order.place(context, call).await?;
         // A refusal is this call's to tell.
         let _awaited = context.journal.await_answer(&started.item.id).await?;
@@ -122,7 +125,7 @@ struct Order {
     target: PeerId,
     /// What to do, with everything the peer needs to know: it sees nothing else of this conversation.
     task: String,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     #[serde(rename = "source_workspace_id")]
     source: Option<WorkspaceId>,
     /// A new value sends a task anew that was already sent with the same words; otherwise leave it out.
@@ -136,8 +139,13 @@ struct Started {
 }
 
 impl Order {
+    /// The workspace that gives the task.
+    async fn sender<'a>(&self, all: &'a Workspaces) -> Result<&'a Context, ToolError> {
+        all.to_peer("source_workspace_id", self.source.as_ref(), &self.target)
+            .await
+    }
+
     async fn place(self, context: &Context, call: &Call) -> Result<Started, ToolError> {
-        context.check_route("source_workspace_id", self.source.as_ref())?;
         self.check(&context.own)?;
         // The platform takes work for a target that is gone and answers as if all were well.
         let existence = tokio::select! {

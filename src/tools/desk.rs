@@ -54,7 +54,7 @@ impl Desk {
         }
     }
 
-    /// The workspace that is meant where a tool may be given none: the one whose own token this desk holds.
+    /// The workspace that is meant where a tool may be given none: the only one whose own token this desk holds.
     pub(super) fn home(&self) -> Option<&WorkspaceId> {
         self.doors.home()
     }
@@ -87,9 +87,9 @@ pub struct Management(Desk);
 pub struct Control(Desk, Desk);
 
 impl Ops {
-    /// `own` only where the tenant is the workspace's own platform.
+    /// `own`: the workspaces whose platform the tenant is.
     #[must_use]
-    pub fn new(public: PublicApi, own: Option<WorkspaceApi>, key: Option<KeyApi>, common: Common) -> Self {
+    pub fn new(public: PublicApi, own: Vec<WorkspaceApi>, key: Option<KeyApi>, common: Common) -> Self {
         Self(Desk::new(Doors::ops(public, own, key), common))
     }
 }
@@ -99,7 +99,7 @@ impl Shared {
     #[must_use]
     pub fn new(
         public: PublicApi,
-        own: Option<WorkspaceApi>,
+        own: Vec<WorkspaceApi>,
         key: Option<KeyApi>,
         org: Option<OrgApi>,
         common: Common,

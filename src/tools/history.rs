@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::context::Context;
 use super::delegation::Delegation;
 use super::paging::{LIST_LIMIT, fit};
+use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
@@ -20,7 +21,7 @@ mod line;
 mod online;
 
 /// Adds the tool of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<ChatHistory>();
 }
 
@@ -35,7 +36,7 @@ struct ChatHistory {
     limit: Option<i64>,
     /// Only what is older than this time: the next_before_ts of the result before.
     before_ts: Option<String>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     source_workspace_id: Option<WorkspaceId>,
     /// True: from this computer's record instead of the platform.
     #[serde(default)]
@@ -75,17 +76,22 @@ enum Source {
     Journal,
 }
 
-impl Tool<Context> for ChatHistory {
+impl Tool<Workspaces> for ChatHistory {
     const NAME: &'static str = "chat_history";
     const EFFECT: Effect = Effect::READ;
     type Output = History;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<History, ToolError> {
-        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<History, ToolError> {
+        let given = self.source_workspace_id.as_ref();
         if let Some(id) = self.delegation_id.as_deref().map(str::trim).filter(|id| !id.is_empty()) {
             self.check_alone()?;
+            let context = all.with_thread("source_workspace_id", given, id).await?;
             return thread(context, id, self.limit()).await;
         }
+        let context = match &self.peer_id {
+            Some(Partner::Peer(peer)) => all.to_peer("source_workspace_id", given, peer).await?,
+            _ => all.one("source_workspace_id", given)?,
+        };
         let ask = self.ask()?;
         let (source, excerpt) = if self.offline || ask.words.is_some() {
             (Source::Journal, offline(context, ask).await?)

@@ -4,17 +4,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::context::Context;
 use super::paging::size;
+use super::workspaces::Workspaces;
 use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::workspace::MAX_BODY;
 use crate::state::agent_card::LastCard;
+use crate::types::WorkspaceId;
 
 /// Adds the tools of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<GetRuntimeIdentity>().add::<UpdateAgentCard>();
 }
 
@@ -34,26 +35,36 @@ struct IdentityView {
     anthropic_base_url: String,
     /// Variable TIER.
     tier: String,
-    /// The workspace this daemon serves.
+    /// The workspace this daemon serves; the first of several.
     workspace_id: String,
+    /// All that it serves, where these are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    workspace_ids: Vec<String>,
     /// Variable ADAPTER_MODULE.
     runtime: String,
 }
 
-impl Tool<Context> for GetRuntimeIdentity {
+impl Tool<Workspaces> for GetRuntimeIdentity {
     const NAME: &'static str = "get_runtime_identity";
     const EFFECT: Effect = Effect::READ.local();
     type Output = IdentityView;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<IdentityView, ToolError> {
-        let said = context.identity.clone();
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<IdentityView, ToolError> {
+        let first = all.first();
+        let said = first.identity.clone();
+        let ids = all.all().iter().map(|context| context.own.to_string());
         Ok(IdentityView {
             model: said.model,
             model_provider: said.model_provider,
             molecule_model: said.molecule_model,
             anthropic_base_url: said.anthropic_base_url,
             tier: said.tier,
-            workspace_id: context.own.to_string(),
+            workspace_id: first.own.to_string(),
+            workspace_ids: if all.only().is_some() {
+                Vec::new()
+            } else {
+                ids.collect()
+            },
             runtime: said.runtime,
         })
     }
@@ -65,6 +76,8 @@ impl Tool<Context> for GetRuntimeIdentity {
 struct UpdateAgentCard {
     /// The whole card: an object with name and skills (a list of objects with a name), and description if you like.
     card: Map<String, Value>,
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    source_workspace_id: Option<WorkspaceId>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -78,13 +91,14 @@ struct CardUpdated {
     note: Option<&'static str>,
 }
 
-impl Tool<Context> for UpdateAgentCard {
+impl Tool<Workspaces> for UpdateAgentCard {
     const NAME: &'static str = "update_agent_card";
     const EFFECT: Effect = Effect::WRITE.idempotent();
     type Output = CardUpdated;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<CardUpdated, ToolError> {
-        context.check_role(Self::NAME, Permission::MemoryWrite)?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<CardUpdated, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryWrite)?;
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         check(&self.card)?;
         context.api.update_card(&self.card).await?;
         let last = LastCard {

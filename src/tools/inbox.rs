@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 
-use super::context::Context;
 use super::message::MessageView;
 use super::paging::{LIST_LIMIT, TEXT_LIMIT, size};
 use super::waiting::{Wait, Waited};
+use super::workspaces::Workspaces;
 use crate::config::Switch;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -20,7 +20,7 @@ use crate::state::message::{Entry, State};
 use crate::types::ActivityId;
 
 /// Adds the tools of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<WaitForMessage>().add::<InboxPeek>().add::<InboxPop>();
 }
 
@@ -75,34 +75,40 @@ impl WaitForMessage {
     }
 }
 
-impl Tool<Context> for WaitForMessage {
+impl Tool<Workspaces> for WaitForMessage {
     const NAME: &'static str = "wait_for_message";
     const EFFECT: Effect = Effect::WRITE.local();
     type Output = NextMessage;
 
-    async fn call(self, context: &Context, call: &Call) -> Result<NextMessage, ToolError> {
-        if context.inbox == Switch::Off {
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<NextMessage, ToolError> {
+        if all.inbox() == Switch::Off {
             return Ok(NextMessage {
                 note: Some(DISABLED),
                 ..NextMessage::default()
             });
         }
         let secs = self.secs();
-        let wait = Wait::new(context, call, Duration::from_secs_f64(secs), "waiting for a message");
-        match wait.until(|| async { Ok(context.journal.lease_next().await?) }).await? {
+        let wait = Wait::on(
+            all.inboxes().changes(),
+            all.first().timing,
+            call,
+            Duration::from_secs_f64(secs),
+            "waiting for a message",
+        );
+        match wait.until(|| async { Ok(all.inboxes().lease_next().await?) }).await? {
             Waited::Ready(entry) if call.has_ended() => {
-                context.journal.give_back(&entry.message.activity_id).await?;
-                Err(context.ended())
+                all.inboxes().give_back(&entry.message.activity_id).await?;
+                Err(all.ended())
             }
             Waited::Ready(entry) => Ok(NextMessage {
                 message: Some(MessageView::whole(&entry)),
                 ..NextMessage::default()
             }),
-            Waited::Ended => Err(context.ended()),
+            Waited::Ended => Err(all.ended()),
             Waited::TimedOut => Ok(NextMessage {
                 timeout: Some(true),
                 timeout_secs: Some(whole_if_possible(secs)),
-                health: context.deafness().await,
+                health: all.deafness().await,
                 ..NextMessage::default()
             }),
         }
@@ -197,13 +203,13 @@ impl From<Counts> for CountsView {
     }
 }
 
-impl Tool<Context> for InboxPeek {
+impl Tool<Workspaces> for InboxPeek {
     const NAME: &'static str = "inbox_peek";
     const EFFECT: Effect = Effect::READ.local();
     type Output = Inbox;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Inbox, ToolError> {
-        if context.inbox == Switch::Off {
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Inbox, ToolError> {
+        if all.inbox() == Switch::Off {
             return Ok(Inbox {
                 note: Some(DISABLED),
                 ..Inbox::default()
@@ -216,7 +222,7 @@ impl Tool<Context> for InboxPeek {
                     "must be left out with activity_id, which finds a message in any state",
                 ));
             }
-            let Some(entry) = context.journal.find(id).await? else {
+            let Some(entry) = all.inboxes().find(id).await? else {
                 return Err(ToolError::failed(
                     "NOT_FOUND",
                     "there is no message with this activity_id",
@@ -233,9 +239,9 @@ impl Tool<Context> for InboxPeek {
         let entries = match (self.state, self.offset) {
             (Some(shelf), offset) => {
                 let offset = u32::try_from(offset.unwrap_or(0)).unwrap_or(u32::MAX);
-                context.journal.list(Some(shelf.into()), limit, offset).await?
+                all.inboxes().list(Some(shelf.into()), limit, offset).await?
             }
-            (None, None) => context.journal.peek(limit).await?,
+            (None, None) => all.inboxes().peek(limit).await?,
             (None, Some(_)) => {
                 return Err(ToolError::argument(
                     "offset",
@@ -247,8 +253,8 @@ impl Tool<Context> for InboxPeek {
         Ok(Inbox {
             messages,
             omitted: (omitted > 0).then_some(omitted),
-            counts: Some(context.journal.counts().await?.into()),
-            health: context.deafness().await,
+            counts: Some(all.inboxes().counts().await?.into()),
+            health: all.deafness().await,
             note: None,
         })
     }
@@ -303,14 +309,14 @@ struct PopResult {
     reason: Option<&'static str>,
 }
 
-impl Tool<Context> for InboxPop {
+impl Tool<Workspaces> for InboxPop {
     const NAME: &'static str = "inbox_pop";
     const EFFECT: Effect = Effect::DESTROY.idempotent().local();
     type Output = PopResult;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<PopResult, ToolError> {
-        let popped = match context.inbox {
-            Switch::On => Some(context.journal.pop(&self.activity_id).await?),
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<PopResult, ToolError> {
+        let popped = match all.inbox() {
+            Switch::On => Some(all.inboxes().pop(&self.activity_id).await?),
             Switch::Off => None,
         };
         let reason = match popped {

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::context::Context;
 use super::paging::{LIST_LIMIT, check_text, clip, fit, page};
 use super::redaction::redact;
 use super::supported::unless_supported;
+use super::workspaces::Workspaces;
 use crate::config::Permission;
 use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
@@ -19,7 +19,7 @@ mod bridged;
 mod elsewhere;
 
 /// Adds the tools of this file and of its submodule.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools
         .add_to::<CommitMemory>(Sets::AGENT | Sets::OPS)
         .add::<RecallMemory>();
@@ -38,7 +38,7 @@ struct CommitMemory {
     /// Who may read it: LOCAL (this workspace; anything else means it, too), TEAM (its parent and siblings), GLOBAL (the
     /// whole organization; only a root workspace may).
     scope: Option<String>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     source_workspace_id: Option<WorkspaceId>,
     /// Whose memory it becomes; left out: this workspace's own. For another it takes MOLECULE_API_KEY.
     workspace_id: Option<WorkspaceId>,
@@ -58,14 +58,14 @@ struct Committed {
     redacted: Option<usize>,
 }
 
-impl Tool<Context> for CommitMemory {
+impl Tool<Workspaces> for CommitMemory {
     const NAME: &'static str = "commit_memory";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Committed;
 
-    async fn call(self, context: &Context, call: &Call) -> Result<Committed, ToolError> {
-        context.check_role(Self::NAME, Permission::MemoryWrite)?;
-        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Committed, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryWrite)?;
+        let context = all.acting(self.source_workspace_id.as_ref(), self.workspace_id.as_ref())?;
         check_text("content", &self.content)?;
         let scope = self.scope.as_deref().and_then(Scope::named).unwrap_or(Scope::Local);
         let cleaned = redact(&self.content);
@@ -96,7 +96,7 @@ struct RecallMemory {
     query: Option<String>,
     /// Only LOCAL, TEAM or GLOBAL memories; left out: all.
     scope: Option<String>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     source_workspace_id: Option<WorkspaceId>,
     /// Skip so many memories: next_offset of the result before.
     offset: Option<u32>,
@@ -152,14 +152,14 @@ impl MemoryView {
     }
 }
 
-impl Tool<Context> for RecallMemory {
+impl Tool<Workspaces> for RecallMemory {
     const NAME: &'static str = "recall_memory";
     const EFFECT: Effect = Effect::READ;
     type Output = Recalled;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Recalled, ToolError> {
-        context.check_role(Self::NAME, Permission::MemoryRead)?;
-        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Recalled, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryRead)?;
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         let scope = scope_named(self.scope.as_deref())?;
         let query = self.query.as_deref().unwrap_or_default().trim();
         let found = context.api.memories(query, scope).await;

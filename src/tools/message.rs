@@ -28,6 +28,9 @@ pub(super) struct MessageView {
     next_offset: Option<usize>,
     /// The sending workspace; empty for the person and the platform.
     peer_id: String,
+    /// Your workspace at which it arrived, where there are several; the reply goes out from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrival_workspace_id: Option<String>,
     /// The JSON-RPC method it came by.
     method: String,
     /// When the platform took it.
@@ -111,6 +114,7 @@ impl MessageView {
             text_truncated: part.next.map(|_| true),
             next_offset: part.next,
             peer_id: clip(&message.peer_id, Self::NAME_LIMIT),
+            arrival_workspace_id: entry.arrival.as_ref().map(ToString::to_string),
             method: clip(&message.method, Self::NAME_LIMIT),
             created_at: clip(&message.created_at, Self::NAME_LIMIT),
             state: entry.state,
@@ -269,6 +273,7 @@ pub(super) fn sample(kind: Kind, text: &str) -> Entry {
         delivery_count: 1,
         mine: true,
         maybe_reply_to: None,
+        arrival: None,
         answers: None,
     }
 }
@@ -319,6 +324,7 @@ mod tests {
             "next_offset",
             "attachments",
             "maybe_reply_to",
+            "arrival_workspace_id",
         ] {
             assert!(shown.get(absent).is_none(), "{absent}");
         }

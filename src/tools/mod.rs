@@ -1,6 +1,7 @@
 //! The tools, one file per group; a tool is one struct.
 //!
-//! A tool sees its arguments, the [`context::Context`] of its workspace and the call it serves. What goes out is
+//! A tool sees its arguments, the [`workspaces::Workspaces`] of this process and the call it serves; it acts in the
+//! [`context::Context`] of one of them. What goes out is
 //! written into the journal's outbox, which the background duty empties; what came in is read from the journal.
 //!
 //! The tools for operating workspaces and managing a tenant are in `groups`. They need no workspace: a [`desk`] holds the
@@ -21,12 +22,14 @@ pub mod peers;
 pub mod reply;
 pub mod requests;
 pub mod user;
+pub mod workspaces;
 
 mod groups;
 mod message;
 mod outgoing;
 mod paging;
 pub(crate) mod redaction;
+mod sources;
 mod supported;
 #[cfg(test)]
 mod testing;

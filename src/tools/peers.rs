@@ -1,31 +1,38 @@
 //! Who is around: the workspaces this one may talk to, and what the platform says about this one.
 
+use std::collections::HashMap;
+use std::pin::pin;
+
+use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::context::Context;
 use super::paging::{LIST_LIMIT, clip, fit, size};
+use super::workspaces::Workspaces;
 use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
+use crate::platform::client::Purpose;
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Get;
 use crate::platform::wire::{Existence, Peer};
 use crate::types::WorkspaceId;
 
 /// Adds the tools of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools
         .add_to::<ListPeers>(Sets::AGENT | Sets::OPS)
         .add::<GetWorkspaceInfo>();
 }
 
 /// List the workspaces you may talk and delegate to, each with its id, name, status, role, description and skills.
-/// Those words are the peers' own.
+/// Those words are the peers' own. Where this daemon serves several workspaces, via tells through which of them.
 #[derive(Deserialize, JsonSchema)]
 struct ListPeers {
+    /// Only through this workspace of this daemon; left out: through all.
     /// Whose peers; left out: your own. Of another workspace only with MOLECULE_API_KEY.
     workspace_id: Option<WorkspaceId>,
     /// Left out, or this daemon's own workspace.
@@ -46,9 +53,21 @@ struct Peers {
     /// Said when there is nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
+    /// Workspaces of this daemon whose peers could not be listed, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<Failed>,
 }
 
-#[derive(Debug, PartialEq, Serialize, JsonSchema)]
+/// A workspace whose peers are missing.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+struct Failed {
+    /// The workspace.
+    workspace_id: String,
+    /// What went wrong.
+    error: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 struct PeerView {
     /// The workspace_id for delegate_task.
     id: String,
@@ -62,20 +81,124 @@ struct PeerView {
     description: String,
     /// What it says it can do.
     skills: Vec<String>,
+    /// The workspaces of this daemon that know it: the source_workspace_id to reach it through, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    via: Vec<String>,
+    /// How many more do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via_more: Option<usize>,
 }
 
-impl Tool<Context> for ListPeers {
+impl Tool<Workspaces> for ListPeers {
     const NAME: &'static str = "list_peers";
     const EFFECT: Effect = Effect::READ;
     type Output = Peers;
 
-    async fn call(self, context: &Context, call: &Call) -> Result<Peers, ToolError> {
-        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
-        let peers = match context.other(self.workspace_id.as_ref()) {
-            None => context.api.peers().await?,
-            Some(other) => peers_of(context, call, other).await?,
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Peers, ToolError> {
+        let offset = self.offset.unwrap_or(0) as usize;
+        let given = self.source_workspace_id.as_ref();
+        let other = self.workspace_id.as_ref();
+        if given.is_none() && other.is_none() && all.only().is_none() {
+            return seen_by_all(all, offset, call).await;
+        }
+        let context = all.acting(given, other)?;
+        if let Some(other) = context.other(other) {
+            let peers = peers_of(context, call, other).await?;
+            return Ok(listing(&Seen::by_one(&peers), offset));
+        }
+        let peers = context.api.peers().await?;
+        all.learn_peers(context, &peers);
+        Ok(listing(&Seen::by_one(&peers), offset))
+    }
+}
+
+/// Peers that were listed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    peers: Vec<PeerView>,
+    /// Where each is among them, by its id.
+    places: HashMap<String, usize>,
+    failed: Vec<Failed>,
+}
+
+impl Seen {
+    fn by_one(peers: &[Peer]) -> Self {
+        Self {
+            peers: peers.iter().map(PeerView::of).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Each peer once, as the first of several workspaces lists it.
+    fn add(&mut self, workspace: &WorkspaceId, peers: Vec<Peer>) {
+        for peer in peers {
+            let place = *self.places.entry(peer.id.clone()).or_insert_with(|| {
+                self.peers.push(PeerView::of(&peer));
+                self.peers.len() - 1
+            });
+            self.peers[place].also_via(workspace);
+        }
+    }
+}
+
+/// Asks for each workspace that runs, a few at a time. A further page is one of the list that the first was of: asking again
+/// would cost as many requests as there are workspaces.
+async fn seen_by_all(all: &Workspaces, offset: usize, call: &Call) -> Result<Peers, ToolError> {
+    const ABREAST: usize = 8;
+    let before = all.seen_before().filter(|_| offset > 0);
+    if let Some(seen) = before {
+        return Ok(listing(&seen, offset));
+    }
+    let running = all.all().iter().filter(|context| context.running().is_ok());
+    let running: Vec<Context> = running.cloned().collect();
+    let count = running.len();
+    let asked = stream::iter(running).map(|context| async move {
+        let list = list(&context).await;
+        (context, list)
+    });
+    let mut asked = pin!(asked.buffered(ABREAST));
+    // Taken as they come: all of them together are as long as there are workspaces, squared.
+    let mut seen = Seen::default();
+    let mut last_error = None;
+    loop {
+        let next = tokio::select! {
+            next = asked.next() => next,
+            () = call.ended() => return Err(all.ended()),
         };
-        Ok(listing(&peers, self.offset.unwrap_or(0) as usize))
+        let Some((context, list)) = next else { break };
+        match list {
+            Ok(peers) => {
+                all.learn_peers(&context, &peers);
+                seen.add(&context.own, peers);
+            }
+            Err(error) => {
+                seen.failed.push(Failed::of(&context.own, &error));
+                last_error = Some(error);
+            }
+        }
+    }
+    if let Some(error) = last_error
+        && seen.failed.len() == count
+    {
+        return Err(error);
+    }
+    let first = listing(&seen, offset);
+    all.keep_seen(first.next_offset.map(|_| seen));
+    Ok(first)
+}
+
+/// The peers of one of many, unless the rest of the limit that they share is for others.
+async fn list(context: &Context) -> Result<Vec<Peer>, ToolError> {
+    match context.api.client().pause(Purpose::Looking, context.timing) {
+        None => Ok(context.api.peers().await?),
+        Some(pause) => Err(ToolError::failed(
+            "RATE_LIMITED",
+            format!(
+                "so many workspaces share a rate limit that nothing is left for this for {} s",
+                pause.as_secs()
+            ),
+            "try again then, or list the peers of one workspace",
+        )),
     }
 }
 
@@ -104,15 +227,30 @@ async fn peers_of(context: &Context, call: &Call, other: &WorkspaceId) -> Result
         .collect())
 }
 
-fn listing(peers: &[Peer], offset: usize) -> Peers {
-    let (shown, next) = fit(peers.iter().skip(offset).map(PeerView::of), LIST_LIMIT);
+fn listing(seen: &Seen, offset: usize) -> Peers {
+    let (shown, next) = fit(seen.peers.iter().skip(offset).cloned(), LIST_LIMIT);
+    let failed = seen.failed.iter().take(Failed::SHOWN).cloned();
     Peers {
         peers: shown,
-        count: peers.len(),
+        count: seen.peers.len(),
         next_offset: next.map(|count| offset + count),
-        note: peers
+        note: seen
+            .peers
             .is_empty()
             .then_some("the registry knows no peers of this workspace: it has no parent, children or siblings yet"),
+        failed: failed.collect(),
+    }
+}
+
+impl Failed {
+    /// The first tell enough.
+    const SHOWN: usize = 10;
+
+    fn of(workspace: &WorkspaceId, error: &ToolError) -> Self {
+        Self {
+            workspace_id: workspace.to_string(),
+            error: error.to_string(),
+        }
     }
 }
 
@@ -122,6 +260,16 @@ impl PeerView {
     const SKILLS_LIMIT: usize = 50;
     /// Bytes of JSON for one peer, so that no card keeps the others from being listed.
     const BUDGET: usize = 8 * 1024;
+    /// One is enough to reach it.
+    const VIA_LIMIT: usize = 5;
+
+    fn also_via(&mut self, workspace: &WorkspaceId) {
+        if self.via.len() < Self::VIA_LIMIT {
+            self.via.push(workspace.to_string());
+        } else {
+            self.via_more = Some(self.via_more.unwrap_or(0) + 1);
+        }
+    }
 
     fn of(peer: &Peer) -> Self {
         // Some writers store the card as JSON inside a string.
@@ -149,6 +297,8 @@ impl PeerView {
                 .take(Self::SKILLS_LIMIT)
                 .map(|name| clip(name, Self::WORD_LIMIT))
                 .collect(),
+            via: Vec::new(),
+            via_more: None,
         };
         // Control characters take six bytes each, so the limits above do not bound the JSON.
         if size(&view) > Self::BUDGET {
@@ -164,7 +314,7 @@ impl PeerView {
 /// What the platform knows about your own workspace: its name, status, role, place in the hierarchy and more.
 #[derive(Deserialize, JsonSchema)]
 struct GetWorkspaceInfo {
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     source_workspace_id: Option<WorkspaceId>,
 }
 
@@ -173,13 +323,13 @@ struct GetWorkspaceInfo {
 #[serde(transparent)]
 struct WorkspaceInfo(Map<String, Value>);
 
-impl Tool<Context> for GetWorkspaceInfo {
+impl Tool<Workspaces> for GetWorkspaceInfo {
     const NAME: &'static str = "get_workspace_info";
     const EFFECT: Effect = Effect::READ;
     type Output = WorkspaceInfo;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<WorkspaceInfo, ToolError> {
-        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<WorkspaceInfo, ToolError> {
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         description(context.api.existence().await?, &context.own)
     }
 }
@@ -302,19 +452,35 @@ mod tests {
         let peers = vec![peer(card); 20];
         let (mut seen, mut offset) = (0, Some(0));
         while let Some(at) = offset {
-            let page = listing(&peers, at);
+            let page = listing(&Seen::by_one(&peers), at);
             assert!(serde_json::to_string(&page).unwrap().len() < RESULT_LIMIT);
             seen += page.peers.len();
             offset = page.next_offset;
         }
         assert_eq!(seen, 20);
-        assert!(listing(&[], 0).note.is_some());
+        assert!(listing(&Seen::default(), 0).note.is_some());
+    }
+
+    #[test]
+    fn a_peer_that_several_know_is_listed_once_with_some_of_them() {
+        let workspace = |n: usize| WorkspaceId::parse(&format!("w{n}")).unwrap();
+        let mut seen = Seen::default();
+        for n in 0..7 {
+            seen.add(&workspace(n), vec![peer(json!(null))]);
+        }
+        assert_eq!(seen.peers.len(), 1);
+        assert_eq!(seen.peers[0].via, ["w0", "w1", "w2", "w3", "w4"]);
+        assert_eq!(seen.peers[0].via_more, Some(2));
+        let alone = serde_json::to_value(listing(&Seen::by_one(&[peer(json!(null))]), 0)).unwrap();
+        for absent in ["via", "via_more"] {
+            assert!(alone["peers"][0].get(absent).is_none(), "{absent}");
+        }
     }
 
     #[test]
     fn one_card_keeps_no_other_peer_from_being_listed() {
         let card = json!({ "description": "\u{1}".repeat(2_000), "skills": vec!["\u{1}".repeat(256); 50] });
-        let page = listing(&[peer(card), peer(json!({ "description": "small" }))], 0);
+        let page = listing(&Seen::by_one(&[peer(card), peer(json!({ "description": "small" }))]), 0);
         assert_eq!((page.peers.len(), page.next_offset), (2, None));
         assert!(page.peers[0].skills.is_empty() && page.peers[0].description.is_empty());
         assert_eq!(page.peers[1].description, "small");

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attachments::Attachment;
-use super::context::Context;
 use super::message;
 use super::outgoing::{self, SendStatus, Sending};
 use super::paging::check_text;
+use super::workspaces::Workspaces;
 use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -17,7 +17,7 @@ use crate::state::outbox::Work;
 use crate::types::{ActivityId, PeerId};
 
 /// Adds the tool of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<ReplyToMessage>();
 }
 
@@ -47,16 +47,20 @@ struct Replied {
     sending: Sending,
 }
 
-impl Tool<Context> for ReplyToMessage {
+impl Tool<Workspaces> for ReplyToMessage {
     const NAME: &'static str = "reply_to_message";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Replied;
 
-    async fn call(self, context: &Context, call: &Call) -> Result<Replied, ToolError> {
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Replied, ToolError> {
         check_text("text", &self.text)?;
-        let entry = context.journal.find(&self.activity_id).await?;
+        let entry = all.inboxes().find(&self.activity_id).await?;
         let mut work = route(entry.as_ref(), self.text)?;
-        context.check_role(Self::NAME, needed(&work))?;
+        all.check_role(Self::NAME, needed(&work))?;
+        let context = match &entry {
+            Some(entry) => all.at_arrival(entry)?,
+            None => all.first(),
+        };
         context.attaching.add_to(&mut work, self.attachments).await?;
         // What a piece of work replies to is acknowledged by the commit that records its acceptance.
         let replies_to = self.also_pop.unwrap_or(true).then(|| self.activity_id.clone());

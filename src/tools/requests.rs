@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::supported::{not_supported, unless_supported};
+use super::workspaces::Workspaces;
 use crate::mcp::answer::ToolError;
 use crate::mcp::toolset::Registry;
 use crate::platform::error::CallError;
@@ -15,7 +16,7 @@ mod listing;
 mod view;
 
 /// Adds the tools of the submodules.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     asking::register(tools);
     listing::register(tools);
     answering::register(tools);

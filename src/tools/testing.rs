@@ -12,6 +12,7 @@ use super::agent::{self, Opening};
 use super::attachments::Attaching;
 use super::context::Context;
 use super::desk::{Common, Ops};
+use super::workspaces::Workspaces;
 use crate::agent::envelope::{Row, read_row};
 use crate::config::files::AttachRoots;
 use crate::config::{Card, Roles, RuntimeIdentity, Switch, Timing};
@@ -83,6 +84,7 @@ impl World {
                 Row::Message { message, .. } => Some(*message),
                 Row::Skip(_) | Row::Garbage => None,
             },
+            stopped: CancellationToken::new(),
             desk: Arc::new(desk(&platform, folder.path(), None)),
         };
         Self {
@@ -113,8 +115,8 @@ impl World {
 
     async fn call_with(&self, tool: &str, arguments: Map<String, Value>) -> Answered {
         let opening = Opening {
-            context: std::future::ready(Some(self.context.clone())).boxed(),
-            health: self.context.health.clone(),
+            workspaces: std::future::ready(Some(Workspaces::of(vec![self.context.clone()]))).boxed(),
+            healths: vec![self.context.health.clone()],
         };
         let tools = agent::finish(agent::registry(), opening).unwrap();
         let call = Call::without_client(CancellationToken::new());
@@ -170,5 +172,5 @@ fn desk(platform: &Responder, folder: &std::path::Path, key: Option<&str>) -> Op
         org_id: None,
         timing: Timing::REAL,
     };
-    Ops::new(PublicApi::new(client), Some(platform.api()), key, common)
+    Ops::new(PublicApi::new(client), vec![platform.api()], key, common)
 }

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attachments::Attachment;
-use super::context::Context;
 use super::outgoing::{self, Sending};
 use super::paging::check_text;
+use super::workspaces::Workspaces;
 use crate::config::Permission;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -15,7 +15,7 @@ use crate::state::outbox::Work;
 use crate::types::WorkspaceId;
 
 /// Adds the tool of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<SendMessageToUser>();
 }
 
@@ -30,7 +30,7 @@ struct SendMessageToUser {
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     attachments: Vec<Attachment>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     workspace_id: Option<WorkspaceId>,
 }
 
@@ -40,14 +40,14 @@ struct Sent {
     sending: Sending,
 }
 
-impl Tool<Context> for SendMessageToUser {
+impl Tool<Workspaces> for SendMessageToUser {
     const NAME: &'static str = "send_message_to_user";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Sent;
 
-    async fn call(self, context: &Context, call: &Call) -> Result<Sent, ToolError> {
-        context.check_role(Self::NAME, Permission::Approve)?;
-        context.check_route("workspace_id", self.workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Sent, ToolError> {
+        all.check_role(Self::NAME, Permission::Approve)?;
+        let context = all.one("workspace_id", self.workspace_id.as_ref())?;
         let mut work = work(self.message)?;
         context.attaching.add_to(&mut work, self.attachments).await?;
         let sending = outgoing::send(context, call, work, None).await?;

@@ -38,10 +38,21 @@ impl<'a> Wait<'a> {
 
     /// Waits at most `limit`, which is the caller's and so never shortened. `note` is the text of the progress notes.
     pub(super) fn new(context: &Context, call: &'a Call, limit: Duration, note: &'static str) -> Self {
+        Self::on(context.journal.changes(), context.timing, call, limit, note)
+    }
+
+    /// The same for changes of more than one journal.
+    pub(super) fn on(
+        changes: watch::Receiver<u64>,
+        timing: Timing,
+        call: &'a Call,
+        limit: Duration,
+        note: &'static str,
+    ) -> Self {
         Self {
             call,
-            changes: context.journal.changes(),
-            timing: context.timing,
+            changes,
+            timing,
             limit,
             note,
         }

@@ -14,6 +14,7 @@ mod inbox;
 mod install;
 mod leases;
 mod management;
+mod many;
 mod network;
 mod on_message;
 mod operating;

@@ -37,7 +37,7 @@ impl Office {
     /// Does a duty until `stop` (`Ok(None)`) or until another process can do it better.
     pub(super) async fn hold(&self, duty: Duty, won: Won, stop: &CancellationToken) -> Result<Option<GaveUp>, Ended> {
         if won.handed_over {
-            info!("took over the {duty} of workspace {}", self.duties.config.workspace);
+            info!("took over the {duty} of workspace {}", self.duties.own.workspace);
         }
         crash_point::pass("duty", "won");
         let over = stop.child_token();

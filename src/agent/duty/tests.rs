@@ -32,21 +32,24 @@ async fn process(folder: &Path, switched_off: &[&str]) -> Office {
     })
     .unwrap();
     let origin = config.platform.to_string();
+    let own = config.first().clone();
     let client = Client::new(Settings {
-        base: config.platform.clone(),
+        base: own.platform.clone(),
         org_id: None,
         org_slug: None,
         ca_file: None,
     });
     Office::new(Duties {
-        api: WorkspaceApi::new(client, config.workspace.clone(), config.token.clone()),
-        journal: Journal::open(folder, &origin, &config.workspace, MINUTE).await.unwrap(),
+        api: WorkspaceApi::new(client, own.workspace.clone(), own.token.clone()),
+        journal: Journal::open(folder, &origin, &own.workspace, MINUTE).await.unwrap(),
         health: HealthBoard::default(),
-        record: HealthFile::new(folder, &origin, &config.workspace),
+        record: HealthFile::new(folder, &origin, &own.workspace),
         stream: Stream::new(),
         holder: watch::Sender::new(false),
         started: Instant::now(),
-        config,
+        naming: Naming::Plain,
+        own,
+        config: Arc::new(config),
     })
 }
 

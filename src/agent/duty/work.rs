@@ -70,6 +70,7 @@ impl Office {
                 health: self.duties.health.clone(),
                 stream: self.duties.stream.clone(),
                 pulse: self.pulse.clone(),
+                naming: self.duties.naming,
                 timing: self.duties.config.timing,
                 started: self.duties.started,
             };
@@ -82,16 +83,21 @@ impl Office {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.tell(Duty::Reading, lock, over));
         if self.first_attempt(over).await.is_some() {
-            let config = &self.duties.config;
+            let (config, own) = (&self.duties.config, &self.duties.own);
             let inbox = Inbox {
                 api: self.duties.api.clone(),
                 journal: self.duties.journal.clone(),
-                cursor_file: CursorFile::new(&config.state_dir, &config.platform.to_string(), &config.workspace),
+                cursor_file: CursorFile::new(
+                    &config.state_dir,
+                    &own.platform.to_string(),
+                    &own.workspace,
+                    self.duties.naming,
+                ),
                 lock: Arc::clone(lock),
                 health: self.duties.health.clone(),
                 stream: self.duties.stream.clone(),
                 timing: config.timing,
-                own: config.workspace.clone(),
+                own: own.workspace.clone(),
                 takeover,
             };
             tasks.spawn(inbox.run(over.clone()));
@@ -102,7 +108,7 @@ impl Office {
                 health: self.duties.health.clone(),
                 stream: self.duties.stream.clone(),
                 timing: config.timing,
-                own: config.workspace.clone(),
+                own: own.workspace.clone(),
             };
             tasks.spawn(beside.run(over.clone()));
             let uploads = Uploads {
@@ -124,7 +130,7 @@ impl Office {
                     journal: self.duties.journal.clone(),
                     command,
                     senders: config.senders.clone(),
-                    own: config.workspace.clone(),
+                    own: own.workspace.clone(),
                     timing: config.timing,
                 };
                 tasks.spawn(telling.run(over.clone()));
@@ -136,11 +142,12 @@ impl Office {
     fn registrar(&self, lock: &Arc<DutyLock>) -> Registrar {
         Registrar {
             api: self.duties.api.clone(),
-            card: self.duties.config.card.clone(),
+            card: self.duties.own.card.clone(),
             journal: self.duties.journal.clone(),
             lock: Arc::clone(lock),
             bootstrap: self.duties.config.bootstrap,
             health: self.duties.health.clone(),
+            naming: self.duties.naming,
             timing: self.duties.config.timing,
         }
     }

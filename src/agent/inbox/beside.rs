@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use super::trouble;
 use crate::agent::stream::{BROADCAST, Stream};
 use crate::config::Timing;
+use crate::platform::client::Purpose;
 use crate::platform::events::Event;
 use crate::platform::retry::Backoff;
 use crate::platform::workspace::WorkspaceApi;
@@ -116,6 +117,8 @@ impl Work {
             self.take_signals(&mut signals);
             let wait = if self.with.health.now().removed {
                 LONGEST_PAUSE
+            } else if let Some(pause) = self.with.api.client().pause(Purpose::Looking, self.with.timing) {
+                pause
             } else {
                 match self.plan.next(self.epoch.elapsed()) {
                     Next::Wait(wait) => wait,

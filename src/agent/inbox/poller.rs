@@ -15,7 +15,7 @@ use super::reader::{Next, Page, Plan, Reader, Step};
 use super::trouble;
 use crate::agent::stream::{Stream, is_hint};
 use crate::config::Timing;
-use crate::platform::client::Client;
+use crate::platform::client::{Client, Purpose};
 use crate::platform::events::Event;
 use crate::platform::retry::Backoff;
 use crate::platform::workspace::WorkspaceApi;
@@ -166,7 +166,8 @@ impl Poller {
         while !stop.is_cancelled() {
             turn.again_after(Duration::ZERO);
             self.take_signals(&mut signals);
-            let wait = match self.removed_for() {
+            let pause = || self.api.client().pause(Purpose::Looking, self.timing);
+            let wait = match self.removed_for().or_else(pause) {
                 Some(wait) => wait,
                 None => match self.reader.next(self.epoch.elapsed(), self.time()) {
                     Next::Wait(wait) => wait,
@@ -252,6 +253,8 @@ impl Poller {
         let now = self.epoch.elapsed();
         let limit = self.api.client().rate_limit();
         self.reader.budget(now, limit.remaining, limit.reset);
+        let least = self.api.client().every(Duration::ZERO, Purpose::Looking, self.timing);
+        self.reader.timer_at_least(least);
         let page = match answer {
             Ok(page) => {
                 let read = page::read(page, plan, self.time(), self.own.clone()).await;

@@ -145,6 +145,11 @@ impl Reader {
         self.pacing.budget(now, remaining, reset);
     }
 
+    /// How long to wait at least before a read that nothing hinted at.
+    pub fn timer_at_least(&mut self, least: Duration) {
+        self.pacing.timer_at_least(least);
+    }
+
     /// What to do now.
     pub fn next(&mut self, now: Duration, wall: Timestamp) -> Next {
         if let Some(wait) = self.pacing.blocked(now) {

@@ -79,7 +79,8 @@ fn without_secrets(mut text: String, looking: &Looking, var: &dyn Fn(&str) -> Op
     let held = looking.config.iter().flat_map(|config| {
         let access = &config.access;
         let keys = [&access.api_key, &access.org_key, &access.control_token];
-        keys.into_iter().cloned().chain([config.token.current()]).flatten()
+        let tokens = config.memberships.iter().map(|own| own.token.current());
+        keys.into_iter().cloned().chain(tokens).flatten()
     });
     for secret in held {
         text = text.replace(secret.expose(), "[REDACTED]");

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use super::{Finding, Findings};
 use crate::config::file;
 use crate::config::looking::Looking;
+use crate::config::token::TokenSource;
 
 const CHECK: &str = "configuration";
 
@@ -25,10 +26,12 @@ pub(super) fn check(findings: &mut Findings, looking: &Looking, var: &dyn Fn(&st
         Ok(config) => config,
     };
     let sources = sources(looking, var);
-    findings.add(Finding::ok(
-        CHECK,
-        format!("workspace {} at {}; {sources}", config.workspace, config.platform),
-    ));
+    let first = config.first();
+    let which = match config.memberships.len() {
+        1 => format!("workspace {}", first.workspace),
+        all => format!("{all} workspaces, the first is {}", first.workspace),
+    };
+    findings.add(Finding::ok(CHECK, format!("{which} at {}; {sources}", first.platform)));
     for warning in &config.warnings {
         findings.add(Finding::warn(
             CHECK,
@@ -36,24 +39,34 @@ pub(super) fn check(findings: &mut Findings, looking: &Looking, var: &dyn Fn(&st
             "mend the setting, or leave it if that is what you want",
         ));
     }
-    let Some(token) = config.token.current() else {
-        findings.add(Finding::warn(
-            "token",
+    for own in &config.memberships {
+        let finding = token(&own.token);
+        findings.add(match config.memberships.len() {
+            1 => finding,
+            _ => finding.of_workspace(&own.workspace),
+        });
+    }
+}
+
+fn token(source: &TokenSource) -> Finding {
+    const CHECK: &str = "token";
+    let Some(token) = source.current() else {
+        return Finding::warn(
+            CHECK,
             "there is none yet; MOLECULE_BOOTSTRAP=1 gets one at the first register",
             "nothing, if the workspace has no token yet",
-        ));
-        return;
+        );
     };
     let length = token.expose().len();
-    let source = config.token.describe();
-    findings.add(match length {
+    let source = source.describe();
+    match length {
         0..16 => Finding::warn(
-            "token",
+            CHECK,
             format!("from {source}, {length} characters, which is short for a token"),
             "compare it with the one in the canvas, Tokens tab",
         ),
-        _ => Finding::ok("token", format!("from {source}, {length} characters")),
-    });
+        _ => Finding::ok(CHECK, format!("from {source}, {length} characters")),
+    }
 }
 
 /// The settings that are not the default, by where they come from. Names only: a value may be a secret.

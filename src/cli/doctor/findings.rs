@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::types::WorkspaceId;
+
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -53,6 +55,14 @@ impl Finding {
             ..Self::warn(check, what, next)
         }
     }
+
+    /// The same, where there are several workspaces and it was found about one.
+    pub(super) fn of_workspace(self, workspace: &WorkspaceId) -> Self {
+        Self {
+            what: format!("workspace {workspace}: {}", self.what),
+            ..self
+        }
+    }
 }
 
 /// All of them, in the order in which a person would mend them.
@@ -62,6 +72,13 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    /// Adds what was found about one of several workspaces.
+    pub(super) fn add_all_of(&mut self, workspace: &WorkspaceId, found: Self) {
+        let found = found.findings.into_iter();
+        self.findings
+            .extend(found.map(|finding| finding.of_workspace(workspace)));
+    }
+
     pub(super) fn add(&mut self, finding: Finding) {
         self.findings.push(finding);
     }

@@ -7,7 +7,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::{Finding, Findings};
-use crate::cli::run;
+use crate::cli::run::bundle;
 use crate::config::Config;
 use crate::platform::client::RateLimit;
 use crate::platform::error::CallError;
@@ -22,22 +22,66 @@ const LOOK_UP_WITHIN: Duration = Duration::from_secs(5);
 /// Clocks that differ by more are worth a word.
 const SKEW: Duration = Duration::from_secs(60);
 
+/// Of more workspaces than these nothing is asked: the platform counts the requests of all of them together.
+const ASKED: usize = 20;
+
 /// Asks in the order in which one thing needs the other, and stops where nothing further can be learned.
 pub(super) async fn check(findings: &mut Findings, config: &Config, var: &dyn Fn(&str) -> Option<OsString>) {
-    let proxy = proxy(&config.platform, var);
+    let bundles = bundle::bundles(config);
+    if let [only] = &*bundles {
+        if begin(findings, &only.api, var).await && member(findings, &only.api).await {
+            surroundings(findings, &only.api).await;
+        }
+        return;
+    }
+    // Each platform once, by the first workspace there.
+    let mut reached: Vec<(&BaseUrl, bool)> = Vec::new();
+    for bundle in bundles.iter().take(ASKED) {
+        let (api, own) = (&bundle.api, &bundle.own);
+        let mut found = Findings::default();
+        let known = reached.iter().find(|(platform, _)| *platform == &own.platform);
+        let (is_first, is_reached) = match known {
+            Some((_, is_reached)) => (false, *is_reached),
+            None => (true, begin(&mut found, api, var).await),
+        };
+        if is_first {
+            reached.push((&own.platform, is_reached));
+        }
+        if is_reached && member(&mut found, api).await && is_first {
+            surroundings(&mut found, api).await;
+        }
+        findings.add_all_of(&own.workspace, found);
+    }
+    if let Some(left) = bundles.len().checked_sub(ASKED).filter(|left| *left > 0) {
+        findings.add(Finding::ok(
+            "workspaces",
+            format!("the platform was asked about the first {ASKED}; the other {left} were not looked up there"),
+        ));
+    }
+}
+
+/// The way to a platform.
+async fn begin(findings: &mut Findings, api: &WorkspaceApi, var: &dyn Fn(&str) -> Option<OsString>) -> bool {
+    let platform = api.client().base();
+    let proxy = proxy(platform, var);
     match proxy {
         Some(name) => findings.add(Finding::ok(
             "proxy",
             format!("{name} is set, and NO_PROXY does not name the platform"),
         )),
-        None => findings.add(name(&config.platform).await),
+        None => findings.add(name(platform).await),
     }
-    let api = run::connect(config);
-    if !reach(findings, &api, proxy).await || !workspace(findings, &api).await || !token(findings, &api).await {
-        return;
-    }
-    peers(findings, &api).await;
-    stream(findings, &api).await;
+    reach(findings, api, proxy).await
+}
+
+/// The workspace there, and its token.
+async fn member(findings: &mut Findings, api: &WorkspaceApi) -> bool {
+    workspace(findings, api).await && token(findings, api).await
+}
+
+async fn surroundings(findings: &mut Findings, api: &WorkspaceApi) {
+    peers(findings, api).await;
+    stream(findings, api).await;
     findings.add(rate_limit(api.client().rate_limit()));
 }
 

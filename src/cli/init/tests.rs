@@ -183,9 +183,9 @@ async fn what_it_wrote_is_a_complete_configuration() {
     permitted.env.insert("MOLECULE_ALLOW_INSECURE", "1".into());
     permitted.set_up(&args, None).await.unwrap();
     let config = Config::read_in(|_| None, &permitted.places).unwrap();
-    assert_eq!(config.platform.to_string(), "http://example.com");
-    assert_eq!(config.org_id.as_deref(), Some("org"));
-    assert_eq!(config.token.current().unwrap().expose(), "tok-secret");
+    assert_eq!(config.first().platform.to_string(), "http://example.com");
+    assert_eq!(config.first().org_id.as_deref(), Some("org"));
+    assert_eq!(config.first().token.current().unwrap().expose(), "tok-secret");
 }
 
 #[tokio::test]

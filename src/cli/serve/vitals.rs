@@ -44,7 +44,7 @@ impl Vitals {
         self.0.send_replace(Round {
             healths,
             folder: config.state_dir.clone(),
-            workspaces: vec![(config.platform.to_string(), config.workspace.clone())],
+            workspaces: config.names(),
             patience: config.timing.of(SILENT_AFTER),
         });
     }

@@ -44,7 +44,7 @@ impl Launchd {
 
 impl Manager for Launchd {
     fn install(&self, launch: &Launch) -> Result<Vec<Step>, String> {
-        let mark = format!("<!-- Workspace {} -->", launch.checked.config().workspace);
+        let mark = format!("<!-- Workspace {} -->", launch.checked.config().first().workspace);
         let there = std::fs::read_to_string(self.file()).unwrap_or_default();
         if !there.is_empty() && !there.contains(&mark) {
             return Err(format!(

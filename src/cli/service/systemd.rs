@@ -100,8 +100,8 @@ impl Systemd {
 
 impl Manager for Systemd {
     fn install(&self, launch: &Launch) -> Result<Vec<Step>, String> {
-        let config = launch.checked.config();
-        let mark = format!("# Workspace {}", config.workspace);
+        let own = launch.checked.config().first();
+        let mark = format!("# Workspace {}", own.workspace);
         self.is_free_for(&mark)?;
         let program = launch
             .program
@@ -129,7 +129,7 @@ impl Manager for Systemd {
                 if self.unit != "molecule-mcp" {
                     drop_in.push_str(&of_its_own(&self.unit, folder));
                 }
-                let token = config
+                let token = own
                     .token
                     .current()
                     .ok_or("there is no token yet: run `molecule-mcp init` first")?;

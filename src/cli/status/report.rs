@@ -116,6 +116,10 @@ impl Workspace {
     fn of(standing: &Standing, looking: &Looking) -> Self {
         let (health, counts) = (standing.health(), standing.counts());
         let config = looking.config.as_ref().ok();
+        let own = config.and_then(|config| {
+            let mut all = config.memberships.iter();
+            all.find(|own| own.workspace == standing.workspace)
+        });
         let runs = [&standing.reading, &standing.presence]
             .into_iter()
             .find(|post| post.held);
@@ -144,9 +148,9 @@ impl Workspace {
             processes: standing.processes,
             presence: Holder::of(&standing.presence),
             reading: Holder::of(&standing.reading),
-            token_source: match (holder, config) {
+            token_source: match (holder, own) {
                 (Some(holder), _) => Some(holder.token_source.clone()),
-                (None, Some(config)) => Some(config.token.describe()),
+                (None, Some(own)) => Some(own.token.describe()),
                 (None, None) => None,
             },
             tool_sets: match (holder, config) {

@@ -79,16 +79,16 @@ impl Computer {
 fn the_smallest_configuration_gives_every_default() {
     let computer = Computer::complete();
     let config = computer.read().unwrap();
-    assert_eq!(config.platform.to_string(), "https://tenant.example.com");
-    assert_eq!(config.workspace.as_str(), ID);
-    assert_eq!(config.token.current().unwrap().expose(), "tok-secret");
+    assert_eq!(config.first().platform.to_string(), "https://tenant.example.com");
+    assert_eq!(config.first().workspace.as_str(), ID);
+    assert_eq!(config.first().token.current().unwrap().expose(), "tok-secret");
     assert_eq!(config.state_dir, computer.state());
-    assert_eq!((config.org_id, config.ca_file), (None, None));
+    assert_eq!((&config.first().org_id, &config.ca_file), (&None, &None));
     let card = Card {
         name: "molecule-mcp-5f0c1d2e".into(),
         ..Card::default()
     };
-    assert_eq!(config.card, card);
+    assert_eq!(config.first().card, card);
     assert_eq!((config.heartbeat, config.inbox), (Switch::On, Switch::On));
     assert!(!config.bootstrap && !config.verbose);
     assert_eq!(config.poll_hint_secs, 2);
@@ -195,11 +195,14 @@ fn the_file_fills_in_and_the_environment_wins() {
         .filed("molecule.toml", &toml)
         .filed(".auth_token", "tok\n");
     let config = computer.read().unwrap();
-    assert_eq!(config.platform.to_string(), "https://filed.example.com");
-    assert_eq!((config.workspace.as_str(), config.org_id.as_deref()), (ID, Some("org")));
-    assert_eq!(config.card.name, "filed");
-    assert_eq!(config.card.description.as_deref(), Some("about"));
-    assert_eq!(config.card.skills, ["one", "two, three"]);
+    assert_eq!(config.first().platform.to_string(), "https://filed.example.com");
+    assert_eq!(
+        (config.first().workspace.as_str(), config.first().org_id.as_deref()),
+        (ID, Some("org"))
+    );
+    assert_eq!(config.first().card.name, "filed");
+    assert_eq!(config.first().card.description.as_deref(), Some("about"));
+    assert_eq!(config.first().card.skills, ["one", "two, three"]);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 
     let config = computer
@@ -210,13 +213,13 @@ fn the_file_fills_in_and_the_environment_wins() {
         .with("MOLECULE_AGENT_SKILLS", "a, ,b,")
         .read()
         .unwrap();
-    assert_eq!(config.platform.to_string(), "http://localhost:8080");
+    assert_eq!(config.first().platform.to_string(), "http://localhost:8080");
     assert_eq!(
-        (config.workspace.as_str(), config.org_id.as_deref()),
+        (config.first().workspace.as_str(), config.first().org_id.as_deref()),
         ("other", Some("env-org"))
     );
-    assert_eq!(config.card.name, "me");
-    assert_eq!(config.card.skills, ["a", "b"]);
+    assert_eq!(config.first().card.name, "me");
+    assert_eq!(config.first().card.skills, ["a", "b"]);
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     assert!(config.warnings[0].contains("UUID") && config.warnings[1].contains("differ"));
 }
@@ -275,7 +278,7 @@ fn a_bad_organization_id_is_left_out_with_a_warning() {
             .with("MOLECULE_ORG_ID", first)
             .with("MOLECULE_ORGANIZATION_ID", alias);
         let config = computer.read().unwrap();
-        assert_eq!(config.org_id.as_deref(), expected, "{first:?} {alias:?}");
+        assert_eq!(config.first().org_id.as_deref(), expected, "{first:?} {alias:?}");
         assert_eq!(config.warnings.len(), usize::from(warned));
     }
 }
@@ -363,7 +366,7 @@ fn bootstrapping_starts_without_a_token_and_only_then() {
     computer.env.remove(TOKEN);
     assert_eq!(computer.problems(), [TOKEN]);
     let config = computer.with("MOLECULE_BOOTSTRAP", "1").read().unwrap();
-    assert!(config.bootstrap && config.token.current().is_none());
+    assert!(config.bootstrap && config.first().token.current().is_none());
 }
 
 #[test]
@@ -375,10 +378,13 @@ fn one_listed_workspace_is_the_only_source_of_id_and_token() {
         .with("MOLECULE_ORG_ID", "org")
         .with(workspaces::NAME, &list);
     let config = computer.read().unwrap();
-    assert_eq!((config.workspace.as_str(), config.org_id.as_deref()), (ID, Some("org")));
-    assert_eq!(config.token.current().unwrap().expose(), "listed");
-    assert!(!config.token.can_change());
-    assert_eq!(config.platform.to_string(), "https://tenant.example.com");
+    assert_eq!(
+        (config.first().workspace.as_str(), config.first().org_id.as_deref()),
+        (ID, Some("org"))
+    );
+    assert_eq!(config.first().token.current().unwrap().expose(), "listed");
+    assert!(!config.first().token.can_change());
+    assert_eq!(config.first().platform.to_string(), "https://tenant.example.com");
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
 }
 
@@ -389,10 +395,45 @@ fn a_listed_platform_overrides_the_common_one_which_stays_required() {
         .with(workspaces::NAME, &list)
         .with("MOLECULE_ORG_ID", "org");
     let config = computer.read().unwrap();
-    assert_eq!(config.platform.to_string(), "https://own.example.com");
-    assert_eq!(config.org_id, None);
+    assert_eq!(config.first().platform.to_string(), "https://own.example.com");
+    assert_eq!(config.first().org_id, None);
     computer.env.remove(PLATFORM_URL);
     assert_eq!(computer.problems(), [PLATFORM_URL]);
+}
+
+#[test]
+fn each_listed_workspace_has_its_own_token_and_platform_and_a_card_of_its_name() {
+    let list = format!(
+        r#"[{{"id":"{ID}","token":"one"}},{{"id":"other","token":"two","platform_url":"https://own.example.com"}},{{"id":"third","token":"three"}}]"#
+    );
+    let mut computer = Computer::complete()
+        .with(workspaces::NAME, &list)
+        .with("MOLECULE_ORG_ID", "org")
+        .with("MOLECULE_AGENT_SKILLS", "a");
+    let told = |computer: &Computer| -> Vec<String> {
+        let config = computer.read().unwrap();
+        let told = |own: &Membership| {
+            let (workspace, token) = (&own.workspace, own.token.current().unwrap());
+            let org = own.org_id.as_deref().unwrap_or("none");
+            format!(
+                "{workspace} {} {} {org} {}",
+                token.expose(),
+                own.platform,
+                own.card.to_json()
+            )
+        };
+        config.memberships.iter().map(told).collect()
+    };
+    let skills = r#""skills":[{"name":"a"}]"#;
+    let short = WorkspaceId::parse(ID).unwrap().short().to_owned();
+    let expected = [
+        format!(r#"{ID} one https://tenant.example.com org {{"name":"molecule-mcp-{short}",{skills}}}"#),
+        format!(r#"other two https://own.example.com none {{"name":"molecule-mcp-other",{skills}}}"#),
+        format!(r#"third three https://tenant.example.com org {{"name":"molecule-mcp-third",{skills}}}"#),
+    ];
+    assert_eq!(told(&computer), expected);
+    computer.set("MOLECULE_AGENT_NAME", "everyone");
+    assert!(told(&computer).iter().all(|told| told.contains(r#""name":"everyone""#)));
 }
 
 #[test]
@@ -436,14 +477,17 @@ fn in_the_managed_folder_the_file_comes_first() {
     computer.env.remove(dirs::CONFIGS_DIR);
     fs::create_dir(&computer.places.managed).unwrap();
     let path = computer.places.managed.join(".auth_token");
-    assert_eq!(computer.read().unwrap().token.current().unwrap().expose(), "tok-secret");
+    assert_eq!(
+        computer.read().unwrap().first().token.current().unwrap().expose(),
+        "tok-secret"
+    );
     fs::write(&path, "rotated").unwrap();
     let config = computer.read().unwrap();
-    assert_eq!(config.token.current().unwrap().expose(), "rotated");
-    assert!(config.token.can_change());
+    assert_eq!(config.first().token.current().unwrap().expose(), "rotated");
+    assert!(config.first().token.can_change());
     fs::write(&path, "again").unwrap();
-    assert!(config.token.changed_on_disk() && config.token.reread());
-    assert!(!Path::new(&config.token.describe()).is_relative());
+    assert!(config.first().token.changed_on_disk() && config.first().token.reread());
+    assert!(!Path::new(&config.first().token.describe()).is_relative());
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::path::Path;
 use super::Journal;
 use super::error::JournalError;
 use super::shape::{FileNews, FileRoom};
-use super::shared::blocking;
 use crate::state::file::{FileState, OpenFile};
 
 impl Journal {
@@ -57,8 +56,7 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub async fn tell_files(&self) -> Result<FileNews, JournalError> {
-        let inner = self.inner.clone();
-        blocking(move || {
+        self.in_turn(|inner| {
             if inner.read(|ledger| ledger.has_untold_files())? {
                 inner.write(|ledger| ledger.tell_files())
             } else {

@@ -138,7 +138,8 @@ impl Ledger<'_> {
         Ok(found.sound.into_iter().map(|row| row.item).collect())
     }
 
-    fn thread(&self, id: &str) -> Result<Vec<Said>, JournalError> {
+    /// See [`Journal::thread`].
+    pub(super) fn thread(&self, id: &str) -> Result<Vec<Said>, JournalError> {
         let item = self.item_row(id)?.map(|row| row.item);
         let handle = item.as_ref().map_or(id, |item| &item.id);
         let delegation_id = match item.as_ref().map(|item| (&item.work, &item.delegation_id)) {

@@ -35,11 +35,7 @@ struct Place {
 impl Ledger<'_> {
     /// Whether a lease could be had, or needs freeing. Only reads, so that waiting on an empty inbox never writes.
     pub(super) fn may_offer(&self) -> Result<bool, JournalError> {
-        let any_new = self
-            .conn
-            .prepare_cached("SELECT 1 FROM message WHERE scope = ?1 AND state = 'new' LIMIT 1")?
-            .exists([self.scope])?;
-        Ok(any_new || self.has_overdue()?)
+        Ok(self.has_new()? || self.has_overdue()?)
     }
 
     /// Leases the oldest message that is new, after freeing what is overdue.
@@ -183,6 +179,11 @@ impl Ledger<'_> {
             )?
             .execute(params![place.n, self.wall.0])?;
         Ok(Popped::Removed)
+    }
+
+    /// Whether there is such a message, in any state.
+    pub(super) fn has(&self, id: &ActivityId) -> Result<bool, JournalError> {
+        Ok(self.place(id)?.is_some())
     }
 
     /// A message by its id, or by the id of a row that repeats it.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -54,17 +55,26 @@ pub(super) struct Store {
     sessions: Sessions,
     _lock: File,
     place: Place,
-    scope: i64,
     lease: Duration,
     files: FilePatience,
     clock: Clock,
     seen_version: i64,
 }
 
+/// Whose rows are meant.
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) scope: i64,
+    /// Told with every message where this process serves several workspaces.
+    pub(super) arrival: Option<&'a WorkspaceId>,
+    pub(super) awaited: &'a Awaited,
+}
+
 /// Rows of one workspace within one transaction.
 pub(super) struct Ledger<'a> {
     pub(super) conn: &'a Connection,
     pub(super) scope: i64,
+    pub(super) arrival: Option<&'a WorkspaceId>,
     pub(super) sessions: &'a Sessions,
     pub(super) awaited: &'a Awaited,
     pub(super) lease: Duration,
@@ -73,15 +83,25 @@ pub(super) struct Ledger<'a> {
     pub(super) boot: BootInstant,
 }
 
+/// A store that has just been opened.
+pub(super) struct Begun {
+    pub(super) store: Store,
+    /// The row of each workspace, in the order in which they were named.
+    pub(super) scopes: Vec<i64>,
+    /// Where a damaged predecessor was put.
+    pub(super) replaced: Option<PathBuf>,
+    /// The last commits of a killed process were lost.
+    pub(super) cut: bool,
+}
+
 impl Store {
-    /// Opens the journal of a folder for one workspace; also answers where a damaged predecessor was put, and whether the
-    /// last commits of a killed process were lost.
+    /// Opens the journal of a folder for these workspaces, each named by its platform's origin and its id. Answers with the
+    /// scope of each, where a damaged predecessor was put, and whether the last commits of a killed process were lost.
     pub(super) fn open(
         dir: &Path,
-        origin: &str,
-        workspace: &WorkspaceId,
+        whose: &[(String, WorkspaceId)],
         settings: &Settings,
-    ) -> Result<(Self, Option<PathBuf>, bool), JournalError> {
+    ) -> Result<Begun, JournalError> {
         let Opened {
             mut conn,
             path,
@@ -90,23 +110,17 @@ impl Store {
             lock,
         } = open::open(dir)?;
         let place = Place::of(path);
-        // Written only the first time: a process that begins must not have to wait for those that write.
-        let scope = match scope::find(&conn, origin, workspace)? {
-            Some(scope) => scope,
-            None => {
-                let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let scope = scope::find_or_make(&tx, origin, workspace)?;
-                tx.commit()?;
-                scope
-            }
-        };
+        let scopes = scopes(&mut conn, whose)?;
+        let keys: Vec<_> = whose
+            .iter()
+            .map(|(origin, workspace)| scope_key(origin, workspace))
+            .collect();
         let store = Self {
             seen_version: data_version(&conn)?,
             conn,
-            sessions: Sessions::begin(dir, &scope_key(origin, workspace))?,
+            sessions: Sessions::begin(dir, &keys)?,
             _lock: lock,
             place,
-            scope,
             lease: settings.lease,
             files: FilePatience {
                 message: settings.wait_for_files,
@@ -114,7 +128,12 @@ impl Store {
             },
             clock: settings.clock.clone(),
         };
-        Ok((store, replaced, cut))
+        Ok(Begun {
+            store,
+            scopes,
+            replaced,
+            cut,
+        })
     }
 
     pub(super) fn sessions(&self) -> &Sessions {
@@ -129,57 +148,77 @@ impl Store {
     /// Reads in one snapshot.
     pub(super) fn read<T>(
         &self,
-        awaited: &Awaited,
+        whose: Whose<'_>,
         work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        self.within(TransactionBehavior::Deferred, awaited, work)
-            .map(|(outcome, tx)| {
-                drop(tx);
-                outcome
-            })
-            .map_err(|error| error.explained(self.place.folder()))
+        let mut work = Some(work);
+        let mut outcome = None;
+        self.read_each([((), whose)], |(), ledger| {
+            if let Some(work) = work.take() {
+                outcome = Some(work(ledger)?);
+            }
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(outcome.expect("one workspace was named, and its rows were read"))
+    }
+
+    /// Reads rows of one workspace after the other in one snapshot, until `work` has enough.
+    pub(super) fn read_each<'a, T>(
+        &self,
+        whose: impl IntoIterator<Item = (T, Whose<'a>)>,
+        mut work: impl FnMut(T, &Ledger<'_>) -> Result<ControlFlow<()>, JournalError>,
+    ) -> Result<(), JournalError> {
+        let read = || {
+            let tx = self.begin(TransactionBehavior::Deferred)?;
+            for (name, whose) in whose {
+                if work(name, &self.ledger(&tx, whose))?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|error: JournalError| error.explained(self.place.folder()))
     }
 
     /// Writes in one transaction, which holds the write lock from its start, and answers whether any row changed.
     /// An error of `work` undoes everything.
     pub(super) fn write<T>(
         &self,
-        awaited: &Awaited,
+        whose: Whose<'_>,
         work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
     ) -> Result<(T, bool), JournalError> {
         self.place.check()?;
         let before = self.conn.total_changes();
-        let outcome = self
-            .within(TransactionBehavior::Immediate, awaited, work)
-            .and_then(|(outcome, tx)| {
-                tx.commit()?;
-                Ok(outcome)
-            })
-            .map_err(|error| error.explained(self.place.folder()))?;
+        let write = || {
+            let tx = self.begin(TransactionBehavior::Immediate)?;
+            let outcome = work(&self.ledger(&tx, whose))?;
+            tx.commit()?;
+            Ok(outcome)
+        };
+        let outcome = write().map_err(|error: JournalError| error.explained(self.place.folder()))?;
         Ok((outcome, self.conn.total_changes() != before))
     }
 
-    /// Begins a transaction and does the work in it; it is undone unless the caller commits it.
-    fn within<T>(
-        &self,
-        behavior: TransactionBehavior,
-        awaited: &Awaited,
-        work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
-    ) -> Result<(T, Transaction<'_>), JournalError> {
-        // Nobody else begins one on this connection: the store is used by one thread at a time.
+    /// A transaction that is undone unless it is committed. Nobody else begins one on this connection: the store is used by
+    /// one thread at a time.
+    fn begin(&self, behavior: TransactionBehavior) -> Result<Transaction<'_>, JournalError> {
         let tx = Transaction::new_unchecked(&self.conn, behavior)?;
         schema::still_known(&tx)?;
-        let outcome = work(&Ledger {
-            conn: &tx,
-            scope: self.scope,
+        Ok(tx)
+    }
+
+    fn ledger<'a>(&'a self, conn: &'a Connection, whose: Whose<'a>) -> Ledger<'a> {
+        Ledger {
+            conn,
+            scope: whose.scope,
+            arrival: whose.arrival,
             sessions: &self.sessions,
-            awaited,
+            awaited: whose.awaited,
             lease: self.lease,
             files: self.files,
             wall: self.clock.wall(),
             boot: self.clock.boot(),
-        })?;
-        Ok((outcome, tx))
+        }
     }
 
     /// Whether another connection has committed since the last call.
@@ -204,6 +243,27 @@ impl Store {
         let left = free()?;
         Ok(left > 0 && left < before)
     }
+}
+
+/// The row of each workspace, made where need be: only then, for a process that begins must not have to wait for those that
+/// write.
+fn scopes(conn: &mut Connection, whose: &[(String, WorkspaceId)]) -> Result<Vec<i64>, JournalError> {
+    let find = |conn: &Connection| {
+        let found = whose
+            .iter()
+            .map(|(origin, workspace)| scope::find(conn, origin, workspace));
+        found.collect::<Result<Option<Vec<i64>>, _>>()
+    };
+    if let Some(scopes) = find(conn)? {
+        return Ok(scopes);
+    }
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let made = whose
+        .iter()
+        .map(|(origin, workspace)| scope::find_or_make(&tx, origin, workspace));
+    let scopes = made.collect::<Result<Vec<_>, _>>()?;
+    tx.commit()?;
+    Ok(scopes)
 }
 
 /// Changes when another connection commits; our own commits leave it alone.

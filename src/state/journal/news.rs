@@ -133,6 +133,14 @@ impl Ledger<'_> {
         Ok(open)
     }
 
+    /// Whether a request is open here, on this side if one is named.
+    pub(super) fn has_request(&self, id: &RequestId, side: Option<Side>) -> Result<bool, JournalError> {
+        Ok(self
+            .conn
+            .prepare_cached("SELECT 1 FROM request WHERE scope = ?1 AND id = ?2 AND (?3 IS NULL OR side = ?3)")?
+            .exists(params![self.scope, id.as_str(), side.map(Side::as_str)])?)
+    }
+
     fn heard(&self) -> Result<Option<Timestamp>, JournalError> {
         let row: Option<(i64, i64)> = self
             .conn

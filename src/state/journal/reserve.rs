@@ -46,21 +46,7 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub async fn still_open(&self, ids: Vec<ActivityId>) -> Result<Vec<(ActivityId, bool)>, JournalError> {
-        self.read(move |ledger| {
-            let mut statement = ledger.conn.prepare_cached(
-                "SELECT state = 'new' FROM message
-                 WHERE scope = ?1 AND activity_id = ?2 AND state IN ('new', 'leased')",
-            )?;
-            let mut open = Vec::new();
-            for id in ids {
-                let mut rows = statement.query(params![ledger.scope, id.as_str()])?;
-                if let Some(row) = rows.next()? {
-                    open.push((id, row.get(0)?));
-                }
-            }
-            Ok(open)
-        })
-        .await
+        self.read(move |ledger| ledger.still_open(&ids)).await
     }
 
     /// A number that changes whenever the inbox looks different: a message came, was shown, given back or acknowledged.
@@ -68,28 +54,62 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub async fn inbox_mark(&self) -> Result<u64, JournalError> {
-        self.read(|ledger| {
-            let (newest, open, shown, handed_out): (i64, i64, i64, i64) = ledger
-                .conn
-                .prepare_cached(
-                    "SELECT coalesce(max(n), 0), count(*), coalesce(sum(state = 'leased'), 0),
-                        coalesce(sum(delivery_count), 0)
-                     FROM message WHERE scope = ?1 AND state <> 'done'",
-                )?
-                .query_row([ledger.scope], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                })?;
-            let mut hasher = crc32fast::Hasher::new();
-            for number in [open, shown, handed_out] {
-                hasher.update(&number.to_le_bytes());
-            }
-            Ok(u64::from(hasher.finalize()) << 32 | u64::from(newest.unsigned_abs() as u32))
-        })
-        .await
+        self.read(|ledger| ledger.inbox_mark()).await
     }
 }
 
 impl Ledger<'_> {
+    /// See [`Journal::still_open`].
+    pub(super) fn still_open(&self, ids: &[ActivityId]) -> Result<Vec<(ActivityId, bool)>, JournalError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT state = 'new' FROM message
+             WHERE scope = ?1 AND activity_id = ?2 AND state IN ('new', 'leased')",
+        )?;
+        let mut open = Vec::new();
+        for id in ids {
+            let mut rows = statement.query(params![self.scope, id.as_str()])?;
+            if let Some(row) = rows.next()? {
+                open.push((id.clone(), row.get(0)?));
+            }
+        }
+        Ok(open)
+    }
+
+    /// See [`Journal::inbox_mark`].
+    pub(super) fn inbox_mark(&self) -> Result<u64, JournalError> {
+        let (newest, open, shown, handed_out): (i64, i64, i64, i64) = self
+            .conn
+            .prepare_cached(
+                "SELECT coalesce(max(n), 0), count(*), coalesce(sum(state = 'leased'), 0),
+                    coalesce(sum(delivery_count), 0)
+                 FROM message WHERE scope = ?1 AND state <> 'done'",
+            )?
+            .query_row([self.scope], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+        let mut hasher = crc32fast::Hasher::new();
+        for number in [open, shown, handed_out] {
+            hasher.update(&number.to_le_bytes());
+        }
+        Ok(u64::from(hasher.finalize()) << 32 | u64::from(newest.unsigned_abs() as u32))
+    }
+
+    /// Whether a peer, named in lower case, ever wrote.
+    pub(super) fn has_message_of(&self, peer: &str) -> Result<bool, JournalError> {
+        Ok(self
+            .conn
+            .prepare_cached("SELECT 1 FROM message WHERE scope = ?1 AND lower(peer_id) = ?2 LIMIT 1")?
+            .exists(params![self.scope, peer])?)
+    }
+
+    /// Whether any message waits.
+    pub(super) fn has_new(&self) -> Result<bool, JournalError> {
+        Ok(self
+            .conn
+            .prepare_cached("SELECT 1 FROM message WHERE scope = ?1 AND state = 'new' LIMIT 1")?
+            .exists([self.scope])?)
+    }
+
     /// Messages that other sessions have reserved and may still take.
     pub(super) fn reserved_elsewhere(&self) -> Result<HashSet<String>, JournalError> {
         let mut statement = self

@@ -73,6 +73,7 @@ impl Ledger<'_> {
             delivery_count,
             mine: lease == Some(Standing::Holds) && session.as_deref() == Some(self.sessions.id()),
             maybe_reply_to,
+            arrival: self.arrival.cloned(),
         });
         Ok(Stored {
             n: row.get(0)?,

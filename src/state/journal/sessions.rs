@@ -17,17 +17,16 @@ use crate::state::lock::{is_at, open_private};
 pub(super) struct Sessions {
     dir: PathBuf,
     id: String,
-    scope: String,
     /// Locked until dropped.
     _lock: File,
 }
 
 impl Sessions {
-    /// Begins a session for the workspace that `scope` names, and removes what ended sessions left behind.
+    /// Begins a session for the workspaces that `scopes` name, and removes what ended sessions left behind.
     ///
     /// # Errors
     /// When the folder or lock file cannot be made, or the file system has no locks.
-    pub(super) fn begin(state_dir: &Path, scope: &str) -> Result<Self, JournalError> {
+    pub(super) fn begin(state_dir: &Path, scopes: &[String]) -> Result<Self, JournalError> {
         let dir = folder(state_dir);
         make_private_dir(&dir).map_err(|error| JournalError::at(&dir, &error))?;
         remove_ended(&dir);
@@ -39,13 +38,8 @@ impl Sessions {
             let mut lock = open_private(&path).map_err(refused)?;
             lock.lock().map_err(refused)?;
             if is_at(&lock, &path) {
-                lock.write_all(scope.as_bytes()).map_err(refused)?;
-                return Ok(Self {
-                    dir,
-                    id,
-                    scope: scope.to_owned(),
-                    _lock: lock,
-                });
+                lock.write_all(scopes.join("\n").as_bytes()).map_err(refused)?;
+                return Ok(Self { dir, id, _lock: lock });
             }
         }
         Err(JournalError::Busy(
@@ -68,9 +62,9 @@ impl Sessions {
         id == self.id || lives(&self.dir, id)
     }
 
-    /// How many sessions of this workspace run, this one included.
-    pub(super) fn count(&self) -> usize {
-        count(&self.dir, &self.scope)
+    /// How many sessions of the workspace that `scope` names run.
+    pub(super) fn count(&self, scope: &str) -> usize {
+        count(&self.dir, scope)
     }
 }
 
@@ -98,11 +92,15 @@ pub(super) fn any(dir: &Path) -> bool {
 
 /// How many sessions of a workspace run, asked by anybody. Makes no file.
 pub(super) fn count(dir: &Path, scope: &str) -> usize {
+    /// Far more workspaces than a process serves.
+    const LIMIT: u64 = 1024 * 1024;
     lock_files(dir)
         .filter_map(|path| File::open(path).ok())
         .filter(|file| {
-            let mut written = String::new();
-            is_held(file) && file.take(64).read_to_string(&mut written).is_ok() && written == scope
+            let mut scopes = String::new();
+            is_held(file)
+                && file.take(LIMIT).read_to_string(&mut scopes).is_ok()
+                && scopes.lines().any(|other| other == scope)
         })
         .count()
 }
@@ -179,26 +177,26 @@ mod tests {
     #[test]
     fn a_session_lives_until_it_is_dropped() {
         let dir = tempfile::tempdir().unwrap();
-        let asks = Sessions::begin(dir.path(), "s").unwrap();
-        let other = Sessions::begin(dir.path(), "s").unwrap();
+        let asks = Sessions::begin(dir.path(), &["s".to_owned()]).unwrap();
+        let other = Sessions::begin(dir.path(), &["s".to_owned()]).unwrap();
         let id = other.id().to_owned();
         assert!(asks.is_alive(&id) && asks.is_alive(asks.id()));
-        assert_eq!(asks.count(), 2);
+        assert_eq!(asks.count("s"), 2);
         drop(other);
         assert!(!asks.is_alive(&id));
-        assert_eq!(asks.count(), 1);
+        assert_eq!(asks.count("s"), 1);
     }
 
     #[test]
     fn a_killed_sessions_file_is_free_and_later_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let asks = Sessions::begin(dir.path(), "s").unwrap();
+        let asks = Sessions::begin(dir.path(), &["s".to_owned()]).unwrap();
         let killed = Uuid::new_v4().to_string();
         let left_behind = lock_path(&dir.path().join("sessions"), &killed);
         fs::write(&left_behind, "s").unwrap();
         assert!(!asks.is_alive(&killed));
-        assert_eq!(asks.count(), 1);
-        let _next = Sessions::begin(dir.path(), "s").unwrap();
+        assert_eq!(asks.count("s"), 1);
+        let _next = Sessions::begin(dir.path(), &["s".to_owned()]).unwrap();
         assert!(!left_behind.exists());
         assert!(
             lock_path(&asks.dir, asks.id()).exists(),
@@ -209,15 +207,19 @@ mod tests {
     #[test]
     fn sessions_are_counted_by_workspace() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Sessions::begin(dir.path(), "one").unwrap();
-        let _second = Sessions::begin(dir.path(), "two").unwrap();
-        assert_eq!(first.count(), 1);
+        let first = Sessions::begin(dir.path(), &["one".to_owned()]).unwrap();
+        let _second = Sessions::begin(dir.path(), &["two".to_owned()]).unwrap();
+        let _both = Sessions::begin(dir.path(), &["one".to_owned(), "three".to_owned()]).unwrap();
+        assert_eq!(
+            ["one", "two", "three", "on"].map(|scope| first.count(scope)),
+            [2, 1, 1, 0]
+        );
     }
 
     #[test]
     fn an_id_that_is_no_uuid_is_nobodys() {
         let dir = tempfile::tempdir().unwrap();
-        let asks = Sessions::begin(dir.path(), "s").unwrap();
+        let asks = Sessions::begin(dir.path(), &["s".to_owned()]).unwrap();
         fs::write(dir.path().join("x.lock"), "").unwrap();
         for id in ["", "../x", "x", "/etc/passwd"] {
             assert!(!asks.is_alive(id), "{id}");
@@ -229,12 +231,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sessions: Vec<Sessions> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| Sessions::begin(dir.path(), "s").unwrap()))
+                .map(|_| scope.spawn(|| Sessions::begin(dir.path(), &["s".to_owned()]).unwrap()))
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         for session in &sessions {
-            assert_eq!(session.count(), 8);
+            assert_eq!(session.count("s"), 8);
             assert!(sessions.iter().all(|other| session.is_alive(other.id())));
         }
     }

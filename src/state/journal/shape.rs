@@ -96,6 +96,24 @@ pub struct Counts {
     pub oldest: Option<Timestamp>,
 }
 
+impl Counts {
+    /// Those of both.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            new: self.new + other.new,
+            leased: self.leased + other.leased,
+            aside: self.aside + other.aside,
+            held: self.held + other.held,
+            recovered: self.recovered + other.recovered,
+            damaged: self.damaged + other.damaged,
+            oldest: match (self.oldest, other.oldest) {
+                (Some(one), Some(two)) => Some(one.min(two)),
+                (one, two) => one.or(two),
+            },
+        }
+    }
+}
+
 /// How a journal measures time.
 #[derive(Clone, Debug)]
 pub struct Settings {

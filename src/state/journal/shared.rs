@@ -1,8 +1,9 @@
 //! What the clones of one journal share: the store, its wake-up calls, and claims that end when their holder does.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -10,21 +11,24 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task;
 
 use super::error::JournalError;
-use super::ledger::{Awaited, Ledger, Store};
+use super::ledger::{Awaited, Begun, Ledger, Store, Whose};
 use super::scope;
 use super::shape::Settings;
 use super::wake::{Calls, Wake};
+use crate::state::lock::scope_key;
 use crate::state::message::Entry;
 use crate::state::obstacle::Obstacle;
 use crate::types::WorkspaceId;
 
-/// What the clones share.
-pub(super) struct Inner {
+/// The open folder. A process opens it once, however many workspaces it serves: one connection, one session, one watch.
+pub(super) struct Folder {
     store: Mutex<Store>,
     /// Whose turn it is: there is one connection, and whoever waits for it should not hold a thread meanwhile.
     turn: Arc<Semaphore>,
     pub(super) session: String,
-    pub(super) awaited: Awaited,
+    /// Its workspaces, as long as anybody uses them.
+    members: OnceLock<Vec<Weak<Inner>>>,
+    /// Changes with every workspace's.
     pub(super) changes: watch::Sender<u64>,
     /// Dropped after the store: it calls the others when the session has ended.
     wake: Wake,
@@ -32,31 +36,63 @@ pub(super) struct Inner {
     pub(super) replaced: Option<PathBuf>,
 }
 
+/// What the clones of one workspace's journal share.
+pub(super) struct Inner {
+    pub(super) folder: Arc<Folder>,
+    scope: i64,
+    /// Names its platform and workspace in file names.
+    pub(super) key: String,
+    pub(super) workspace: WorkspaceId,
+    pub(super) awaited: Awaited,
+    pub(super) changes: watch::Sender<u64>,
+}
+
 impl Inner {
-    /// Opens the store, watches for others, and tells of a damaged predecessor.
-    pub(super) fn open(
+    /// Opens the store for these workspaces, watches for others, and tells of a damaged predecessor.
+    pub(super) fn open_all(
         dir: &Path,
-        origin: &str,
-        workspace: &WorkspaceId,
+        whose: &[(String, WorkspaceId)],
         settings: &Settings,
-    ) -> Result<Arc<Self>, JournalError> {
-        let (store, replaced, cut) = Store::open(dir, origin, workspace, settings)?;
+    ) -> Result<Vec<Arc<Self>>, JournalError> {
+        let Begun {
+            store,
+            scopes,
+            replaced,
+            cut,
+        } = Store::open(dir, whose, settings)?;
         let calls = Arc::new(Calls::default());
-        let inner = Self {
+        let folder = Arc::new(Folder {
             session: store.sessions().id().to_owned(),
             store: Mutex::new(store),
             turn: Arc::new(Semaphore::new(1)),
-            awaited: Awaited::default(),
+            members: OnceLock::new(),
             changes: watch::Sender::new(0),
             wake: Wake::new(dir, &calls),
             calls,
             replaced,
-        };
-        // A full disk must not cost the journal as well: the next process tells it then.
-        if let Err(error) = inner.announce_damage(cut) {
-            tracing::warn!(%error, "the inbox could not be told that the journal was damaged");
+        });
+        let members: Vec<_> = whose
+            .iter()
+            .zip(scopes)
+            .map(|((origin, workspace), scope)| {
+                Arc::new(Self {
+                    folder: Arc::clone(&folder),
+                    scope,
+                    key: scope_key(origin, workspace),
+                    workspace: workspace.clone(),
+                    awaited: Awaited::default(),
+                    changes: watch::Sender::new(0),
+                })
+            })
+            .collect();
+        let _ = folder.members.set(members.iter().map(Arc::downgrade).collect());
+        for (index, member) in members.iter().enumerate() {
+            // A full disk must not cost the journal as well: the next process tells it then.
+            if let Err(error) = member.announce_damage(cut && index == 0) {
+                tracing::warn!(%error, "the inbox could not be told that the journal was damaged");
+            }
         }
-        Ok(Arc::new(inner))
+        Ok(members)
     }
 
     fn announce_damage(&self, cut: bool) -> Result<(), JournalError> {
@@ -84,22 +120,27 @@ impl Inner {
         self: Arc<Self>,
         work: impl FnOnce(&Arc<Self>) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
-        let turn = self.turn.clone().acquire_owned().await;
-        blocking(move || {
-            let outcome = work(&self);
-            drop(turn);
-            outcome
-        })
-        .await
+        let folder = Arc::clone(&self.folder);
+        folder.in_turn(move || work(&self)).await
     }
 
-    /// A panic inside a transaction rolled it back: the store is as sound as before.
+    /// See [`Folder::store`].
     pub(super) fn store(&self) -> std::sync::MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.folder.store()
+    }
+
+    /// Whose rows are its own.
+    pub(super) fn whose(&self) -> Whose<'_> {
+        let is_alone = self.folder.members.get().is_none_or(|members| members.len() == 1);
+        Whose {
+            scope: self.scope,
+            arrival: (!is_alone).then_some(&self.workspace),
+            awaited: &self.awaited,
+        }
     }
 
     pub(super) fn read<T>(&self, work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>) -> Result<T, JournalError> {
-        self.store().read(&self.awaited, work)
+        self.store().read(self.whose(), work)
     }
 
     /// Tells everyone when a row was changed.
@@ -107,24 +148,18 @@ impl Inner {
         &self,
         work: impl FnOnce(&Ledger<'_>) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        let (outcome, changed) = self.store().write(&self.awaited, work)?;
+        let (outcome, changed) = self.store().write(self.whose(), work)?;
         if changed {
-            self.changes.send_modify(|count| *count += 1);
-            self.wake.touch();
+            self.tell_change();
+            self.folder.wake.touch();
         }
         Ok(outcome)
     }
 
-    /// Notices commits of others, sessions that ended and leases that ran out.
-    fn look(&self) -> Result<(), JournalError> {
-        let others = self.store().others_committed()?;
-        if others {
-            self.changes.send_modify(|count| *count += 1);
-        }
-        if self.read(|ledger| ledger.has_overdue())? {
-            self.write(|ledger| ledger.free_overdue())?;
-        }
-        Ok(())
+    /// Tells those of this process.
+    fn tell_change(&self) {
+        self.changes.send_modify(|count| *count += 1);
+        self.folder.changes.send_modify(|count| *count += 1);
     }
 
     /// For destructors: in the background where there is one, here where not.
@@ -142,7 +177,66 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Folder {
+    /// See [`Inner::in_turn`].
+    pub(super) async fn in_turn<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let turn = self.turn.clone().acquire_owned().await;
+        blocking(move || {
+            let outcome = work();
+            drop(turn);
+            outcome
+        })
+        .await
+    }
+
+    /// A panic inside a transaction rolled it back: the store is as sound as before.
+    pub(super) fn store(&self) -> std::sync::MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads rows of one workspace after the other in one snapshot, until `work` has enough. Each comes with what it is called.
+    pub(super) fn read_each<'a, T>(
+        &self,
+        members: impl IntoIterator<Item = (T, &'a Arc<Inner>)>,
+        work: impl FnMut(T, &Ledger<'_>) -> Result<ControlFlow<()>, JournalError>,
+    ) -> Result<(), JournalError> {
+        let whose = members.into_iter().map(|(name, member)| (name, member.whose()));
+        self.store().read_each(whose, work)
+    }
+
+    /// Notices commits of others, sessions that ended and leases that ran out.
+    fn look(&self) -> Result<(), JournalError> {
+        let members = self.members.get().map(Vec::as_slice).unwrap_or_default();
+        let members: Vec<_> = members.iter().filter_map(Weak::upgrade).collect();
+        if self.store().others_committed()? {
+            for member in &members {
+                member.tell_change();
+            }
+        }
+        for overdue in with_overdue(self, &members)? {
+            overdue.write(|ledger| ledger.free_overdue())?;
+        }
+        Ok(())
+    }
+}
+
+/// The workspaces with leases that have ended.
+fn with_overdue(folder: &Folder, members: &[Arc<Inner>]) -> Result<Vec<Arc<Inner>>, JournalError> {
+    let mut overdue = Vec::new();
+    let named = members.iter().map(|member| (member, member));
+    folder.read_each(named, |member, ledger| {
+        if ledger.has_overdue()? {
+            overdue.push(Arc::clone(member));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(overdue)
+}
+
+impl Drop for Folder {
     /// Ends the background look at once.
     fn drop(&mut self) {
         self.calls.wake();
@@ -227,14 +321,15 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// Looks when called and every `look_every`, until the journal is gone. It does not keep the journal alive.
-pub(super) async fn look_after(inner: Weak<Inner>, calls: Arc<Calls>, look_every: Duration) {
+pub(super) async fn look_after(folder: Weak<Folder>, calls: Arc<Calls>, look_every: Duration) {
     // Commits that come thick and fast are looked at together: a wake-up call in between is kept.
     const BREATH: Duration = Duration::from_millis(5);
     let (mut told, mut wait) = (false, look_every);
     loop {
         wait = calls.next(wait, look_every).await;
-        let Some(inner) = inner.upgrade() else { return };
-        match inner.in_turn(|inner| inner.look()).await {
+        let Some(folder) = folder.upgrade() else { return };
+        let looking = Arc::clone(&folder);
+        match folder.in_turn(move || looking.look()).await {
             Ok(()) => told = false,
             Err(error) if !told => {
                 tracing::warn!(%error, "the journal cannot be looked at");

@@ -217,11 +217,11 @@ async fn only_tools_of_the_agent_wait_for_the_journal_and_are_told_why_it_never_
     let health = HealthBoard::default();
     let bench = Workbench {
         agent: Some(Opening {
-            context: std::future::pending().boxed(),
-            health: health.clone(),
+            workspaces: std::future::pending().boxed(),
+            healths: vec![health.clone()],
         }),
-        ops: Ops::new(public.clone(), None, None, common.clone()),
-        shared: Shared::new(public, None, None, None, common.clone()),
+        ops: Ops::new(public.clone(), Vec::new(), None, common.clone()),
+        shared: Shared::new(public, Vec::new(), None, None, common.clone()),
         management: Management::new(None, common.clone()),
         control: Control::new(None, None, common),
     };

@@ -11,10 +11,11 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::error::CallError;
 use crate::tools::context::Context;
+use crate::tools::workspaces::Workspaces;
 use crate::types::WorkspaceId;
 
 /// Adds the tool of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<CheckTaskStatus>();
 }
 
@@ -27,7 +28,7 @@ struct CheckTaskStatus {
     /// Not needed.
     #[serde(rename = "workspace_id")]
     _workspace_id: Option<String>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     source_workspace_id: Option<WorkspaceId>,
     /// Where the text of a long answer goes on: the next_offset of the result before.
     offset: Option<u64>,
@@ -48,15 +49,23 @@ struct TaskStatus {
     platform: Option<String>,
 }
 
-impl Tool<Context> for CheckTaskStatus {
+impl Tool<Workspaces> for CheckTaskStatus {
     const NAME: &'static str = "check_task_status";
     const EFFECT: Effect = Effect::READ;
     type Output = TaskStatus;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<TaskStatus, ToolError> {
-        context.check_role(Self::NAME, Permission::Delegate)?;
-        context.check_route("source_workspace_id", self.source_workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<TaskStatus, ToolError> {
+        all.check_role(Self::NAME, Permission::Delegate)?;
         let id = self.task_id.trim();
+        let given = self.source_workspace_id.as_ref();
+        let sender = match given {
+            None if !id.is_empty() => all.sender_of(id).await?,
+            _ => None,
+        };
+        let context = match sender {
+            Some(sender) => sender.running()?,
+            None => all.one("source_workspace_id", given)?,
+        };
         if id.is_empty() {
             return list(context).await;
         }

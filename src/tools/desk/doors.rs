@@ -14,7 +14,8 @@ use crate::types::{BaseUrl, WorkspaceId};
 #[derive(Debug)]
 pub(in crate::tools) struct Doors {
     public: Option<PublicApi>,
-    own: Option<WorkspaceApi>,
+    /// Of workspaces at this tenant.
+    own: Vec<WorkspaceApi>,
     key: Option<KeyApi>,
     org: Option<OrgApi>,
     control: Option<ControlApi>,
@@ -46,7 +47,7 @@ pub(super) enum Door<'a> {
 impl Doors {
     const NONE: Self = Self {
         public: None,
-        own: None,
+        own: Vec::new(),
         key: None,
         org: None,
         control: None,
@@ -54,7 +55,7 @@ impl Doors {
         lack: Lack::ApiKey,
     };
 
-    pub(super) fn ops(public: PublicApi, own: Option<WorkspaceApi>, key: Option<KeyApi>) -> Self {
+    pub(super) fn ops(public: PublicApi, own: Vec<WorkspaceApi>, key: Option<KeyApi>) -> Self {
         Self {
             public: Some(public),
             own,
@@ -63,12 +64,7 @@ impl Doors {
         }
     }
 
-    pub(super) fn shared(
-        public: PublicApi,
-        own: Option<WorkspaceApi>,
-        key: Option<KeyApi>,
-        org: Option<OrgApi>,
-    ) -> Self {
+    pub(super) fn shared(public: PublicApi, own: Vec<WorkspaceApi>, key: Option<KeyApi>, org: Option<OrgApi>) -> Self {
         Self {
             public: Some(public),
             own,
@@ -108,9 +104,12 @@ impl Doors {
         self.public.as_ref().map(PublicApi::base)
     }
 
-    /// The workspace whose own token is among the ways.
+    /// The workspace whose own token is among the ways, if it is one only.
     pub(super) fn home(&self) -> Option<&WorkspaceId> {
-        self.own.as_ref().map(WorkspaceApi::workspace)
+        match &*self.own {
+            [only] => Some(only.workspace()),
+            _ => None,
+        }
     }
 
     /// The way for a request.
@@ -119,8 +118,8 @@ impl Doors {
     /// When there is none; which variable is missing. Nothing is sent then.
     pub(super) fn find(&self, gate: &Gate) -> Result<Door<'_>, ToolError> {
         let own = match gate {
-            Gate::Workspace(id) => self.own.as_ref().filter(|own| own.workspace() == id),
-            Gate::Member => self.own.as_ref(),
+            Gate::Workspace(id) => self.own.iter().find(|own| own.workspace() == id),
+            Gate::Member => self.own.first(),
             Gate::Open | Gate::Admin => None,
         };
         let public = self.public.as_ref().filter(|_| *gate == Gate::Open);

@@ -46,13 +46,13 @@ impl<'a> Errand<'a> {
     /// The own workspace, which is meant where a call may leave out `workspace_id`.
     ///
     /// # Errors
-    /// When there is none at this platform.
+    /// When there is none at this platform, or more than one.
     pub(in crate::tools) fn home(&self) -> Result<&'a WorkspaceId, ToolError> {
         let home = self.desk.doors.home();
         home.ok_or_else(|| {
             ToolError::argument(
                 "workspace_id",
-                "is required: this server has no workspace of its own here",
+                "is required: this server has not exactly one workspace of its own here",
             )
         })
     }

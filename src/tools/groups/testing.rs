@@ -82,14 +82,14 @@ impl Bench {
         };
         let public = PublicApi::new(client.clone());
         let api_key = key("api-key").map(|key| KeyApi::new(client.clone(), key));
-        let own = is_home.then(|| platform.api());
+        let own: Vec<_> = is_home.then(|| platform.api()).into_iter().collect();
         let org = key("org-key").map(|key| OrgApi::new(client.clone(), key));
         let control = key("control-token").map(|key| ControlApi::new(client.clone(), key));
         let promotion = key("promotion-token").map(|key| ControlApi::new(client.clone(), key));
         let bench = Workbench {
             agent: None,
             ops: Ops::new(public.clone(), own, api_key.clone(), common.clone()),
-            shared: Shared::new(public, None, api_key, org.clone(), common.clone()),
+            shared: Shared::new(public, Vec::new(), api_key, org.clone(), common.clone()),
             management: Management::new(org, common.clone()),
             control: Control::new(control, promotion, common),
         };

@@ -17,6 +17,7 @@ use crate::state::message::Kind;
 use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
 use crate::tools::attachments::Attaching;
+use crate::tools::context::Context;
 use crate::tools::desk::{Common, Ops};
 use crate::tools::message::sample;
 use crate::types::{BaseUrl, PlainHttp, Secret, WorkspaceId};
@@ -39,7 +40,7 @@ async fn context(dir: &std::path::Path) -> Context {
         timing: Timing::REAL,
     };
     Context {
-        desk: Arc::new(Ops::new(PublicApi::new(client.clone()), None, None, common)),
+        desk: Arc::new(Ops::new(PublicApi::new(client.clone()), Vec::new(), None, common)),
         api: WorkspaceApi::new(client, own.clone(), token),
         journal: Journal::open(dir, ORIGIN, &own, Duration::from_secs(600))
             .await
@@ -59,13 +60,14 @@ async fn context(dir: &std::path::Path) -> Context {
         identity: RuntimeIdentity::default(),
         roles: Roles::default(),
         read_row: |_, _| None,
+        stopped: CancellationToken::new(),
     }
 }
 
-async fn call<T: Tool<Context>>(context: &Context, arguments: serde_json::Value) -> Result<Value, ToolError> {
+async fn call<T: Tool<Workspaces>>(context: &Context, arguments: serde_json::Value) -> Result<Value, ToolError> {
     let tool: T = serde_json::from_value(arguments).unwrap();
     let call = Call::without_client(CancellationToken::new());
-    Ok(serde_json::to_value(tool.call(context, &call).await?).unwrap())
+    Ok(serde_json::to_value(tool.call(&Workspaces::of(vec![context.clone()]), &call).await?).unwrap())
 }
 
 #[tokio::test]

@@ -16,10 +16,11 @@ use crate::tools::desk::listing::Wanted;
 use crate::tools::paging::check_text;
 use crate::tools::redaction::redact;
 use crate::tools::supported::not_supported;
+use crate::tools::workspaces::Workspaces;
 use crate::types::WorkspaceId;
 
 /// Adds the tools of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools
         .add::<CommitMemoryV2>()
         .add::<CommitSummary>()
@@ -94,6 +95,9 @@ struct CommitMemoryV2 {
     /// Keep it among the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pin: Option<bool>,
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
 }
 
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
@@ -104,13 +108,14 @@ enum MemoryKind {
     Checkpoint,
 }
 
-impl Tool<Context> for CommitMemoryV2 {
+impl Tool<Workspaces> for CommitMemoryV2 {
     const NAME: &'static str = "commit_memory_v2";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Forwarded;
 
-    async fn call(mut self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
-        context.check_role(Self::NAME, Permission::MemoryWrite)?;
+    async fn call(mut self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryWrite)?;
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         let redacted = clean(&mut self.content)?;
         Ok(with_redacted(forward(context, Self::NAME, &self).await?, redacted))
     }
@@ -128,15 +133,19 @@ struct CommitSummary {
     /// When to forget it, an RFC 3339 time.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
 }
 
-impl Tool<Context> for CommitSummary {
+impl Tool<Workspaces> for CommitSummary {
     const NAME: &'static str = "commit_summary";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Forwarded;
 
-    async fn call(mut self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
-        context.check_role(Self::NAME, Permission::MemoryWrite)?;
+    async fn call(mut self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryWrite)?;
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         let redacted = clean(&mut self.content)?;
         Ok(with_redacted(forward(context, Self::NAME, &self).await?, redacted))
     }
@@ -158,6 +167,9 @@ struct SearchMemory {
     /// At most so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u32>,
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
     /// Whose memories of commit_memory; for another workspace's it takes MOLECULE_API_KEY.
     #[serde(skip_serializing)]
     workspace_id: Option<WorkspaceId>,
@@ -169,13 +181,14 @@ struct SearchMemory {
     offset: Option<u32>,
 }
 
-impl Tool<Context> for SearchMemory {
+impl Tool<Workspaces> for SearchMemory {
     const NAME: &'static str = "search_memory";
     const EFFECT: Effect = Effect::READ;
     type Output = Forwarded;
 
-    async fn call(self, context: &Context, call: &Call) -> Result<Forwarded, ToolError> {
-        context.check_role(Self::NAME, Permission::MemoryRead)?;
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryRead)?;
+        let context = all.acting(self.source_workspace_id.as_ref(), self.workspace_id.as_ref())?;
         if self.workspace_id.is_none() && self.scope.is_none() {
             if self.offset.is_some() {
                 return Err(ToolError::argument("offset", "goes with workspace_id or scope"));
@@ -199,30 +212,40 @@ impl Tool<Context> for SearchMemory {
 
 /// The namespaces of the platform's newer memory that you may write to.
 #[derive(Deserialize, Serialize, JsonSchema)]
-struct ListWritableNamespaces {}
+struct ListWritableNamespaces {
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
+}
 
-impl Tool<Context> for ListWritableNamespaces {
+impl Tool<Workspaces> for ListWritableNamespaces {
     const NAME: &'static str = "list_writable_namespaces";
     const EFFECT: Effect = Effect::READ;
     type Output = Forwarded;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
-        context.check_role(Self::NAME, Permission::MemoryRead)?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryRead)?;
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         forward(context, Self::NAME, &self).await
     }
 }
 
 /// The namespaces of the platform's newer memory that you may read.
 #[derive(Deserialize, Serialize, JsonSchema)]
-struct ListReadableNamespaces {}
+struct ListReadableNamespaces {
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
+}
 
-impl Tool<Context> for ListReadableNamespaces {
+impl Tool<Workspaces> for ListReadableNamespaces {
     const NAME: &'static str = "list_readable_namespaces";
     const EFFECT: Effect = Effect::READ;
     type Output = Forwarded;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
-        context.check_role(Self::NAME, Permission::MemoryRead)?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryRead)?;
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         forward(context, Self::NAME, &self).await
     }
 }
@@ -235,15 +258,19 @@ struct ForgetMemory {
     /// Where it is; left out: this workspace's own namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<String>,
+    /// Which workspace of this daemon acts: needed only where it serves several.
+    #[serde(skip_serializing)]
+    source_workspace_id: Option<WorkspaceId>,
 }
 
-impl Tool<Context> for ForgetMemory {
+impl Tool<Workspaces> for ForgetMemory {
     const NAME: &'static str = "forget_memory";
     const EFFECT: Effect = Effect::DESTROY.idempotent();
     type Output = Forwarded;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Forwarded, ToolError> {
-        context.check_role(Self::NAME, Permission::MemoryWrite)?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Forwarded, ToolError> {
+        all.check_role(Self::NAME, Permission::MemoryWrite)?;
+        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
         if self.memory_id.trim().is_empty() {
             return Err(ToolError::argument("memory_id", "must not be empty"));
         }

@@ -9,12 +9,14 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::error::CallError;
 use crate::platform::requests::RequestRow;
+use crate::state::request::Side;
 use crate::tools::context::Context;
 use crate::tools::paging::check_text;
+use crate::tools::workspaces::Workspaces;
 use crate::types::{RequestId, WorkspaceId};
 
 /// Adds the tools of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<RespondRequest>().add::<AddRequestMessage>();
 }
 
@@ -28,7 +30,7 @@ struct RespondRequest {
     action: Action,
     /// A word about it, for the asker to read below the request.
     message: Option<String>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     workspace_id: Option<WorkspaceId>,
 }
 
@@ -61,13 +63,16 @@ struct Responded {
     message_error: Option<String>,
 }
 
-impl Tool<Context> for RespondRequest {
+impl Tool<Workspaces> for RespondRequest {
     const NAME: &'static str = "respond_request";
     const EFFECT: Effect = Effect::WRITE.idempotent();
     type Output = Responded;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Responded, ToolError> {
-        context.check_route("workspace_id", self.workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Responded, ToolError> {
+        let given = self.workspace_id.as_ref();
+        let context = all
+            .about_request("workspace_id", given, &self.request_id, Some(Side::Theirs))
+            .await?;
         let message = self.message.filter(|message| !message.trim().is_empty());
         if let Some(message) = &message {
             check_text("message", message)?;
@@ -143,7 +148,7 @@ struct AddRequestMessage {
     request_id: RequestId,
     /// What to say.
     body: String,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     workspace_id: Option<WorkspaceId>,
 }
 
@@ -155,13 +160,14 @@ struct Added {
     status: &'static str,
 }
 
-impl Tool<Context> for AddRequestMessage {
+impl Tool<Workspaces> for AddRequestMessage {
     const NAME: &'static str = "add_request_message";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Added;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Added, ToolError> {
-        context.check_route("workspace_id", self.workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Added, ToolError> {
+        let given = self.workspace_id.as_ref();
+        let context = all.about_request("workspace_id", given, &self.request_id, None).await?;
         check_text("body", &self.body)?;
         let added = context.api.add_request_message(&self.request_id, &self.body).await;
         added.map_err(|error| match error.outcome_is_unknown() {

@@ -13,14 +13,16 @@ use crate::platform::error::CallError;
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Post;
 use crate::platform::requests::{Asked, NewRequest, Wish};
+use crate::state::request::Side;
 use crate::tools::context::Context;
 use crate::tools::delegation::refuse_missing;
 use crate::tools::paging::check_text;
 use crate::tools::supported::unless_supported;
+use crate::tools::workspaces::Workspaces;
 use crate::types::{PeerId, RequestId, WorkspaceId};
 
 /// Adds the tools of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools
         .add::<CreateRequest>()
         .add_to::<CreateApproval>(Sets::AGENT | Sets::OPS)
@@ -43,7 +45,7 @@ struct CreateRequest {
     recipient_type: Option<RecipientType>,
     /// The workspace that is asked, with recipient_type agent. For the person leave it out.
     recipient_id: Option<String>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     workspace_id: Option<WorkspaceId>,
 }
 
@@ -73,13 +75,13 @@ struct Requested {
     next_step: &'static str,
 }
 
-impl Tool<Context> for CreateRequest {
+impl Tool<Workspaces> for CreateRequest {
     const NAME: &'static str = "create_request";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Requested;
 
-    async fn call(self, context: &Context, call: &Call) -> Result<Requested, ToolError> {
-        context.check_route("workspace_id", self.workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Requested, ToolError> {
+        let context = all.one("workspace_id", self.workspace_id.as_ref())?;
         ask(context, call, self.checked(&context.own)?).await
     }
 }
@@ -134,12 +136,13 @@ struct CreateApproval {
     workspace_id: Option<WorkspaceId>,
 }
 
-impl Tool<Context> for CreateApproval {
+impl Tool<Workspaces> for CreateApproval {
     const NAME: &'static str = "create_approval";
     const EFFECT: Effect = Effect::WRITE;
     type Output = Requested;
 
-    async fn call(self, context: &Context, call: &Call) -> Result<Requested, ToolError> {
+    async fn call(self, all: &Workspaces, call: &Call) -> Result<Requested, ToolError> {
+        let context = all.acting_as("workspace_id", None, self.workspace_id.as_ref())?;
         check_text("action", &self.action)?;
         let detail = self.reason.unwrap_or_default();
         if !detail.is_empty() {
@@ -252,7 +255,7 @@ fn unmade(error: CallError) -> ToolError {
 struct CancelRequest {
     /// The request, as create_request or check_requests names it.
     request_id: RequestId,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     workspace_id: Option<WorkspaceId>,
 }
 
@@ -264,13 +267,16 @@ struct Cancelled {
     status: &'static str,
 }
 
-impl Tool<Context> for CancelRequest {
+impl Tool<Workspaces> for CancelRequest {
     const NAME: &'static str = "cancel_request";
     const EFFECT: Effect = Effect::DESTROY;
     type Output = Cancelled;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Cancelled, ToolError> {
-        context.check_route("workspace_id", self.workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Cancelled, ToolError> {
+        let given = self.workspace_id.as_ref();
+        let context = all
+            .about_request("workspace_id", given, &self.request_id, Some(Side::Ours))
+            .await?;
         context.api.cancel_request(&self.request_id).await.map_err(about_one)?;
         closed(context, &self.request_id).await;
         Ok(Cancelled {

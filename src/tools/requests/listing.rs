@@ -9,13 +9,13 @@ use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::requests::RequestRow;
-use crate::tools::context::Context;
 use crate::tools::paging::{LIST_LIMIT, fit};
 use crate::tools::supported::unless_supported;
+use crate::tools::workspaces::Workspaces;
 use crate::types::{RequestId, WorkspaceId};
 
 /// Adds the tools of this file.
-pub(super) fn register(tools: &mut Registry<Context>) {
+pub(super) fn register(tools: &mut Registry<Workspaces>) {
     tools.add::<ListInbox>().add::<CheckRequests>().add::<GetRequest>();
 }
 
@@ -25,7 +25,7 @@ pub(super) fn register(tools: &mut Registry<Context>) {
 struct ListInbox {
     /// Only those that stand so: pending, info_requested, done, rejected, approved or cancelled.
     status: Option<String>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     workspace_id: Option<WorkspaceId>,
     /// Skip so many: next_offset of the result before.
     offset: Option<u32>,
@@ -36,7 +36,7 @@ struct ListInbox {
 struct CheckRequests {
     /// Only those that stand so: pending, info_requested, done, rejected, approved or cancelled.
     status: Option<String>,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     workspace_id: Option<WorkspaceId>,
     /// Skip so many: next_offset of the result before.
     offset: Option<u32>,
@@ -81,26 +81,26 @@ fn checked(status: Option<&str>) -> Result<Option<&'static str>, ToolError> {
     }
 }
 
-impl Tool<Context> for ListInbox {
+impl Tool<Workspaces> for ListInbox {
     const NAME: &'static str = "list_inbox";
     const EFFECT: Effect = Effect::READ;
     type Output = Requests;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Requests, ToolError> {
-        context.check_route("workspace_id", self.workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Requests, ToolError> {
+        let context = all.one("workspace_id", self.workspace_id.as_ref())?;
         let rows = context.api.request_inbox(checked(self.status.as_deref())?).await;
         let rows = rows.map_err(|error| unless_supported(REQUESTS, error))?;
         Ok(Requests::of(&rows, self.offset))
     }
 }
 
-impl Tool<Context> for CheckRequests {
+impl Tool<Workspaces> for CheckRequests {
     const NAME: &'static str = "check_requests";
     const EFFECT: Effect = Effect::READ;
     type Output = Requests;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Requests, ToolError> {
-        context.check_route("workspace_id", self.workspace_id.as_ref())?;
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Requests, ToolError> {
+        let context = all.one("workspace_id", self.workspace_id.as_ref())?;
         let status = checked(self.status.as_deref())?;
         let rows = match context.api.own_requests(status).await {
             // Older platforms know approvals, and call a rejected one denied.
@@ -126,7 +126,7 @@ impl Tool<Context> for CheckRequests {
 struct GetRequest {
     /// The request, as list_inbox or check_requests names it.
     request_id: RequestId,
-    /// Left out, or this daemon's own workspace.
+    /// Which workspace of this daemon acts: needed only where it serves several.
     workspace_id: Option<WorkspaceId>,
     /// Skip so many messages: next_offset of the result before.
     offset: Option<u32>,
@@ -143,17 +143,18 @@ struct Thread {
     next_offset: Option<usize>,
 }
 
-impl Tool<Context> for GetRequest {
+impl Tool<Workspaces> for GetRequest {
     const NAME: &'static str = "get_request";
     const EFFECT: Effect = Effect::READ;
     type Output = Thread;
 
-    async fn call(self, context: &Context, _: &Call) -> Result<Thread, ToolError> {
+    async fn call(self, all: &Workspaces, _: &Call) -> Result<Thread, ToolError> {
         /// Longest detail of a single request, in bytes of JSON.
         const DETAIL: usize = 24_000;
         /// Room for its messages.
         const MESSAGES: usize = 28_000;
-        context.check_route("workspace_id", self.workspace_id.as_ref())?;
+        let given = self.workspace_id.as_ref();
+        let context = all.about_request("workspace_id", given, &self.request_id, None).await?;
         let thread = context.api.request_thread(&self.request_id).await.map_err(about_one)?;
         let offset = self.offset.unwrap_or(0) as usize;
         let (messages, next) = fit(thread.messages.iter().skip(offset).map(NoteView::of), MESSAGES);

@@ -71,6 +71,7 @@ pub(super) struct Pacing {
     unhinted: Option<Duration>,
     distrust_until: Duration,
     last_was_fast: bool,
+    timer_at_least: Duration,
 }
 
 impl Pacing {
@@ -94,6 +95,7 @@ impl Pacing {
             unhinted: None,
             distrust_until: now,
             last_was_fast: false,
+            timer_at_least: Duration::ZERO,
         }
     }
 
@@ -114,6 +116,10 @@ impl Pacing {
     pub(super) fn budget(&mut self, now: Duration, remaining: Option<u64>, reset: Option<Duration>) {
         let scarce = remaining.is_some_and(|left| left < SCARCE);
         self.scarce_until = scarce.then(|| now + reset.unwrap_or(Duration::from_secs(60)));
+    }
+
+    pub(super) fn timer_at_least(&mut self, least: Duration) {
+        self.timer_at_least = least;
     }
 
     pub(super) fn pause(&mut self, now: Duration, pause: Duration) {
@@ -177,7 +183,8 @@ impl Pacing {
 
     fn timer(&self, now: Duration) -> Duration {
         let trusted = self.live && now >= self.distrust_until;
-        self.timing.of(if trusted { TIMER_LIVE } else { TIMER_DEAF })
+        let timer = self.timing.of(if trusted { TIMER_LIVE } else { TIMER_DEAF });
+        timer.max(self.timer_at_least)
     }
 
     fn hint_due(&self) -> Duration {
@@ -328,6 +335,8 @@ mod tests {
             let mut pacing = swept();
             pacing.live(live);
             assert_eq!(pacing.due(ms(0), None), Err(Duration::from_secs(expected)));
+            pacing.timer_at_least(Duration::from_secs(80));
+            assert_eq!(pacing.due(ms(0), None), Err(Duration::from_secs(80)));
         }
     }
 

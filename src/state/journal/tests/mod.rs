@@ -13,4 +13,5 @@ mod outbox;
 mod processes;
 mod receiving;
 mod reserving;
+mod together;
 mod versions;
