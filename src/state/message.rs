@@ -124,6 +124,34 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Message {
+    /// A message of which nothing is known but its id, its kind and its time; without a text.
+    #[must_use]
+    pub fn bare(activity_id: ActivityId, kind: Kind, at: Timestamp) -> Self {
+        Self {
+            activity_id,
+            kind,
+            peer_id: String::new(),
+            text: String::new(),
+            method: String::new(),
+            created_at: at.to_rfc3339(),
+            at,
+            seq: None,
+            message_id: None,
+            delegation_id: None,
+            in_reply_to: None,
+            context_id: None,
+            reply_expected: None,
+            peer_name: None,
+            peer_role: None,
+            agent_card_url: None,
+            attachments: Vec::new(),
+            digest: None,
+            status: None,
+            request: None,
+            shortened: false,
+        }
+    }
+
     /// The peer that it is from, if it is from one and says so in the shape of the platform's ids.
     #[must_use]
     pub fn peer(&self) -> Option<PeerId> {

@@ -247,27 +247,14 @@ pub(super) fn is_remark(message: &Message) -> bool {
 pub(super) fn sample(kind: Kind, text: &str) -> Entry {
     Entry {
         message: Message {
-            activity_id: ActivityId::parse("a-1").unwrap(),
-            kind,
             peer_id: "5f0c1d2e-0000-4000-8000-000000000001".to_owned(),
             text: text.to_owned(),
             method: "message/send".to_owned(),
             created_at: "2026-05-01T10:00:00Z".to_owned(),
-            at: crate::types::Timestamp(0),
-            seq: None,
             message_id: Some("m-1".to_owned()),
             delegation_id: Some("d-1".to_owned()),
-            in_reply_to: None,
             context_id: Some("c-1".to_owned()),
-            reply_expected: None,
-            peer_name: None,
-            peer_role: None,
-            agent_card_url: None,
-            attachments: Vec::new(),
-            digest: None,
-            status: None,
-            request: None,
-            shortened: false,
+            ..Message::bare(ActivityId::parse("a-1").unwrap(), kind, crate::types::Timestamp(0))
         },
         state: State::Leased,
         delivery_count: 1,

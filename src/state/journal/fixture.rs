@@ -28,27 +28,10 @@ pub(super) fn peer() -> PeerId {
 pub(super) fn message(name: &str, after_secs: i64) -> Message {
     let at = START.plus_micros(after_secs * 1_000_000);
     Message {
-        activity_id: id(name),
-        kind: Kind::PeerAgent,
         peer_id: PEER.to_owned(),
         text: format!("text of {name}"),
         method: "message/send".to_owned(),
-        created_at: at.to_rfc3339(),
-        at,
-        seq: None,
-        message_id: None,
-        delegation_id: None,
-        in_reply_to: None,
-        context_id: None,
-        reply_expected: None,
-        peer_name: None,
-        peer_role: None,
-        agent_card_url: None,
-        attachments: Vec::new(),
-        digest: None,
-        status: None,
-        request: None,
-        shortened: false,
+        ..Message::bare(id(name), Kind::PeerAgent, at)
     }
 }
 

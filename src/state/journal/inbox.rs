@@ -322,29 +322,8 @@ impl Ledger<'_> {
     /// An empty message of this daemon itself, with a fresh id and the time of now.
     pub(super) fn own_message(&self) -> Message {
         let id = format!("{LOCAL}{}", Uuid::new_v4());
-        Message {
-            activity_id: ActivityId::parse(&id).expect("a prefix and a UUID are an activity id"),
-            kind: Kind::System,
-            peer_id: String::new(),
-            text: String::new(),
-            method: String::new(),
-            created_at: self.wall.to_rfc3339(),
-            at: self.wall,
-            seq: None,
-            message_id: None,
-            delegation_id: None,
-            in_reply_to: None,
-            context_id: None,
-            reply_expected: None,
-            peer_name: None,
-            peer_role: None,
-            agent_card_url: None,
-            attachments: Vec::new(),
-            digest: None,
-            status: None,
-            request: None,
-            shortened: false,
-        }
+        let id = ActivityId::parse(&id).expect("a prefix and a UUID are an activity id");
+        Message::bare(id, Kind::System, self.wall)
     }
 }
 

@@ -171,28 +171,11 @@ impl Judge<'_> {
     /// A message with nothing but a text and a time.
     fn message(&self, text: String, created_at: &str) -> Message {
         let at = Timestamp::parse(created_at);
+        let id = ActivityId::parse("unnamed").expect("a word is an activity id");
         Message {
-            activity_id: ActivityId::parse("unnamed").expect("a word is an activity id"),
-            kind: Kind::System,
-            peer_id: String::new(),
             text,
-            method: String::new(),
             created_at: at.map_or_else(|| self.now.to_rfc3339(), |_| created_at.to_owned()),
-            at: at.unwrap_or(self.now),
-            seq: None,
-            message_id: None,
-            delegation_id: None,
-            in_reply_to: None,
-            context_id: None,
-            reply_expected: None,
-            peer_name: None,
-            peer_role: None,
-            agent_card_url: None,
-            attachments: Vec::new(),
-            digest: None,
-            status: None,
-            request: None,
-            shortened: false,
+            ..Message::bare(id, Kind::System, at.unwrap_or(self.now))
         }
     }
 }

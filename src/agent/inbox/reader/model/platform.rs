@@ -207,27 +207,10 @@ impl Platform {
 /// The row as it was read: with its own time, or with that of a row beside it.
 fn row(sent: &Sent, level: Level, timed: bool, at: Timestamp) -> Row {
     let message = Box::new(Message {
-        activity_id: sent.id.clone(),
-        kind: Kind::CanvasUser,
-        peer_id: String::new(),
         text: "x".to_owned(),
-        method: String::new(),
         created_at: String::new(),
-        at,
         seq: (level == Level::C).then_some(sent.seq),
-        message_id: None,
-        delegation_id: None,
-        in_reply_to: None,
-        context_id: None,
-        reply_expected: None,
-        peer_name: None,
-        peer_role: None,
-        agent_card_url: None,
-        attachments: Vec::new(),
-        digest: None,
-        status: None,
-        request: None,
-        shortened: false,
+        ..Message::bare(sent.id.clone(), Kind::CanvasUser, at)
     });
     Row::Message { message, timed }
 }
