@@ -7,6 +7,10 @@ use tokio::time::Instant;
 
 use super::error::CallError;
 
+/// The longest pause of what must work again within 10 s of the way's return: beats, reads of the inbox, the outbox. An attempt
+/// that hangs is given up after as long, and the time that it took counts as a pause.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
 /// Delays of a loop that never gives up: full jitter between zero and a ceiling that doubles from `first` to `cap`.
 #[derive(Debug)]
 pub struct Backoff {

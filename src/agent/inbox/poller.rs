@@ -17,7 +17,7 @@ use crate::agent::stream::{Stream, is_hint};
 use crate::config::Timing;
 use crate::platform::client::{Client, Purpose};
 use crate::platform::events::Event;
-use crate::platform::retry::Backoff;
+use crate::platform::retry::{Backoff, LONGEST_PAUSE};
 use crate::platform::workspace::WorkspaceApi;
 use crate::state::crash_point;
 use crate::state::cursor::CursorFile;
@@ -41,8 +41,6 @@ mod telling;
 const DISK_AGAIN: Duration = Duration::from_secs(5);
 /// How often a removed workspace is asked about.
 const REMOVED_EVERY: Duration = Duration::from_secs(300);
-/// The longest pause after a read that failed: the inbox is read again within 10 s of the way's return.
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Everything the loop works with.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! What to read, when, and what an answer means: one state machine without I/O and without a clock.
 //!
 //! Answers go in, requests and batches for the journal come out. Time is handed in: monotonic time since any fixed moment,
-//! and, as the wall clock, that of the platform as far as it is known. Nothing the reader knows advances before [`Reader::committed`] says that the journal has the batch.
+//! and, as the wall clock, that of the platform as far as it is known. Nothing the reader knows advances before
+//! [`Reader::committed`] says that the journal has the batch.
 //!
 //! A *fast* read asks from the newest known row and delivers at once. Rows can become visible behind newer ones, so *near*
 //! sweeps look again a little further back, and *full* sweeps from the saved cursor, which alone they move, and only to a row

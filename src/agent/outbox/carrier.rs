@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::body;
 use super::decide::{self, Answer, Arrival, Found, Moment, Unready, Verdict};
-use super::gate::{Gate, LONGEST_PAUSE};
+use super::gate::Gate;
 use super::ports::{Book, Platform};
 use super::uploading;
 use crate::config::Timing;
 use crate::platform::error::CallError;
 use crate::platform::lookups::Echo;
-use crate::platform::retry::Backoff;
+use crate::platform::retry::{Backoff, LONGEST_PAUSE};
 use crate::platform::wire::Attached;
 use crate::state::crash_point;
 use crate::state::journal::JournalError;

@@ -8,10 +8,7 @@ use tokio::time::sleep;
 
 use crate::config::Timing;
 use crate::platform::error::CallError;
-use crate::platform::retry::Backoff;
-
-/// The longest pause between two attempts of all rows, and of one: work goes on within 10 s of the way's return.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+use crate::platform::retry::{Backoff, LONGEST_PAUSE};
 
 /// Shared by all rows of a process.
 pub(super) struct Gate {

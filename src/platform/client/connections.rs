@@ -15,11 +15,11 @@ use super::{CallError, MAX_DETAIL, Settings, clip, lock};
 pub(super) struct Pool(Mutex<(u64, Arc<OnceCell<reqwest::Client>>)>);
 
 impl Pool {
-    /// Where the connections of this generation are or will be. Those of another one are let go, but for requests under
-    /// way over them.
+    /// Where the connections of this generation, or of a later one, are or will be. Those of an earlier one are let go, but
+    /// for requests under way over them.
     pub(super) fn of(&self, generation: u64) -> Arc<OnceCell<reqwest::Client>> {
         let mut pool = lock(&self.0);
-        if pool.0 != generation {
+        if pool.0 < generation {
             *pool = (generation, Arc::default());
         }
         Arc::clone(&pool.1)
