@@ -243,7 +243,11 @@ impl Ledger {
     pub fn shown(&self, workspace: usize, text: &str, kind: &str, show: Show) {
         let mut book = self.book();
         // What became of a delegation whose call gave up is told by the daemon itself when the peer said nothing.
-        let outcomes = ["it is not known whether this arrived", "it was never sent"];
+        let outcomes = [
+            "it is not known whether this arrived",
+            "it was never sent",
+            "could not be sent within 10 minutes",
+        ];
         let untold = kind == "delegation_result" && outcomes.iter().any(|outcome| text.starts_with(outcome));
         if kind == "system" || untold {
             book.notes += 1;
