@@ -162,7 +162,7 @@ async fn with_flags_it_verifies_and_then_writes_private_files() {
         report.contains(ID) && report.contains(&computer.state().display().to_string()),
         "{report}"
     );
-    assert!(report.contains("claude mcp add molecule -- molecule-mcp"), "{report}");
+    assert!(report.ends_with("  molecule-mcp install claude-code\n"), "{report}");
     #[cfg(unix)]
     for (path, mode) in [("", 0o700), (file::NAME, 0o600), (AUTH_TOKEN, 0o600)] {
         use std::os::unix::fs::PermissionsExt as _;
