@@ -31,7 +31,10 @@ fn claude_command(name: &str, entry: &Entry) -> String {
         .collect();
     // For every folder, not just the one it is typed in. The variables come behind the name: their flag takes as many words
     // as it can get.
-    format!("claude mcp add --scope user {name}{variables} -- {}", shell_word(&entry.program))
+    format!(
+        "claude mcp add --scope user {name}{variables} -- {}",
+        shell_word(&entry.program)
+    )
 }
 
 /// A word as a shell reads it back.

@@ -202,7 +202,11 @@ async fn a_person_is_asked_for_what_is_missing_and_the_token_is_hidden() {
     let computer = Computer::new();
     let mut person = Person::answering(&[URL, ID, "tok-typed"]);
     computer.set_up(&InitArgs::default(), Some(&mut person)).await.unwrap();
-    let order: Vec<_> = person.heard.iter().filter_map(|heard| heard.split(' ').nth(1)).collect();
+    let order: Vec<_> = person
+        .heard
+        .iter()
+        .filter_map(|heard| heard.split(' ').nth(1))
+        .collect();
     assert_eq!(order, ["Address", "Workspace", "Workspace"], "as the README says");
 }
 

@@ -20,7 +20,11 @@ pub(super) fn configuration(program: &str, label: &str, created: &Created, folde
         .filter_map(clap::ValueEnum::to_possible_value)
         .map(|client| client.get_name().to_owned())
         .collect();
-    let install = format!("CONFIGS_DIR={} {} install CLIENT", shell_word(&folder), shell_word(program));
+    let install = format!(
+        "CONFIGS_DIR={} {} install CLIENT",
+        shell_word(&folder),
+        shell_word(program)
+    );
     let entry = Entry {
         program: program.to_owned(),
         env: variables.map(|(name, value)| (name.to_owned(), value.clone())).into(),
