@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
+use super::clients::snippets::shell_word;
 use crate::config::file::{self, Settings};
 use crate::config::token::file::{self as token_file, Unreadable};
 use crate::config::{Checked, Config, Places};
@@ -243,11 +244,9 @@ fn written(dir: &Path, name: &str, outcome: io::Result<()>) -> Result<(), InitFa
 
 fn report(config: &Config, places: &Places) -> String {
     let dir = config.state_dir.display();
-    let command = if places.finds(&config.state_dir) {
-        "claude mcp add molecule -- molecule-mcp".to_owned()
-    } else {
-        let dir = config.state_dir.display().to_string().replace('\'', r"'\''");
-        format!("claude mcp add --env CONFIGS_DIR='{dir}' -- molecule molecule-mcp")
+    let folder = match places.finds(&config.state_dir) {
+        true => String::new(),
+        false => format!("CONFIGS_DIR={} ", shell_word(&dir.to_string())),
     };
     let mut text = format!(
         "Workspace {} at {} accepts this token.\nKept in {dir}, for this user only: {} and {AUTH_TOKEN}\n",
@@ -259,7 +258,7 @@ fn report(config: &Config, places: &Places) -> String {
         text.push_str(&format!("Note: {warning}\n"));
     }
     text.push_str(&format!(
-        "Next: add molecule-mcp to your MCP client, for example\n  {command}\n"
+        "Next: tell your MCP client, for example\n  {folder}molecule-mcp install claude-code\n"
     ));
     text
 }

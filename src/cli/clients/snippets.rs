@@ -29,8 +29,12 @@ fn claude_command(name: &str, entry: &Entry) -> String {
         .iter()
         .map(|(key, value)| format!(" -e {}", shell_word(&format!("{key}={value}"))))
         .collect();
-    // Behind the name: the flag takes as many words as it can get.
-    format!("claude mcp add {name}{variables} -- {}", shell_word(&entry.program))
+    // For every folder, not just the one it is typed in. The variables come behind the name: their flag takes as many words
+    // as it can get.
+    format!(
+        "claude mcp add --scope user {name}{variables} -- {}",
+        shell_word(&entry.program)
+    )
 }
 
 /// A word as a shell reads it back.

@@ -10,14 +10,14 @@ use crate::config::{Checked, Existing, Fault, Places, Problem, TOKEN, TOKEN_FILE
 /// How often a person is asked for the same thing.
 const TRIES: usize = 3;
 
-/// Settings that can be asked for: variable, flag, question.
+/// Settings that can be asked for, in the order of the questions: variable, flag, question.
 const ASKED: [(&str, &str, &str); 3] = [
-    ("WORKSPACE_ID", "--id", "Workspace id (as the canvas shows it)"),
     (
         "PLATFORM_URL",
         "--url",
         "Address of the platform (such as https://tenant.example.com)",
     ),
+    ("WORKSPACE_ID", "--id", "Workspace id (as the canvas shows it)"),
     (
         TOKEN,
         "--token-file",
@@ -87,14 +87,14 @@ pub(super) fn gather(
         let (Some(person), true) = (person.as_deref_mut(), problems.iter().all(answerable) && round < TRIES) else {
             return Err(InitFailure::config(&explain(&problems)));
         };
-        for problem in &problems {
-            let Some((name, _, question)) = ASKED.iter().find(|(name, ..)| *name == problem.setting) else {
+        for (name, _, question) in ASKED {
+            let Some(problem) = problems.iter().find(|problem| problem.setting == name) else {
                 continue;
             };
             if round > 0 {
                 person.tell(&format!("That {}.", problem.what));
             }
-            let answer = if *name == TOKEN {
+            let answer = if name == TOKEN {
                 person.hidden(question)
             } else {
                 person.line(question)

@@ -162,7 +162,7 @@ async fn with_flags_it_verifies_and_then_writes_private_files() {
         report.contains(ID) && report.contains(&computer.state().display().to_string()),
         "{report}"
     );
-    assert!(report.contains("claude mcp add molecule -- molecule-mcp"), "{report}");
+    assert!(report.ends_with("  molecule-mcp install claude-code\n"), "{report}");
     #[cfg(unix)]
     for (path, mode) in [("", 0o700), (file::NAME, 0o600), (AUTH_TOKEN, 0o600)] {
         use std::os::unix::fs::PermissionsExt as _;
@@ -198,6 +198,16 @@ async fn a_person_is_asked_for_what_is_missing_and_the_token_is_hidden() {
     assert!(person.heard[0].starts_with("shown Address"));
     assert!(person.heard[1].starts_with("hidden Workspace token"));
     assert_eq!(computer.token(), "tok-typed");
+
+    let computer = Computer::new();
+    let mut person = Person::answering(&[URL, ID, "tok-typed"]);
+    computer.set_up(&InitArgs::default(), Some(&mut person)).await.unwrap();
+    let order: Vec<_> = person
+        .heard
+        .iter()
+        .filter_map(|heard| heard.split(' ').nth(1))
+        .collect();
+    assert_eq!(order, ["Address", "Workspace", "Workspace"], "as the README says");
 }
 
 #[tokio::test]

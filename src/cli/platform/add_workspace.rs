@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::snippets::{configuration, label};
 use super::{Failure, absolute};
 use crate::cli::options::exit;
-use crate::local_platform::{NotCreated, create_workspace};
+use crate::config::file::{self, Settings};
+use crate::local_platform::{Created, NotCreated, create_workspace};
 use crate::state::secret;
-use crate::types::Secret;
 
 /// Arguments of `platform add-workspace`.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,7 +56,7 @@ pub(super) async fn perform(wanted: AddWorkspaceArgs, data: Option<PathBuf>) -> 
         })?;
     let label = label(&wanted.name, &created.id);
     let folder = absolute(&root).join(&label);
-    keep_token(&folder, &created.token).map_err(|error| {
+    keep(&folder, &created).map_err(|error| {
         format!(
             "workspace {} was made, but its token could not be kept in {}: {error}",
             created.id,
@@ -75,13 +75,20 @@ fn code(why: &NotCreated) -> u8 {
     }
 }
 
-/// Makes the workspace's state folder, for its owner only, with the token where the daemon looks for it.
-fn keep_token(folder: &Path, token: &Secret) -> io::Result<()> {
+/// Makes the workspace's state folder, for its owner only, with token and settings as `init` keeps them: whoever names the
+/// folder needs to say no more.
+fn keep(folder: &Path, created: &Created) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)?;
-    secret::write_if_different(folder, secret::AUTH_TOKEN, token).map(drop)
+    secret::write_if_different(folder, secret::AUTH_TOKEN, &created.token)?;
+    let settings = Settings {
+        platform_url: Some(created.platform_url.clone()),
+        workspace_id: Some(created.id.clone()),
+        ..Settings::default()
+    };
+    secret::replace(folder, file::NAME, settings.render().as_bytes())
 }
 
 #[cfg(test)]
@@ -118,6 +125,9 @@ mod tests {
         let token = std::fs::read_to_string(&file).unwrap();
         assert_eq!(token.trim().len(), 43);
         assert!(!shown.contains(token.trim()));
+        let settings = file::load(&state).unwrap().unwrap();
+        assert_eq!(settings.platform_url, Some(platform.url()));
+        assert!(shown.contains(&settings.workspace_id.unwrap()));
         assert!(shown.contains(&state.canonicalize().unwrap().display().to_string()));
         #[cfg(unix)]
         {

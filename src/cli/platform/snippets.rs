@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::cli::clients::{Entry, snippets};
+use crate::cli::clients::snippets::{self, shell_word};
+use crate::cli::clients::{Client, Entry};
 use crate::local_platform::Created;
 
 /// Ready-to-paste configuration. The token itself is never shown: the state folder holds it. Server and folder have names
@@ -14,6 +15,16 @@ pub(super) fn configuration(program: &str, label: &str, created: &Created, folde
         ("PLATFORM_URL", &created.platform_url),
         ("CONFIGS_DIR", &folder),
     ];
+    let known: Vec<_> = Client::ALL
+        .iter()
+        .filter_map(clap::ValueEnum::to_possible_value)
+        .map(|client| client.get_name().to_owned())
+        .collect();
+    let install = format!(
+        "CONFIGS_DIR={} {} install CLIENT",
+        shell_word(&folder),
+        shell_word(program)
+    );
     let entry = Entry {
         program: program.to_owned(),
         env: variables.map(|(name, value)| (name.to_owned(), value.clone())).into(),
@@ -21,8 +32,10 @@ pub(super) fn configuration(program: &str, label: &str, created: &Created, folde
         is_usual: false,
     };
     format!(
-        "Workspace {}\nIts state folder, with its token, is {folder}\n\n{}",
+        "Workspace {}\nIts state folder, with address and token, is {folder}\n\n\
+         Tell a client ({}):\n{install}\n\nOr by hand. {}",
         created.id,
+        known.join(", "),
         snippets::to_paste(&format!("molecule-{label}"), &entry)
     )
 }
@@ -77,6 +90,11 @@ mod tests {
         let codex = &codex["mcp_servers"]["molecule-alpha"];
         assert_eq!(codex["command"].as_str(), Some("/opt/my tools/molecule-mcp"));
         assert_eq!(codex["env"]["WORKSPACE_ID"].as_str(), Some(created.id.as_str()));
+        assert!(
+            shown.contains("CONFIGS_DIR='/home/a'\\''b/alpha' '/opt/my tools/molecule-mcp' install CLIENT\n"),
+            "{shown}"
+        );
+        assert!(shown.contains("claude-code, codex, "), "{shown}");
         assert!(shown.contains(r"-e 'CONFIGS_DIR=/home/a'\''b/alpha' -- '/opt/my tools/molecule-mcp'"));
         assert!(!shown.contains("secret"));
     }

@@ -140,6 +140,8 @@ mod tests {
     use super::*;
     use crate::types::WorkspaceId;
 
+    const DESCRIBED: &str = include_str!("../../../docs/metrics.md");
+
     #[test]
     fn every_line_is_of_the_format_and_none_names_a_workspace() {
         let folder = tempfile::tempdir().unwrap();
@@ -151,6 +153,7 @@ mod tests {
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# ") {
                 announced = rest.split(' ').nth(1).unwrap();
+                assert!(DESCRIBED.contains(&format!("`{announced}")), "{line}");
                 continue;
             }
             let (name, value) = line.rsplit_once(' ').unwrap();
