@@ -33,11 +33,11 @@ impl Senders {
 
     /// A list that cannot be read is a problem: taken for everyone it would let strangers in.
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let Some(value) = reader.variable(SENDERS) else {
+        if !reader.is_set(SENDERS) {
             return Self::Everyone;
-        };
-        let entries = value.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-        match entries.map(Partner::parse).collect::<Result<Vec<_>, _>>() {
+        }
+        let entries = reader.parts(SENDERS, &[',']);
+        match entries.iter().map(|entry| Partner::parse(entry)).collect::<Result<Vec<_>, _>>() {
             Ok(listed) if !listed.is_empty() => Self::Only(listed.into()),
             _ => {
                 let rule = "must be workspace UUIDs, or user for the person, separated by commas";
@@ -61,7 +61,7 @@ pub struct OnMessage {
 impl OnMessage {
     /// Words and quotes as a shell reads them, and nothing else of a shell.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let line = reader.variable(ON_MESSAGE)?;
+        let line = reader.value(ON_MESSAGE)?;
         let mut refuse = |what: &str, remedy: &str| {
             reader.problem(Problem::wrong(ON_MESSAGE, what, remedy));
             None

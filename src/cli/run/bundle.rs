@@ -67,7 +67,7 @@ pub(in crate::cli) fn bundles(config: &Config) -> Vec<Bundle> {
                     base: own.platform.clone(),
                     org_id: own.org_id.clone(),
                     org_slug: None,
-                    ca_file: config.ca_file.clone(),
+                    route: config.route.clone(),
                 }))
                 .clone(),
         };
