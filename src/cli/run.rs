@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::options::{Outcome, exit};
-use super::{bench, limits, logging, manage};
+use super::logging::{self, Audience};
+use super::options::{Environment, Outcome, exit};
+use super::{bench, limits, manage};
 use crate::agent::supervisor::{Ended, Supervisor};
 use crate::config::shown::Mode;
 use crate::config::{self, Config, Problem, Switch};
@@ -27,23 +28,23 @@ pub(super) mod bundle;
 pub(super) const GRACE: Duration = Duration::from_millis(1400);
 
 /// Joins the workspace and serves MCP until the client goes away or `stop` is cancelled.
-pub async fn perform(stop: CancellationToken) -> Outcome {
+pub async fn perform(environment: Environment, stop: CancellationToken) -> Outcome {
     let started = Instant::now();
-    let var = |name: &str| std::env::var_os(name);
+    let var = |name: &str| environment.get(name);
+    logging::start(&config::log(var), Audience::Client);
     if Mode::of(var) == Mode::Management {
-        return manage::perform(stop).await;
+        return manage::perform(&environment, stop).await;
     }
     let (config, catalogue) = match Config::read(var).and_then(checked) {
         Ok(both) => both,
         Err(problems) => return Outcome::failed(exit::CONFIGURATION, config::explain(&problems)),
     };
-    greet(config.verbose, &config.warnings);
+    greet(&config.warnings);
     outcome(serve(config, catalogue, started, stop).await)
 }
 
 /// What every server says when it starts: warnings, and a word to a person who started it by hand.
-pub(super) fn greet(verbose: bool, warnings: &[String]) {
-    logging::to_stderr(verbose);
+pub(super) fn greet(warnings: &[String]) {
     if std::io::stdin().is_terminal() {
         warn!("speaking MCP on standard input and output, as an MCP client expects; for a person there is --help");
     }

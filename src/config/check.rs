@@ -13,7 +13,7 @@ use super::host::Host;
 use super::listen;
 use super::problem::Problem;
 use super::proxy::Route;
-use super::reader::{Found, Reader};
+use super::reader::Reader;
 use super::roles::Roles;
 use super::settings::{Log, LogFormat};
 use super::shown::Shown;

@@ -134,7 +134,7 @@ impl Manager for Systemd {
                     .current()
                     .ok_or("there is no token yet: run `molecule-mcp init` first")?;
                 steps.push(Step::Keep(folder.join("token"), token));
-                steps.push(Step::Write(folder.join("environment"), environment(launch)?));
+                steps.push(Step::Write(folder.join("environment"), environment(launch)));
                 steps.extend(self.write_unit(OF_COMPUTER));
             }
         }
