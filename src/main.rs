@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Environment, Options, Outcome};
 use molecule_mcp::cli::{
-    audit, completions, doctor, healthcheck, init, install, logging, man, run, serve, service, signals, status, tools,
+    audit, call, completions, config, doctor, healthcheck, inbox, init, install, logging, man, run, serve, service, signals, status, tools,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +53,9 @@ async fn perform(options: Options) -> Outcome {
         Command::Status(args) => status::perform(args, stop, var).await,
         Command::Doctor(args) => doctor::perform(args, var).await,
         Command::Healthcheck(args) => healthcheck::perform(args, var),
+        Command::Config(args) => config::perform(&args, &environment),
+        Command::Inbox(args) => inbox::perform(args, stop, var).await,
+        Command::Call(args) => call::perform(args, environment, stop).await,
         Command::Install(args) => install::install(args, var),
         Command::Uninstall(args) => install::uninstall(args, var),
         Command::Service(args) => service::perform(args, var, stop).await,

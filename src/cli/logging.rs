@@ -16,6 +16,8 @@ use file::LogFile;
 use outlet::Outlet;
 use record::{Lines, Shape};
 
+pub(super) use hidden::clean;
+
 mod file;
 mod hidden;
 mod outlet;

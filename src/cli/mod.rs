@@ -2,12 +2,15 @@
 
 pub mod audit;
 mod bench;
+pub mod call;
 pub mod clients;
 pub mod completions;
+pub mod config;
 #[cfg(feature = "local-platform")]
 pub mod demo;
 pub mod doctor;
 pub mod healthcheck;
+pub mod inbox;
 pub mod init;
 pub mod install;
 mod launch;
@@ -16,6 +19,7 @@ pub mod logging;
 pub mod man;
 pub mod manage;
 pub mod options;
+mod printable;
 #[cfg(feature = "local-platform")]
 pub mod platform;
 pub mod run;

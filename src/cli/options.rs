@@ -63,6 +63,17 @@ pub enum Command {
     /// Alive means that its work goes on, whether or not the platform answers: restarting it would not help. Why not is said
     /// on standard error.
     Healthcheck(super::healthcheck::HealthcheckArgs),
+    /// Show every setting, its value and where that comes from; never a credential.
+    ///
+    /// Also when the configuration is wrong: then with what is wrong, and exit code 2.
+    Config(super::config::ConfigArgs),
+    /// Look into the inbox, and take messages out of it or put them back, whether or not a daemon runs.
+    Inbox(super::inbox::InboxArgs),
+    /// Run one tool as the MCP server would, and print its result. Exit code 1 when that is an error.
+    ///
+    /// At a terminal a tool that removes something asks first; elsewhere it wants "confirm": true, as over MCP. A message that is
+    /// waited for is offered again when the command ends, unless it was acknowledged.
+    Call(super::call::CallArgs),
     /// Tell an MCP client to start this program: writes the client's own configuration, without the token.
     Install(super::install::InstallArgs),
     /// Take this program out of an MCP client's configuration again.

@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn settings_are_told_by_name_and_source_and_never_by_value() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(file::NAME), "workspace_id = \"a\"\n").unwrap();
+        std::fs::write(dir.path().join(crate::config::file::NAME), "workspace_id = \"a\"\n").unwrap();
         let var = |name: &str| match name {
             "CONFIGS_DIR" => Some(dir.path().as_os_str().to_owned()),
             "PLATFORM_URL" => Some("https://x.example".into()),

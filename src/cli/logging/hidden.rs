@@ -17,7 +17,7 @@ fn pattern(text: &str) -> Regex {
 }
 
 /// The text without credentials: those that this process has held, and whatever looks like one.
-pub(super) fn clean(text: &str) -> String {
+pub(in crate::cli) fn clean(text: &str) -> String {
     let text = without_secrets(text);
     let text = BEARER.replace_all(&text, "${word}[REDACTED:TOKEN]");
     let text = RUN.replace_all(&text, |run: &regex_lite::Captures<'_>| {

@@ -10,6 +10,7 @@ use tracing_subscriber::layer::Context;
 
 use super::hidden;
 use super::outlet::Outlet;
+use crate::cli::printable::printable;
 use crate::mcp::answer::cut;
 use crate::types::Timestamp;
 
@@ -131,20 +132,6 @@ pub(super) fn last(text: &str) -> Vec<u8> {
         fields: Vec::new(),
     };
     line(Shape::File, Level::ERROR, super::OURS, &words, Timestamp::now()).into_bytes()
-}
-
-/// Other people's words may be in a text: nothing in it moves a cursor or begins a line that looks like ours.
-fn printable(text: &str, line_end: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for letter in text.trim_end().chars() {
-        match letter {
-            '\n' => clean.push_str(line_end),
-            '\t' => clean.push(' '),
-            letter if letter.is_control() => clean.extend(letter.escape_unicode()),
-            letter => clean.push(letter),
-        }
-    }
-    clean
 }
 
 /// As in syslog.

@@ -150,6 +150,34 @@ pub(in crate::cli) async fn live(
     outcome
 }
 
+/// Opens the journal and hands the tools what they work with, beside a daemon that may run: nobody registers, beats or polls
+/// here. What the tools write is sent, until `stop`.
+pub(in crate::cli) async fn visit(
+    config: Config,
+    bundles: Vec<Bundle>,
+    ready: oneshot::Sender<Workspaces>,
+    stop: CancellationToken,
+) -> Ended {
+    let journals = match stop.run_until_cancelled(open(&config)).await {
+        Some(Ok(journals)) => journals,
+        Some(Err(error)) => return unusable(&config, &bundles, &error),
+        None => return Ended::Fine,
+    };
+    let apis = bundles.iter().map(|bundle| bundle.api.clone());
+    let desk = Arc::new(bench::ops(&config, apis.collect()));
+    let contexts = bundles.iter().zip(&journals);
+    let contexts = contexts.map(|(bundle, journal)| bundle.context(&config, journal, &desk));
+    let _ = ready.send(Workspaces::of(contexts.collect()));
+    let (_never, is_holder) = watch::channel(false);
+    let mut sending = JoinSet::new();
+    for (bundle, journal) in bundles.iter().zip(journals) {
+        sending.spawn(bundle.outbox(&config, journal, is_holder.clone(), None).run(stop.clone()));
+    }
+    stop.cancelled().await;
+    let _ = timeout(GRACE, async { while sending.join_next().await.is_some() {} }).await;
+    Ended::Fine
+}
+
 fn bug() -> Ended {
     Ended::Failed("the task of a workspace panicked; this is a bug".to_owned())
 }
@@ -195,20 +223,24 @@ impl Bundle {
         }
     }
 
+    fn outbox(&self, config: &Config, journal: Journal, holder: watch::Receiver<bool>, stream: Option<Stream>) -> Outbox {
+        Outbox {
+            api: self.api.clone(),
+            journal,
+            spool: Spool::new(&config.state_dir),
+            holder,
+            stream,
+            timing: config.timing,
+        }
+    }
+
     /// Does what one workspace does until `stop`, or until it is refused.
     async fn live(self, config: Arc<Config>, journal: Journal, started: Instant, stop: CancellationToken) -> Ended {
         let record = self.record(&config);
         let stream = Stream::new();
         let (holder, is_holder) = watch::channel(false);
         let mut tasks = Supervisor::new(stop.clone());
-        let outbox = Outbox {
-            api: self.api.clone(),
-            journal: journal.clone(),
-            spool: Spool::new(&config.state_dir),
-            holder: is_holder,
-            stream: Some(stream.clone()),
-            timing: config.timing,
-        };
+        let outbox = self.outbox(&config, journal.clone(), is_holder, Some(stream.clone()));
         let token = stop.clone();
         tasks.spawn("outbox", async move {
             outbox.run(token).await;
