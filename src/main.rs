@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Environment, Options, Outcome};
 use molecule_mcp::cli::{
-    audit, call, completions, config, doctor, healthcheck, inbox, init, install, logging, man, run, serve, service, signals, status, tools,
+    audit, call, completions, config, doctor, healthcheck, inbox, init, install, logging, man, run, serve, service,
+    signals, status, tools,
 };
 use tokio_util::sync::CancellationToken;
 

@@ -98,7 +98,11 @@ async fn run_tool(toolset: &Toolset, tool: &str, arguments: Map<String, Value>, 
     Outcome {
         report: format!("{structured:#}\n"),
         complaint: String::new(),
-        code: if result.is_error == Some(true) { exit::CHECK_FAILED } else { exit::FINE },
+        code: if result.is_error == Some(true) {
+            exit::CHECK_FAILED
+        } else {
+            exit::FINE
+        },
     }
 }
 
@@ -112,7 +116,10 @@ fn unknown(catalogue: &Catalogue, tool: &str) -> Option<String> {
         Some(meant) => format!("did you mean {meant}?"),
         None => "`molecule-mcp tools` lists all".to_owned(),
     };
-    Some(format!("there is no tool {}: {remedy}", printable::first_line(tool, 60)))
+    Some(format!(
+        "there is no tool {}: {remedy}",
+        printable::first_line(tool, 60)
+    ))
 }
 
 fn arguments(given: Option<&str>) -> Result<Map<String, Value>, String> {
@@ -160,7 +167,10 @@ mod tests {
     fn arguments_are_an_object_and_never_quoted() {
         assert_eq!(arguments(None).unwrap(), Map::new());
         assert_eq!(arguments(Some(r#"{"limit": 5}"#)).unwrap()["limit"], 5);
-        for (text, part) in [("[1]", "must be a JSON object"), ("{\"a\": tok-secret}", "line 1, column")] {
+        for (text, part) in [
+            ("[1]", "must be a JSON object"),
+            ("{\"a\": tok-secret}", "line 1, column"),
+        ] {
             let refused = arguments(Some(text)).unwrap_err();
             assert!(refused.contains(part) && !refused.contains("tok-secret"), "{refused}");
         }
@@ -170,7 +180,15 @@ mod tests {
     fn a_tool_that_does_not_exist_is_answered_with_the_nearest_one() {
         let catalogue = Catalogue::new();
         assert_eq!(unknown(&catalogue, "inbox_peek"), None);
-        assert!(unknown(&catalogue, "inbox_peak").unwrap().contains("did you mean inbox_peek?"));
-        assert!(unknown(&catalogue, "\u{1b}[2Jbanana").unwrap().contains("molecule-mcp tools"));
+        assert!(
+            unknown(&catalogue, "inbox_peak")
+                .unwrap()
+                .contains("did you mean inbox_peek?")
+        );
+        assert!(
+            unknown(&catalogue, "\u{1b}[2Jbanana")
+                .unwrap()
+                .contains("molecule-mcp tools")
+        );
     }
 }

@@ -68,13 +68,15 @@ fn source(line: &Line, sources: &Sources, environment: &Environment) -> String {
             None => format!("environment {name}"),
         },
         Source::File(at) => format!("{}, line {at}", sources.file_name),
+        Source::Default if line.setting.default == "required" => "nowhere".to_owned(),
         Source::Default => "default".to_owned(),
     }
 }
 
-/// Traces of other programs are worth a line only when they are there.
+/// Traces of other programs, and what only tests use, are worth a line only when they are there.
 fn is_worth_a_line(line: &&Line) -> bool {
-    line.setting.kind != Kind::Trace || line.source != Source::Default
+    let is_odd = line.setting.kind == Kind::Trace || line.setting.name().starts_with("MOLECULE_TEST_");
+    line.source != Source::Default || !is_odd
 }
 
 fn text(sources: &Sources, environment: &Environment) -> String {
@@ -89,16 +91,29 @@ fn text(sources: &Sources, environment: &Environment) -> String {
     text.push_str("What counts: flag, else environment, else file, else default.\n");
     let shown: Vec<_> = sources.lines.iter().filter(is_worth_a_line).collect();
     let names = shown.iter().map(|line| name(line.setting).len()).max().unwrap_or(0);
-    let widest = shown.iter().map(|line| value(&line.said).chars().count()).max().unwrap_or(0);
+    let widest = shown
+        .iter()
+        .map(|line| value(&line.said).chars().count())
+        .max()
+        .unwrap_or(0);
     let values = widest.min(48);
     for group in &GROUPS {
-        let of_group = |line: &&&Line| group.settings.iter().any(|setting| setting.name() == line.setting.name());
+        let of_group = |line: &&&Line| {
+            group
+                .settings
+                .iter()
+                .any(|setting| setting.name() == line.setting.name())
+        };
         let mut lines = shown.iter().filter(of_group).peekable();
         if lines.peek().is_some() {
             let _ = writeln!(text, "\n{}", group.title);
         }
         for line in lines {
-            let (name, value, source) = (name(line.setting), value(&line.said), source(line, sources, environment));
+            let (name, value, source) = (
+                name(line.setting),
+                value(&line.said),
+                source(line, sources, environment),
+            );
             let _ = writeln!(text, "  {name:names$}  {value:values$}  {source}");
         }
     }
@@ -140,9 +155,10 @@ fn as_json(sources: &Sources, environment: &Environment) -> Value {
         }
         object
     });
-    let problems = sources.problems.iter().map(|problem| {
-        json!({ "setting": problem.setting, "what": problem.what, "remedy": problem.remedy })
-    });
+    let problems = sources
+        .problems
+        .iter()
+        .map(|problem| json!({ "setting": problem.setting, "what": problem.what, "remedy": problem.remedy }));
     json!({
         "file": sources.file,
         "settings": lines.collect::<Vec<_>>(),
@@ -160,12 +176,21 @@ fn example() -> String {
     );
     let mut tables = String::new();
     for group in &GROUPS {
-        let mut keys = group.settings.iter().filter_map(|setting| Some((setting, setting.key?))).peekable();
+        let mut keys = group
+            .settings
+            .iter()
+            .filter_map(|setting| Some((setting, setting.key?)))
+            .peekable();
         if keys.peek().is_some() {
             let _ = writeln!(text, "\n# -- {}", group.title);
         }
         for (setting, key) in keys {
-            let head = format!("\n# {} (default: {}). {}\n", setting.about, setting.default, setting.name());
+            let head = format!(
+                "\n# {} (default: {}). {}\n",
+                setting.about,
+                setting.default,
+                setting.name()
+            );
             if setting.kind == Kind::Workspaces {
                 // A table ends the keys before it.
                 tables.push_str(&head);
@@ -192,11 +217,19 @@ fn example() -> String {
 fn markdown() -> String {
     let mut text = String::new();
     for group in &GROUPS {
-        let keyed: Vec<_> = group.settings.iter().filter(|setting| setting.kind != Kind::Trace).collect();
+        let keyed: Vec<_> = group
+            .settings
+            .iter()
+            .filter(|setting| setting.kind != Kind::Trace)
+            .collect();
         if keyed.iter().all(|setting| setting.key.is_none()) {
             continue;
         }
-        let _ = write!(text, "### {}\n\n| key | variable | value | default | meaning |\n|---|---|---|---|---|\n", group.title);
+        let _ = write!(
+            text,
+            "### {}\n\n| key | variable | value | default | meaning |\n|---|---|---|---|---|\n",
+            group.title
+        );
         for setting in keyed {
             let key = match (setting.key, setting.kind) {
                 (Some(key), _) => format!("`{key}`"),
@@ -231,7 +264,10 @@ mod tests {
     #[test]
     fn the_example_holds_every_key_and_is_a_sound_file_once_it_is_no_comment() {
         let text = example();
-        assert!(text.lines().all(|line| line.is_empty() || line.starts_with("# ")), "{text}");
+        assert!(
+            text.lines().all(|line| line.is_empty() || line.starts_with("# ")),
+            "{text}"
+        );
         let is_setting = |line: &&str| line.contains(" = ") || *line == "[[workspaces]]";
         let live: Vec<_> = text
             .lines()

@@ -189,7 +189,10 @@ async fn once(inboxes: &Inboxes, what: What, json: bool) -> Result<Outcome, Jour
         }
         What::Show { id } => match inboxes.find(&id).await? {
             Some(entry) => Outcome::fine(shown(view::json(&entry), view::whole(&entry))),
-            None => Outcome::failed(exit::CHECK_FAILED, format!("molecule-mcp inbox: there is no message {id}\n")),
+            None => Outcome::failed(
+                exit::CHECK_FAILED,
+                format!("molecule-mcp inbox: there is no message {id}\n"),
+            ),
         },
         What::Pop { ids } => {
             let mut done = Vec::new();
@@ -219,9 +222,16 @@ async fn once(inboxes: &Inboxes, what: What, json: bool) -> Result<Outcome, Jour
                 ..Ask::default()
             };
             let found = inboxes.history(ask).await?;
-            let report = shown(json!(found.iter().map(view::json_said).collect::<Vec<_>>()), view::found(&found));
+            let report = shown(
+                json!(found.iter().map(view::json_said).collect::<Vec<_>>()),
+                view::found(&found),
+            );
             Outcome {
-                code: if found.is_empty() { exit::CHECK_FAILED } else { exit::FINE },
+                code: if found.is_empty() {
+                    exit::CHECK_FAILED
+                } else {
+                    exit::FINE
+                },
                 ..Outcome::fine(report)
             }
         }

@@ -139,7 +139,8 @@ impl Settings {
 /// The settings to write, unless that would silently replace those of an earlier set-up. Everything else in the file stays.
 fn settle(args: &InitArgs, checked: &Checked) -> Result<Settings, InitFailure> {
     let config = checked.config();
-    let refused = |problem: Problem| InitFailure::config(&format!("{} {}: {}", problem.setting, problem.what, problem.remedy));
+    let refused =
+        |problem: Problem| InitFailure::config(&format!("{} {}: {}", problem.setting, problem.what, problem.remedy));
     let path = match checked.filed().path() {
         Some(path) => path.to_owned(),
         None => file::find(&config.state_dir)
@@ -158,7 +159,10 @@ fn settle(args: &InitArgs, checked: &Checked) -> Result<Settings, InitFailure> {
         ("workspace_id", Change::Text(config.first().workspace.to_string())),
         ("org_id", said(config.first().org_id.clone())),
         ("ca_file", said(ca_file)),
-        ("allow_insecure", if plain_needs_leave { Change::True } else { Change::Gone }),
+        (
+            "allow_insecure",
+            if plain_needs_leave { Change::True } else { Change::Gone },
+        ),
     ];
     if !args.force {
         let differs = |(key, change): &(&'static str, Change)| {

@@ -53,7 +53,11 @@ pub fn start(log: &Log, audience: Audience) {
         let wanted = wanted.clone().flatten();
         wanted.unwrap_or_else(|| Targets::new().with_target(OURS, usual))
     };
-    let usual = if log.verbose { LevelFilter::INFO } else { LevelFilter::WARN };
+    let usual = if log.verbose {
+        LevelFilter::INFO
+    } else {
+        LevelFilter::WARN
+    };
     let lines = Lines::new(shape, stderr()).with_filter(targets(usual));
     let mut trouble = None;
     let filed = log.file.as_ref().and_then(|path| match LogFile::open(path) {

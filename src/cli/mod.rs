@@ -19,9 +19,9 @@ pub mod logging;
 pub mod man;
 pub mod manage;
 pub mod options;
-mod printable;
 #[cfg(feature = "local-platform")]
 pub mod platform;
+mod printable;
 pub mod run;
 pub mod serve;
 pub mod service;

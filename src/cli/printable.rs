@@ -38,7 +38,10 @@ mod tests {
 
     #[test]
     fn nothing_moves_the_cursor_or_turns_the_text() {
-        assert_eq!(printable("a\tb\u{1b}[2J\nc\u{202e}d\r\n", "\n  "), "a b\\u{1b}[2J\n  c\\u{202e}d");
+        assert_eq!(
+            printable("a\tb\u{1b}[2J\nc\u{202e}d\r\n", "\n  "),
+            "a b\\u{1b}[2J\n  c\\u{202e}d"
+        );
         assert_eq!(printable("Grüße, 世界", ""), "Grüße, 世界");
     }
 

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::limits;
 use super::logging::{self, Audience};
 use super::options::{Environment, Outcome, exit};
 use super::run::{self, bundle};
-use super::limits;
 use crate::agent::supervisor::{Ended, Supervisor};
 use crate::config::shown::Mode;
 use crate::config::{self, Config, Problem};
@@ -60,7 +60,10 @@ pub async fn perform(args: ServeArgs, environment: Environment, stop: Cancellati
     if let Some(listener) = listener {
         tasks.spawn("http", http::serve(listener, vitals.clone(), stop.clone()));
     }
-    tasks.spawn("workspaces", rounds(config, environment, vitals, hangups, started, stop));
+    tasks.spawn(
+        "workspaces",
+        rounds(config, environment, vitals, hangups, started, stop),
+    );
     run::outcome(tasks.run(run::GRACE).await)
 }
 

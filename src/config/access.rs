@@ -1,7 +1,7 @@
 //! The credentials beyond the workspace's own token, and where each of them is valid.
 
-use super::problem::Problem;
 use super::check::absolute;
+use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::token::file;
 use crate::types::{BaseUrl, PlainHttp, Secret};
@@ -60,8 +60,8 @@ impl Access {
         let control_token = key(reader, "CP_ADMIN_API_TOKEN", "CP_ADMIN_API_TOKEN_FILE");
         let promotion_token = key(reader, "CP_PROMOTE_PROD_API_TOKEN", "CP_PROMOTE_PROD_API_TOKEN_FILE");
         let org_slug = slug(reader);
-        let control_plane = address(reader, "MOLECULE_CP_URL", plain)
-            .or_else(|| BaseUrl::parse(CONTROL_PLANE, plain).ok());
+        let control_plane =
+            address(reader, "MOLECULE_CP_URL", plain).or_else(|| BaseUrl::parse(CONTROL_PLANE, plain).ok());
         Some(Self {
             tenant: tenant?,
             api_key,

@@ -37,7 +37,11 @@ impl Senders {
             return Self::Everyone;
         }
         let entries = reader.parts(SENDERS, &[',']);
-        match entries.iter().map(|entry| Partner::parse(entry)).collect::<Result<Vec<_>, _>>() {
+        match entries
+            .iter()
+            .map(|entry| Partner::parse(entry))
+            .collect::<Result<Vec<_>, _>>()
+        {
             Ok(listed) if !listed.is_empty() => Self::Only(listed.into()),
             _ => {
                 let rule = "must be workspace UUIDs, or user for the person, separated by commas";

@@ -100,7 +100,15 @@ impl Filed {
             ..Self::default()
         };
         match read(path, name) {
-            Ok(text) => filed.parse(&text, name, &Base { file: path, home, is_named }),
+            Ok(text) => filed.parse(
+                &text,
+                name,
+                &Base {
+                    file: path,
+                    home,
+                    is_named,
+                },
+            ),
             Err(problem) => filed.problems.push(problem),
         }
         if is_writable_by_others(path) {
@@ -113,13 +121,21 @@ impl Filed {
     }
 
     fn parse(&mut self, text: &str, name: &str, base: &Base<'_>) {
-        let line_of = |at: usize| 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
+        let line_of = |at: usize| {
+            1 + text.as_bytes()[..at.min(text.len())]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+        };
         let table = match DeTable::parse(text) {
             Ok(table) => table.into_inner(),
             Err(error) => {
-                let place = error.span().map_or_else(String::new, |span| format!(" (line {})", line_of(span.start)));
+                let place = error
+                    .span()
+                    .map_or_else(String::new, |span| format!(" (line {})", line_of(span.start)));
                 let what = format!("is not valid TOML{place}");
-                self.problems.push(Problem::wrong(name, what, "write it as: key = \"value\""));
+                self.problems
+                    .push(Problem::wrong(name, what, "write it as: key = \"value\""));
                 return;
             }
         };
@@ -226,7 +242,10 @@ pub fn find(dir: &Path) -> Result<Option<PathBuf>, Problem> {
 }
 
 fn base_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn read(path: &Path, name: &str) -> Result<String, Problem> {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use super::access::Access;
 use super::dirs::{Places, StateDir};
 use super::problem::Problem;
-use super::reader::Reader;
-use super::shown::Shown;
 use super::proxy::Route;
+use super::reader::Reader;
 use super::settings::Log;
+use super::shown::Shown;
 use super::{McpProtocol, Timing, check};
 
 /// A whole, checked configuration for managing a tenant. No workspace variable takes part.

@@ -170,7 +170,9 @@ impl<'a> Reader<'a> {
 
     /// The first of its variables that is set.
     pub(super) fn in_environment(&self, setting: &Setting) -> Option<&'static str> {
-        let is_set = |name: &&&str| (self.var)(name).is_some_and(|value| value.to_str().is_none_or(|text| !text.trim().is_empty()));
+        let is_set = |name: &&&str| {
+            (self.var)(name).is_some_and(|value| value.to_str().is_none_or(|text| !text.trim().is_empty()))
+        };
         setting.names.iter().find(is_set).copied()
     }
 

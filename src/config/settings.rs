@@ -144,8 +144,20 @@ pub static GROUPS: [Group; 6] = [
     Group {
         title: "Joining a platform",
         settings: &[
-            both(&["PLATFORM_URL"], "platform_url", Kind::Text, "required", "address of the platform"),
-            both(&["WORKSPACE_ID"], "workspace_id", Kind::Text, "required", "the workspace to be"),
+            both(
+                &["PLATFORM_URL"],
+                "platform_url",
+                Kind::Text,
+                "required",
+                "address of the platform",
+            ),
+            both(
+                &["WORKSPACE_ID"],
+                "workspace_id",
+                Kind::Text,
+                "required",
+                "the workspace to be",
+            ),
             secret(&["MOLECULE_WORKSPACE_TOKEN"], "token_file", "the workspace's token"),
             both(
                 &["MOLECULE_WORKSPACE_TOKEN_FILE"],
@@ -183,7 +195,14 @@ pub static GROUPS: [Group; 6] = [
                 "further certificate authorities, PEM",
             ),
             both(
-                &["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
+                &[
+                    "HTTPS_PROXY",
+                    "https_proxy",
+                    "HTTP_PROXY",
+                    "http_proxy",
+                    "ALL_PROXY",
+                    "all_proxy",
+                ],
                 "proxy",
                 Kind::Text,
                 "none",
@@ -397,7 +416,11 @@ pub static GROUPS: [Group; 6] = [
                 "false",
                 "no tool that changes anything",
             ),
-            secret(&["MOLECULE_API_KEY", "MOLECULE_API_TOKEN"], "api_key_file", "key of the tenant, for the set ops"),
+            secret(
+                &["MOLECULE_API_KEY", "MOLECULE_API_TOKEN"],
+                "api_key_file",
+                "key of the tenant, for the set ops",
+            ),
             both(
                 &["MOLECULE_API_KEY_FILE"],
                 "api_key_file",
@@ -405,7 +428,11 @@ pub static GROUPS: [Group; 6] = [
                 "none",
                 "file that holds the key of the tenant",
             ),
-            secret(&["MOLECULE_ORG_API_KEY"], "org_api_key_file", "organization key, for the set management"),
+            secret(
+                &["MOLECULE_ORG_API_KEY"],
+                "org_api_key_file",
+                "organization key, for the set management",
+            ),
             both(
                 &["MOLECULE_ORG_API_KEY_FILE"],
                 "org_api_key_file",
@@ -427,7 +454,11 @@ pub static GROUPS: [Group; 6] = [
                 "not sent",
                 "organization to name to the tenant, with these keys",
             ),
-            secret(&["CP_ADMIN_API_TOKEN"], "cp_admin_api_token_file", "token of the control plane, for the set control"),
+            secret(
+                &["CP_ADMIN_API_TOKEN"],
+                "cp_admin_api_token_file",
+                "token of the control plane, for the set control",
+            ),
             both(
                 &["CP_ADMIN_API_TOKEN_FILE"],
                 "cp_admin_api_token_file",
@@ -459,21 +490,46 @@ pub static GROUPS: [Group; 6] = [
     Group {
         title: "Set by others",
         settings: &[
-            variable(&["CLAUDE_CODE"], Kind::Trace, "not set", "Claude Code started this process"),
+            variable(
+                &["CLAUDE_CODE"],
+                Kind::Trace,
+                "not set",
+                "Claude Code started this process",
+            ),
             variable(&["CLAUDE_CODE_VERSION"], Kind::Trace, "not set", "the same"),
-            variable(&["OPENCLAW_SESSION_ID"], Kind::Trace, "not set", "OpenClaw started this process"),
+            variable(
+                &["OPENCLAW_SESSION_ID"],
+                Kind::Trace,
+                "not set",
+                "OpenClaw started this process",
+            ),
             variable(&["OPENCLAW_GATEWAY_PORT"], Kind::Trace, "not set", "the same"),
             variable(&["CURSOR_MCP"], Kind::Trace, "not set", "Cursor started this process"),
             variable(&["CURSOR_TRACE_ID"], Kind::Trace, "not set", "the same"),
-            variable(&["HERMES_RUNTIME"], Kind::Trace, "not set", "Hermes started this process"),
+            variable(
+                &["HERMES_RUNTIME"],
+                Kind::Trace,
+                "not set",
+                "Hermes started this process",
+            ),
             variable(&["HERMES_WORKSPACE_ID"], Kind::Trace, "not set", "the same"),
             variable(&["MODEL"], Kind::Trace, "not set", "repeated by get_runtime_identity"),
             variable(&["MODEL_PROVIDER"], Kind::Trace, "not set", "the same"),
             variable(&["MOLECULE_MODEL"], Kind::Trace, "not set", "the same"),
-            variable(&["ANTHROPIC_BASE_URL"], Kind::Trace, "not set", "the same, without a user name and password"),
+            variable(
+                &["ANTHROPIC_BASE_URL"],
+                Kind::Trace,
+                "not set",
+                "the same, without a user name and password",
+            ),
             variable(&["TIER"], Kind::Trace, "not set", "the same"),
             variable(&["ADAPTER_MODULE"], Kind::Trace, "not set", "the same"),
-            variable(&["MOLECULE_TEST_SPEED"], Kind::Whole(1, 1000, 1), "1", "shortens all intervals, for tests"),
+            variable(
+                &["MOLECULE_TEST_SPEED"],
+                Kind::Whole(1, 1000, 1),
+                "1",
+                "shortens all intervals, for tests",
+            ),
         ],
     },
 ];

@@ -1,15 +1,17 @@
 //! Where each setting comes from, and what it says: what `molecule-mcp config` shows. Also of a configuration that is wrong.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::TOKEN_FILE;
 use super::check::{Existing, check};
-use super::dirs::{self, Places, StateDir};
+use super::dirs::{CONFIGS_DIR, Places, StateDir};
 use super::management::Management;
 use super::problem::Problem;
 use super::reader::Reader;
 use super::settings::{self, Kind, Setting};
 use super::shown::Mode;
+use crate::state::secret::AUTH_TOKEN;
 
 /// All settings of a process with this environment.
 #[derive(Debug)]
@@ -77,17 +79,20 @@ impl Sources {
                 Err(problems) => (problems, Vec::new()),
             },
         };
-        let (mut reader, _) = Reader::open(var, places, false);
+        let (mut reader, folder) = Reader::open(var, places, false);
+        let folder = folder.as_ref().map(StateDir::path);
         let file_name = reader.filed.name().to_owned();
         let lines = settings::all()
             .map(|setting| {
-                let (text, source) = said(&mut reader, setting, places);
+                let (text, source) = said(&mut reader, setting, folder);
                 let key = setting.key.unwrap_or_default();
                 let is_wrong = |problem: &Problem| {
-                    setting.names.contains(&problem.setting.as_str()) || problem.setting == format!("{key} in {file_name}")
+                    setting.names.contains(&problem.setting.as_str())
+                        || problem.setting == format!("{key} in {file_name}")
                 };
                 let said = match (setting.kind, text) {
-                    (_, _) if source != Source::Default && problems.iter().any(is_wrong) => Said::Unusable,
+                    (_, Some(text)) if source == Source::Default => Said::Text(text),
+                    _ if problems.iter().any(is_wrong) => Said::Unusable,
                     (Kind::Secret(_), Some(text)) => Said::Credential(text.chars().count()),
                     (Kind::Workspaces, Some(text)) => Said::Text(ids(&text)),
                     (_, Some(text)) => Said::Text(without_password(text)),
@@ -107,7 +112,7 @@ impl Sources {
 }
 
 /// The text of a setting and where it stands. `None`: it is no text.
-fn said(reader: &mut Reader<'_>, setting: &'static Setting, places: &Places) -> (Option<String>, Source) {
+fn said(reader: &mut Reader<'_>, setting: &'static Setting, folder: Option<&Path>) -> (Option<String>, Source) {
     if let Some(name) = reader.in_environment(setting) {
         return (reader.value(setting.name()), Source::Variable(name));
     }
@@ -119,11 +124,13 @@ fn said(reader: &mut Reader<'_>, setting: &'static Setting, places: &Places) -> 
         };
         return (Some(text), Source::File(entry.line));
     }
-    let default = match setting.name() {
-        dirs::CONFIGS_DIR => StateDir::locate(None, places).map(|path| path.display().to_string()),
+    let default = folder.and_then(|folder| match setting.name() {
+        CONFIGS_DIR | "WORKSPACE_CONFIG_PATH" => Some(folder.to_owned()),
+        TOKEN_FILE => Some(folder.join(AUTH_TOKEN)),
         _ => None,
-    };
-    (Some(default.unwrap_or_else(|| setting.default.to_owned())), Source::Default)
+    });
+    let default = default.map_or_else(|| setting.default.to_owned(), |path| path.display().to_string());
+    (Some(default), Source::Default)
 }
 
 /// The ids of a list of workspaces, without their tokens.
@@ -179,29 +186,42 @@ mod tests {
             ("https_proxy", "http://me:tok-secret@p.example:1/"),
             ("CP_ADMIN_API_TOKEN", "tok-secret-2"),
         ];
-        let file = "# mine\nworkspace_id = \"w\"\nlease_secs = 60\nread_only = true\nverbose = false\norg_id = \"other\"\n";
+        let file =
+            "# mine\nworkspace_id = \"w\"\nlease_secs = 60\nread_only = true\nverbose = false\norg_id = \"other\"\n";
         let sources = read(&env, file);
         assert!(sources.problems.is_empty(), "{:?}", sources.problems);
         let text = |text: &str| Said::Text(text.to_owned());
         for (name, said, source) in [
-            ("PLATFORM_URL", text("https://x.example"), Source::Variable("PLATFORM_URL")),
+            (
+                "PLATFORM_URL",
+                text("https://x.example"),
+                Source::Variable("PLATFORM_URL"),
+            ),
             ("MOLECULE_ORG_ID", text("o"), Source::Variable("MOLECULE_ORG")),
             ("WORKSPACE_ID", text("w"), Source::File(2)),
             ("MOLECULE_LEASE_SECS", text("60"), Source::File(3)),
             ("MOLECULE_MCP_READ_ONLY", text("true"), Source::File(4)),
             ("MOLECULE_MCP_VERBOSE", text("false"), Source::File(5)),
             ("MOLECULE_UPLOAD_QUOTA_MB", text("1024"), Source::Default),
+            ("MOLECULE_API_KEY", text("none"), Source::Default),
+            ("MOLECULE_WORKSPACES", text("none"), Source::Default),
             (
                 "MOLECULE_WORKSPACE_TOKEN",
                 Said::Credential(10),
                 Source::Variable("MOLECULE_WORKSPACE_TOKEN"),
             ),
-            ("HTTPS_PROXY", text("http://me:...@p.example:1/"), Source::Variable("https_proxy")),
+            (
+                "HTTPS_PROXY",
+                text("http://me:...@p.example:1/"),
+                Source::Variable("https_proxy"),
+            ),
         ] {
             let line = line(&sources, name);
             assert_eq!((&line.said, &line.source), (&said, &source), "{name}");
         }
-        assert!(matches!(&line(&sources, "CONFIGS_DIR").said, Said::Text(path) if path.ends_with("/home/.molecule-workspace")));
+        assert!(
+            matches!(&line(&sources, "CONFIGS_DIR").said, Said::Text(path) if path.ends_with("/home/.molecule-workspace"))
+        );
         assert!(!format!("{sources:?}").contains("tok-secret"));
     }
 
@@ -209,15 +229,28 @@ mod tests {
     fn a_wrong_configuration_is_shown_with_its_problems_and_without_the_wrong_values() {
         let env = [
             ("PLATFORM_URL", "tok-secret"),
-            ("MOLECULE_WORKSPACES", r#"[{"id":"a","token":"tok-secret"},{"id":"b","token":"tok-secret"}]"#),
+            (
+                "MOLECULE_WORKSPACES",
+                r#"[{"id":"a","token":"tok-secret"},{"id":"b","token":"tok-secret"}]"#,
+            ),
         ];
         let sources = read(&env, "lease_secs = 1\nbanana = \"tok-secret\"\n");
-        let told: Vec<_> = sources.problems.iter().map(|problem| problem.setting.as_str()).collect();
-        assert_eq!(told, ["banana in molecule.toml", "PLATFORM_URL", "lease_secs in molecule.toml"]);
+        let told: Vec<_> = sources
+            .problems
+            .iter()
+            .map(|problem| problem.setting.as_str())
+            .collect();
+        assert_eq!(
+            told,
+            ["banana in molecule.toml", "PLATFORM_URL", "lease_secs in molecule.toml"]
+        );
         for name in ["PLATFORM_URL", "MOLECULE_LEASE_SECS"] {
             assert_eq!(line(&sources, name).said, Said::Unusable, "{name}");
         }
-        assert_eq!(line(&sources, "MOLECULE_WORKSPACES").said, Said::Text("a, b".to_owned()));
+        assert_eq!(
+            line(&sources, "MOLECULE_WORKSPACES").said,
+            Said::Text("a, b".to_owned())
+        );
         assert!(!format!("{sources:?}").contains("tok-secret"));
     }
 

@@ -211,8 +211,14 @@ mod tests {
         std::fs::write(&path, "tok-22").unwrap();
         assert!(token.reread());
         for (entry, what) in [
-            (r#"{"id":"a","token_file":"/nowhere"}"#, "entry 1: token file names a file that does not exist"),
-            (r#"{"id":"a","token_file":"/nowhere","token":"t"}"#, "entry 1: token and token_file are both there"),
+            (
+                r#"{"id":"a","token_file":"/nowhere"}"#,
+                "entry 1: token file names a file that does not exist",
+            ),
+            (
+                r#"{"id":"a","token_file":"/nowhere","token":"t"}"#,
+                "entry 1: token and token_file are both there",
+            ),
         ] {
             let (_, problems) = read(&format!("[{entry}]"));
             assert!(problems[0].what.contains(what), "{problems:?}");

@@ -43,9 +43,15 @@ async fn an_inbox_is_listed_shown_searched_and_popped_beside_a_daemon_and_withou
     assert_eq!(list["counts"]["new"], 2);
     let id = |index: usize| list["messages"][index]["activity_id"].as_str().unwrap().to_owned();
     let (_, lines, _) = run_to_end(with(&world, &own, &["inbox", "list"])).await;
-    assert!(lines[0].starts_with(&id(0)) && lines[0].contains("the person: the harbour is open…"), "{lines:?}");
+    assert!(
+        lines[0].starts_with(&id(0)) && lines[0].contains("the person: the harbour is open…"),
+        "{lines:?}"
+    );
     let (_, lines, _) = run_to_end(with(&world, &own, &["inbox", "show", &id(0)])).await;
-    assert!(lines.join("\n").contains("the harbour is open\nsecond line"), "{lines:?}");
+    assert!(
+        lines.join("\n").contains("the harbour is open\nsecond line"),
+        "{lines:?}"
+    );
     let (code, found) = json_of(with(&world, &own, &["inbox", "search", "harb", "--json"])).await;
     assert_eq!((code, found.as_array().unwrap().len()), (0, 1));
     assert_eq!(found[0]["message"]["activity_id"], id(0));
@@ -57,7 +63,10 @@ async fn an_inbox_is_listed_shown_searched_and_popped_beside_a_daemon_and_withou
     assert_eq!(taken["activity_id"], id(0));
     let (code, lines, _) = run_to_end(with(&world, &own, &["inbox", "pop", &id(0), &id(1)])).await;
     assert_eq!(code, 1);
-    assert!(lines[0].contains("an agent is working on it") && lines[1].ends_with(" acknowledged"), "{lines:?}");
+    assert!(
+        lines[0].contains("an agent is working on it") && lines[1].ends_with(" acknowledged"),
+        "{lines:?}"
+    );
     let (code, _, complaint) = run_to_end(with(&world, &own, &["inbox", "show", "no-such-message"])).await;
     assert_eq!(code, 1, "{complaint}");
 
@@ -84,7 +93,11 @@ async fn what_was_set_aside_is_offered_again_on_demand() {
     until("it is set aside", || async {
         let _ = daemon.call("wait_for_message", json!({ "timeout_secs": 1 })).await;
         let (_, list) = json_of(with(&world, &own, &["inbox", "list", "--state", "aside", "--json"])).await;
-        list["messages"].as_array().unwrap().iter().any(|message| message["activity_id"] == id.as_str())
+        list["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|message| message["activity_id"] == id.as_str())
     })
     .await;
     let (code, lines, _) = run_to_end(with(&world, &own, &["inbox", "requeue", &id])).await;
@@ -109,7 +122,9 @@ async fn tail_follows_and_ends_on_interrupt() {
     let mut tail = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
     let mut next = async || {
-        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("a line comes");
+        let line = tokio::time::timeout(PATIENCE, lines.next_line())
+            .await
+            .expect("a line comes");
         let line: Value = serde_json::from_str(&line.unwrap().unwrap()).unwrap();
         line["text"].as_str().unwrap().to_owned()
     };
@@ -117,7 +132,10 @@ async fn tail_follows_and_ends_on_interrupt() {
     world.say(&own, "after").await;
     assert_eq!(next().await, "after");
     signal(tail.id().unwrap(), "INT");
-    let ended = tokio::time::timeout(PATIENCE, tail.wait()).await.expect("it ends").unwrap();
+    let ended = tokio::time::timeout(PATIENCE, tail.wait())
+        .await
+        .expect("it ends")
+        .unwrap();
     assert_eq!(ended.code(), Some(0));
 }
 
@@ -131,7 +149,10 @@ async fn a_tool_is_called_as_over_mcp_and_its_error_is_an_exit_code() {
     let (code, refused) = json_of(with(&world, &own, &["call", "inbox_pop", "{}"])).await;
     assert_eq!((code, &refused["error"]), (1, &json!("INVALID_ARGUMENT")));
     // Neither registered nor polled.
-    assert_eq!(world.requests_with(&own.token, "POST /registry/register").await.len(), 0);
+    assert_eq!(
+        world.requests_with(&own.token, "POST /registry/register").await.len(),
+        0
+    );
 
     // What it writes is sent before it ends.
     let mut command = with(&world, &own, &["call", "send_message_to_user", "-"]);
@@ -140,7 +161,12 @@ async fn a_tool_is_called_as_over_mcp_and_its_error_is_an_exit_code() {
     stdin.write_all(br#"{"message": "hello from a shell"}"#).await.unwrap();
     drop(stdin);
     let output = child.wait_with_output().await.unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     assert_eq!(world.told(&own).await, ["hello from a shell"]);
     let task = json!({ "workspace_id": peer.id, "task": "look" }).to_string();
     let (code, _) = json_of(with(&world, &own, &["call", "delegate_task_async", &task])).await;
@@ -151,7 +177,10 @@ async fn a_tool_is_called_as_over_mcp_and_its_error_is_an_exit_code() {
     for (arguments, part) in [
         (&["call", "inbox_peak"][..], "did you mean inbox_peek?"),
         (&["call", "inbox_peek", "[]"], "must be a JSON object"),
-        (&["call", "list_workspaces"], "is not among the tools that this configuration shows"),
+        (
+            &["call", "list_workspaces"],
+            "is not among the tools that this configuration shows",
+        ),
     ] {
         let (code, _, complaint) = run_to_end(with(&world, &own, arguments)).await;
         assert_eq!(code, 2, "{complaint}");
@@ -169,7 +198,11 @@ async fn a_destructive_tool_without_a_terminal_wants_confirmation() {
         command
     };
     let (code, refused) = json_of(call(json!({ "workspace_id": other.id }))).await;
-    assert_eq!((code, &refused["error"]), (1, &json!("CONFIRMATION_REQUIRED")), "{refused}");
+    assert_eq!(
+        (code, &refused["error"]),
+        (1, &json!("CONFIRMATION_REQUIRED")),
+        "{refused}"
+    );
     assert_ne!(world.status(&other).await, "removed");
     let (code, done) = json_of(call(json!({ "workspace_id": other.id, "confirm": true }))).await;
     assert_eq!(code, 0, "{done}");
@@ -181,7 +214,12 @@ async fn a_message_that_a_call_was_shown_is_offered_again_when_it_ends() {
     let own = world.workspace("own").await;
     let daemon = world.online(&own).await;
     world.say(&own, "hello").await;
-    let (code, shown) = json_of(with(&world, &own, &["call", "wait_for_message", "{\"timeout_secs\": 60}"])).await;
+    let (code, shown) = json_of(with(
+        &world,
+        &own,
+        &["call", "wait_for_message", "{\"timeout_secs\": 60}"],
+    ))
+    .await;
     assert_eq!((code, &shown["text"]), (0, &json!("hello")));
     let again = next_message(&daemon).await;
     assert_eq!(again["activity_id"], shown["activity_id"]);

@@ -47,14 +47,35 @@ async fn a_file_alone_makes_a_daemon_by_either_name_and_by_flag() {
             command.arg("--config").arg(&path);
         }
         let daemon = start(command).await;
-        until("the workspace is online", || async { world.status(&workspace).await == "online" }).await;
+        until("the workspace is online", || async {
+            world.status(&workspace).await == "online"
+        })
+        .await;
         let tools = daemon.request("tools/list", json!({})).await.unwrap();
-        let names: Vec<_> = tools["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()).collect();
-        assert!(names.contains(&json!("inbox_peek")) && !names.contains(&json!("inbox_pop")), "{names:?}");
-        let (_, row) = world.ask(reqwest::Method::GET, &format!("/workspaces/{}", workspace.id), None, None).await;
+        let names: Vec<_> = tools["tools"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tool| tool["name"].clone())
+            .collect();
+        assert!(
+            names.contains(&json!("inbox_peek")) && !names.contains(&json!("inbox_pop")),
+            "{names:?}"
+        );
+        let (_, row) = world
+            .ask(
+                reqwest::Method::GET,
+                &format!("/workspaces/{}", workspace.id),
+                None,
+                None,
+            )
+            .await;
         assert!(row.to_string().contains(&format!("by {name}")), "{row}");
         let log = path.parent().unwrap().join("logs");
-        until("the log file tells of it", || async { !file(&log, "daemon.log").is_empty() }).await;
+        until("the log file tells of it", || async {
+            !file(&log, "daemon.log").is_empty()
+        })
+        .await;
         assert!(!file(&log, "daemon.log").contains(&workspace.token));
     }
 }
@@ -83,7 +104,10 @@ async fn a_wrong_file_stops_the_start_with_every_problem_and_the_nearest_key() {
     write(&folder.join("config.toml"), "agent_name = \"b\"\n");
     let (code, _, complaint) = run_to_end(at_home(home.path(), &[])).await;
     assert_eq!(code, 2);
-    assert!(complaint.contains("molecule.toml and config.toml are both in the state folder, and they differ"), "{complaint}");
+    assert!(
+        complaint.contains("molecule.toml and config.toml are both in the state folder, and they differ"),
+        "{complaint}"
+    );
     let (code, _, complaint) = run_to_end(at_home(home.path(), &["--config", "/nowhere/m.toml"])).await;
     assert_eq!(code, 2);
     assert!(complaint.contains("/nowhere/m.toml does not exist"), "{complaint}");
@@ -110,17 +134,31 @@ async fn config_shows_each_value_with_its_source_and_no_credential() {
         let all = shown["settings"].as_array().unwrap().iter();
         all.into_iter().find(|setting| setting["name"] == name).unwrap().clone()
     };
-    assert_eq!(setting("PLATFORM_URL")["source"], json!({ "kind": "environment", "name": "PLATFORM_URL" }));
+    assert_eq!(
+        setting("PLATFORM_URL")["source"],
+        json!({ "kind": "environment", "name": "PLATFORM_URL" })
+    );
     assert_eq!(setting("MOLECULE_LEASE_SECS")["value"], "60");
-    assert_eq!(setting("MOLECULE_LEASE_SECS")["source"], json!({ "kind": "file", "path": path, "line": 2 }));
-    assert_eq!(setting("MOLECULE_CONFIG")["source"], json!({ "kind": "flag", "name": "--config" }));
+    assert_eq!(
+        setting("MOLECULE_LEASE_SECS")["source"],
+        json!({ "kind": "file", "path": path, "line": 2 })
+    );
+    assert_eq!(
+        setting("MOLECULE_CONFIG")["source"],
+        json!({ "kind": "flag", "name": "--config" })
+    );
     assert_eq!(setting("MOLECULE_WORKSPACE_TOKEN")["characters"], 22);
     assert_eq!(setting("MOLECULE_UPLOAD_QUOTA_MB")["source"]["kind"], "default");
     assert!(!lines.join("\n").contains("tok-very"));
 
     let (_, lines, _) = run_to_end(command(&["config"])).await;
     let text = lines.join("\n");
-    for part in ["set, 22 characters", "environment PLATFORM_URL", "mine.toml, line 2", "flag --config"] {
+    for part in [
+        "set, 22 characters",
+        "environment PLATFORM_URL",
+        "mine.toml, line 2",
+        "flag --config",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("tok-very"), "{text}");
@@ -129,7 +167,10 @@ async fn config_shows_each_value_with_its_source_and_no_credential() {
     let (code, lines, _) = run_to_end(command(&["config"])).await;
     let text = lines.join("\n");
     assert_eq!(code, 2);
-    assert!(text.contains("banana in") && text.contains("(cannot be used)") && !text.contains("W!"), "{text}");
+    assert!(
+        text.contains("banana in") && text.contains("(cannot be used)") && !text.contains("W!"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -137,9 +178,19 @@ async fn the_table_of_the_documentation_is_the_table_of_the_program() {
     let (code, lines, _) = run_to_end(at_home(Path::new("/nowhere"), &["config", "--markdown"])).await;
     assert_eq!(code, 0);
     let documented = include_str!("../../docs/configuration.md");
-    let missing: Vec<_> = lines.iter().filter(|line| !documented.contains(line.as_str())).collect();
-    assert!(missing.is_empty(), "`molecule-mcp config --markdown` prints lines that docs/configuration.md lacks: {missing:#?}");
-    let rows = |text: &str| text.lines().filter(|line| line.starts_with("| `") || line.starts_with("| none")).count();
+    let missing: Vec<_> = lines
+        .iter()
+        .filter(|line| !documented.contains(line.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "`molecule-mcp config --markdown` prints lines that docs/configuration.md lacks: {missing:#?}"
+    );
+    let rows = |text: &str| {
+        text.lines()
+            .filter(|line| line.starts_with("| `") || line.starts_with("| none"))
+            .count()
+    };
     assert_eq!(rows(documented), rows(&lines.join("\n")));
 }
 
@@ -154,7 +205,10 @@ async fn echoing() -> String {
                 let mut heard = vec![0; 16 * 1024];
                 while let Ok(1..) = stream.read(&mut heard).await {
                     let text = String::from_utf8_lossy(&heard).to_lowercase();
-                    let said = text.lines().find(|line| line.starts_with("authorization:")).unwrap_or("none");
+                    let said = text
+                        .lines()
+                        .find(|line| line.starts_with("authorization:"))
+                        .unwrap_or("none");
                     // As it was sent, for the program writes its header names in lower case.
                     let body = json!({ "error": format!("not with {said}") }).to_string();
                     let answer = format!(
@@ -192,12 +246,22 @@ async fn a_token_that_a_platform_or_a_panic_repeats_is_in_no_log_and_no_result()
         let daemon = start(command).await;
         let refused = daemon.call("list_peers", json!({})).await;
         let told = format!("{refused:?}");
-        assert!(told.contains("not with authorization"), "the platform's words arrive: {told}");
+        assert!(
+            told.contains("not with authorization"),
+            "the platform's words arrive: {told}"
+        );
         assert!(!told.contains(TOKEN), "{told}");
         let folder = log.parent().unwrap();
         let has = |part: &'static str| move |text: &str| text.contains(part);
-        for told in [has("panicked at"), has("lost my [REDACTED]"), has("not with authorization")] {
-            until("both logs tell it", || async { told(&daemon.complaints()) && told(&file(folder, "daemon.log")) }).await;
+        for told in [
+            has("panicked at"),
+            has("lost my [REDACTED]"),
+            has("not with authorization"),
+        ] {
+            until("both logs tell it", || async {
+                told(&daemon.complaints()) && told(&file(folder, "daemon.log"))
+            })
+            .await;
         }
         for text in [daemon.complaints(), file(folder, "daemon.log")] {
             assert!(!text.contains(TOKEN) && !text.contains("abc.def"), "{text}");
@@ -234,10 +298,17 @@ async fn a_service_logs_json_and_in_the_journal_priorities() {
             .stderr(stderr);
         let mut daemon = command.spawn().unwrap();
         let text = || std::fs::read_to_string(&out).unwrap();
-        until("a warning is there", || async { text().contains("not a UUID") && text().ends_with('\n') }).await;
+        until("a warning is there", || async {
+            text().contains("not a UUID") && text().ends_with('\n')
+        })
+        .await;
         signal(daemon.id().unwrap(), "TERM");
         daemon.wait().await.unwrap();
-        let line = text().lines().find(|line| line.contains("not a UUID")).unwrap().to_owned();
+        let line = text()
+            .lines()
+            .find(|line| line.contains("not a UUID"))
+            .unwrap()
+            .to_owned();
         if is_journal {
             assert!(line.starts_with("<4>The workspace id"), "{line}");
         } else {

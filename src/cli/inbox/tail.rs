@@ -50,17 +50,17 @@ fn visible(mut entries: Vec<Entry>) -> Vec<Entry> {
 }
 
 /// The messages that were not seen, newest first, and the ids of all that were looked at.
-async fn unseen(
-    inboxes: &Inboxes,
-    seen: &HashSet<ActivityId>,
-) -> Result<(Vec<Entry>, Vec<ActivityId>), JournalError> {
+async fn unseen(inboxes: &Inboxes, seen: &HashSet<ActivityId>) -> Result<(Vec<Entry>, Vec<ActivityId>), JournalError> {
     let mut limit = PAGE;
     loop {
         let newest = visible(inboxes.list(None, limit, 0).await?);
-        let is_whole = newest.len() < limit as usize || newest.iter().any(|entry| seen.contains(&entry.message.activity_id));
+        let is_whole =
+            newest.len() < limit as usize || newest.iter().any(|entry| seen.contains(&entry.message.activity_id));
         if is_whole || limit >= 1 << 20 {
             let ids = newest.iter().map(id).collect();
-            let fresh = newest.into_iter().filter(|entry| !seen.contains(&entry.message.activity_id));
+            let fresh = newest
+                .into_iter()
+                .filter(|entry| !seen.contains(&entry.message.activity_id));
             return Ok((fresh.collect(), ids));
         }
         limit *= 2;

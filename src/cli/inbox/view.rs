@@ -47,7 +47,11 @@ pub(super) fn line(entry: &Entry) -> String {
 
 pub(super) fn list(entries: &[Entry], counts: &Counts) -> String {
     let mut text: String = entries.iter().map(line).collect();
-    let _ = writeln!(text, "{} new, {} leased, {} set aside", counts.new, counts.leased, counts.aside);
+    let _ = writeln!(
+        text,
+        "{} new, {} leased, {} set aside",
+        counts.new, counts.leased, counts.aside
+    );
     if counts.recovered + counts.damaged > 0 {
         let _ = writeln!(text, "{} recovered, {} damaged", counts.recovered, counts.damaged);
     }
@@ -112,7 +116,9 @@ pub(super) fn json_said(said: &Said) -> Value {
 }
 
 fn recipient(work: &Work) -> String {
-    words(work).0.map_or_else(|| "the person".to_owned(), ToString::to_string)
+    words(work)
+        .0
+        .map_or_else(|| "the person".to_owned(), ToString::to_string)
 }
 
 /// To whom, if not the person, and what.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::ask::Ask;
 use super::{InitArgs, InitFailure};
-use crate::config::{file, Checked, Existing, Fault, Places, Problem, TOKEN, TOKEN_FILE, check};
+use crate::config::{Checked, Existing, Fault, Places, Problem, TOKEN, TOKEN_FILE, check, file};
 
 /// How often a person is asked for the same thing.
 const TRIES: usize = 3;

@@ -338,7 +338,11 @@ async fn an_earlier_set_up_is_replaced_only_by_force_and_keeps_its_card() {
         Some("https://other.example.com")
     );
     assert_eq!(computer.said("agent_name").as_deref(), Some("me"));
-    assert!(fs::read_to_string(&path).unwrap().ends_with("# me\nagent_name = \"me\"\nlease_secs = 60\n"));
+    assert!(
+        fs::read_to_string(&path)
+            .unwrap()
+            .ends_with("# me\nagent_name = \"me\"\nlease_secs = 60\n")
+    );
 }
 
 #[tokio::test]
@@ -441,9 +445,7 @@ async fn the_file_that_is_in_use_is_the_one_that_is_changed() {
     let mut computer = Computer::new();
     let named = computer.root.path().join("mine.toml");
     fs::write(&named, "lease_secs = 60\n").unwrap();
-    computer
-        .env
-        .insert("MOLECULE_CONFIG", named.clone().into_os_string());
+    computer.env.insert("MOLECULE_CONFIG", named.clone().into_os_string());
     let report = computer.set_up(&computer.args(), None).await.unwrap();
     assert!(report.contains("mine.toml"), "{report}");
     let text = fs::read_to_string(&named).unwrap();
@@ -454,5 +456,8 @@ async fn the_file_that_is_in_use_is_the_one_that_is_changed() {
     fs::write(computer.state().join(file::OTHER_NAME), "# other\n").unwrap();
     computer.set_up(&computer.args(), None).await.unwrap();
     let text = fs::read_to_string(computer.state().join(file::OTHER_NAME)).unwrap();
-    assert!(text.contains(URL) && !computer.state().join(file::NAME).exists(), "{text}");
+    assert!(
+        text.contains(URL) && !computer.state().join(file::NAME).exists(),
+        "{text}"
+    );
 }

@@ -98,7 +98,9 @@ fn append_to(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        options
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
     let file = options.open(path)?;
     #[cfg(unix)]
@@ -144,7 +146,11 @@ mod tests {
         assert_eq!(text("logs/m.log.1"), "first line of one\nof two\n");
         assert_eq!(text("logs/m.log"), "that is too much\none follows\n");
         one.write_all(&[b'x'; 50]).unwrap();
-        assert_eq!(text("logs/m.log").len(), 50, "a line longer than the bound has a file to itself");
+        assert_eq!(
+            text("logs/m.log").len(),
+            50,
+            "a line longer than the bound has a file to itself"
+        );
         assert_eq!(fs::read_dir(dir.path().join("logs")).unwrap().count(), 2);
         for (name, mode) in [("logs", 0o700), ("logs/m.log", 0o600), ("logs/m.log.1", 0o600)] {
             let entry = fs::metadata(dir.path().join(name)).unwrap();

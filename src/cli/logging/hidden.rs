@@ -22,7 +22,11 @@ pub(in crate::cli) fn clean(text: &str) -> String {
     let text = BEARER.replace_all(&text, "${word}[REDACTED:TOKEN]");
     let text = RUN.replace_all(&text, |run: &regex_lite::Captures<'_>| {
         let run = run.get(0).map_or("", |found| found.as_str());
-        if is_token(run) { Cow::Borrowed("[REDACTED:TOKEN]") } else { Cow::Owned(run.to_owned()) }
+        if is_token(run) {
+            Cow::Borrowed("[REDACTED:TOKEN]")
+        } else {
+            Cow::Owned(run.to_owned())
+        }
     });
     redact(&text).text
 }

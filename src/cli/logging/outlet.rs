@@ -29,7 +29,10 @@ impl Outlet {
         let _ = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || write_out(writer, &pieces, &counted));
-        Self { pieces: outlet, dropped }
+        Self {
+            pieces: outlet,
+            dropped,
+        }
     }
 
     /// Sends a whole line out, with its end.

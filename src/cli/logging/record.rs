@@ -47,7 +47,13 @@ impl<S: Subscriber> Layer<S> for Lines {
         let mut words = Words::default();
         event.record(&mut words);
         let metadata = event.metadata();
-        let line = line(self.shape, *metadata.level(), metadata.target(), &words, Timestamp::now());
+        let line = line(
+            self.shape,
+            *metadata.level(),
+            metadata.target(),
+            &words,
+            Timestamp::now(),
+        );
         self.outlet.line(line.into_bytes());
     }
 }
@@ -112,7 +118,11 @@ fn line(shape: Shape, level: Level, target: &str, words: &Words, now: Timestamp)
             put("target", target.into());
             put("pid", std::process::id().into());
             for (name, value) in &words.fields {
-                let name = if ["time", "level", "target", "pid"].contains(name) { "field" } else { name };
+                let name = if ["time", "level", "target", "pid"].contains(name) {
+                    "field"
+                } else {
+                    name
+                };
                 put(name, value.as_str().into());
             }
             Value::Object(object).to_string()
@@ -164,18 +174,30 @@ mod tests {
     fn each_shape_is_one_line_and_says_the_same() {
         let pid = std::process::id();
         let time = Timestamp(0).to_rfc3339();
-        assert_eq!(shown(Shape::Text, "it broke"), format!("[molecule-mcp] {time}  WARN it broke tool=x\n"));
-        assert_eq!(shown(Shape::File, "it broke"), format!("{time}  WARN [{pid}] it broke tool=x\n"));
+        assert_eq!(
+            shown(Shape::Text, "it broke"),
+            format!("[molecule-mcp] {time}  WARN it broke tool=x\n")
+        );
+        assert_eq!(
+            shown(Shape::File, "it broke"),
+            format!("{time}  WARN [{pid}] it broke tool=x\n")
+        );
         assert_eq!(shown(Shape::Journal, "it broke"), "<4>it broke tool=x\n");
         let json: Value = serde_json::from_str(&shown(Shape::Json, "it \"broke\"\n")).unwrap();
         assert_eq!(json["message"], "it \"broke\"\n");
-        assert_eq!((&json["level"], &json["tool"], &json["pid"]), (&"warn".into(), &"x".into(), &pid.into()));
+        assert_eq!(
+            (&json["level"], &json["tool"], &json["pid"]),
+            (&"warn".into(), &"x".into(), &pid.into())
+        );
     }
 
     #[test]
     fn nothing_in_a_message_passes_for_a_line_of_ours_or_moves_the_cursor() {
         let odd = "one\n<3>forged\u{1b}[2J\rtwo";
-        assert_eq!(shown(Shape::Journal, odd), "<4>one\\n<3>forged\\u{1b}[2J\\u{d}two tool=x\n");
+        assert_eq!(
+            shown(Shape::Journal, odd),
+            "<4>one\\n<3>forged\\u{1b}[2J\\u{d}two tool=x\n"
+        );
         assert_eq!(shown(Shape::File, odd).lines().count(), 1);
         assert!(shown(Shape::Text, odd).contains("one\n    <3>forged"));
         assert_eq!(shown(Shape::Json, odd).lines().count(), 1);

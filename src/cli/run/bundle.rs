@@ -171,7 +171,11 @@ pub(in crate::cli) async fn visit(
     let (_never, is_holder) = watch::channel(false);
     let mut sending = JoinSet::new();
     for (bundle, journal) in bundles.iter().zip(journals) {
-        sending.spawn(bundle.outbox(&config, journal, is_holder.clone(), None).run(stop.clone()));
+        sending.spawn(
+            bundle
+                .outbox(&config, journal, is_holder.clone(), None)
+                .run(stop.clone()),
+        );
     }
     stop.cancelled().await;
     let _ = timeout(GRACE, async { while sending.join_next().await.is_some() {} }).await;
@@ -223,7 +227,13 @@ impl Bundle {
         }
     }
 
-    fn outbox(&self, config: &Config, journal: Journal, holder: watch::Receiver<bool>, stream: Option<Stream>) -> Outbox {
+    fn outbox(
+        &self,
+        config: &Config,
+        journal: Journal,
+        holder: watch::Receiver<bool>,
+        stream: Option<Stream>,
+    ) -> Outbox {
         Outbox {
             api: self.api.clone(),
             journal,

@@ -20,7 +20,10 @@ pub(super) fn setting(key: &str, is_named: bool) -> Result<&'static Setting, Ref
 
 /// A key as people are told it. What does not look like a key may be a credential in the wrong place.
 pub(super) fn shown(key: &str) -> &str {
-    let is_plain = key.len() <= 40 && key.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_-.".contains(&byte));
+    let is_plain = key.len() <= 40
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || b"_-.".contains(&byte));
     if is_plain { key } else { "a key" }
 }
 
@@ -29,10 +32,13 @@ fn unknown(key: &str) -> Refused {
     if let Some(instead) = credential(&plain) {
         return Refused::new(
             "is a credential, and none is kept in this file",
-            format!("put it into a file of its own with mode 0600, remove it here, and write {instead} = \"<path of that file>\""),
+            format!(
+                "put it into a file of its own with mode 0600, remove it here, and write {instead} = \"<path of that file>\""
+            ),
         );
     }
-    let of_variable = settings::all().find(|setting| setting.names.iter().any(|name| name.to_ascii_lowercase() == plain));
+    let of_variable =
+        settings::all().find(|setting| setting.names.iter().any(|name| name.to_ascii_lowercase() == plain));
     if let Some(setting) = of_variable {
         return match setting.key {
             Some(meant) => Refused::new("is the name of a variable", format!("its key here is {meant}")),

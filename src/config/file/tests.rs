@@ -43,43 +43,119 @@ fn every_kind_of_value_becomes_what_its_variable_would_say() {
         ("attach_roots", format!("/a:{}", below("b"))),
         ("on_message", "notify 'a b'".to_owned()),
         ("toolsets", "agent,ops".to_owned()),
-        ("workspaces", format!(r#"[{{"id":"w","token_file":"{}"}}]"#, below("w.token"))),
+        (
+            "workspaces",
+            format!(r#"[{{"id":"w","token_file":"{}"}}]"#, below("w.token")),
+        ),
     ] {
         assert_eq!(filed.text(key).as_deref(), Some(expected.as_str()), "{key}");
     }
     assert_eq!(filed.text("disable_inbox"), None, "false is as good as nothing");
     let variables = filed.as_variables();
-    assert!(variables.contains(&("MOLECULE_LEASE_SECS", "60".to_owned())), "{variables:?}");
+    assert!(
+        variables.contains(&("MOLECULE_LEASE_SECS", "60".to_owned())),
+        "{variables:?}"
+    );
     assert!(variables.iter().all(|(name, _)| *name != "MOLECULE_MCP_DISABLE_INBOX"));
 }
 
 #[test]
 fn each_broken_file_is_named_with_its_line_and_never_quoted() {
     for (text, setting, what, remedy) in [
-        ("platform_url = \"x\"\ntok-secret\n", NAME, "not valid TOML (line 2)", "key ="),
-        ("workspace_id = \"a\"\nworkspace_id = \"tok-secret\"", NAME, "not valid TOML (line 2)", "key ="),
+        (
+            "platform_url = \"x\"\ntok-secret\n",
+            NAME,
+            "not valid TOML (line 2)",
+            "key =",
+        ),
+        (
+            "workspace_id = \"a\"\nworkspace_id = \"tok-secret\"",
+            NAME,
+            "not valid TOML (line 2)",
+            "key =",
+        ),
         (
             "agent_name = \"x\"\n\ntoken = \"tok-secret\"\n",
             "token in molecule.toml",
             "(line 3) is a credential",
             "token_file = ",
         ),
-        ("api-key = \"tok-secret\"", "api-key in molecule.toml", "is a credential", "api_key_file = "),
-        ("cp_admin_api_token = \"tok-secret\"", "cp_admin_api_token in", "a credential", "cp_admin_api_token_file = "),
-        ("db_password = \"tok-secret\"", "db_password in", "is a credential", "token_file"),
-        ("workspace_id = [\"tok-secret\"]", "workspace_id in", "(line 1) must be a text", "mend"),
-        ("workspace_id = 5", "workspace_id in", "must be a text, in quotes", "mend"),
-        ("\nallow_insecure = \"tok-secret\"", "allow_insecure in", "(line 2) must be true or false, without quotes", ""),
-        ("lease_secs = \"60\"", "lease_secs in", "must be a whole number from 10 to 86400, without quotes", ""),
+        (
+            "api-key = \"tok-secret\"",
+            "api-key in molecule.toml",
+            "is a credential",
+            "api_key_file = ",
+        ),
+        (
+            "cp_admin_api_token = \"tok-secret\"",
+            "cp_admin_api_token in",
+            "a credential",
+            "cp_admin_api_token_file = ",
+        ),
+        (
+            "db_password = \"tok-secret\"",
+            "db_password in",
+            "is a credential",
+            "token_file",
+        ),
+        (
+            "workspace_id = [\"tok-secret\"]",
+            "workspace_id in",
+            "(line 1) must be a text",
+            "mend",
+        ),
+        (
+            "workspace_id = 5",
+            "workspace_id in",
+            "must be a text, in quotes",
+            "mend",
+        ),
+        (
+            "\nallow_insecure = \"tok-secret\"",
+            "allow_insecure in",
+            "(line 2) must be true or false, without quotes",
+            "",
+        ),
+        (
+            "lease_secs = \"60\"",
+            "lease_secs in",
+            "must be a whole number from 10 to 86400, without quotes",
+            "",
+        ),
         ("agent_skills = [1]", "agent_skills in", "must be a list of texts", ""),
-        ("lease_sec = 60", "lease_sec in", "is not a known key", "did you mean lease_secs?"),
-        ("MOLECULE_LEASE_SECS = 60", "MOLECULE_LEASE_SECS in", "the name of a variable", "its key here is lease_secs"),
+        (
+            "lease_sec = 60",
+            "lease_sec in",
+            "is not a known key",
+            "did you mean lease_secs?",
+        ),
+        (
+            "MOLECULE_LEASE_SECS = 60",
+            "MOLECULE_LEASE_SECS in",
+            "the name of a variable",
+            "its key here is lease_secs",
+        ),
         ("MODEL = \"m\"", "MODEL in", "cannot be set in a file", "environment"),
         ("banana = 1", "banana in", "is not a known key", "config --example"),
         ("\"tok-secret 123\" = 1", "a key in", "is not a known key", ""),
-        ("configs_dir = \"/x\"", "configs_dir in", "cannot be set here", "CONFIGS_DIR"),
-        ("[[workspaces]]\nid = \"a\"\ntoken = \"tok-secret\"", "workspaces in", "holds a token", "token_file"),
-        ("[[workspaces]]\nid = \"a\"\ntokenfile = \"x\"", "workspaces in", "unknown key", "did you mean token_file?"),
+        (
+            "configs_dir = \"/x\"",
+            "configs_dir in",
+            "cannot be set here",
+            "CONFIGS_DIR",
+        ),
+        (
+            "[[workspaces]]\nid = \"a\"\ntoken = \"tok-secret\"",
+            "workspaces in",
+            "holds a token",
+            "token_file",
+        ),
+        (
+            "[[workspaces]]\nid = \"a\"\ntokenfile = \"x\"",
+            "workspaces in",
+            "unknown key",
+            "did you mean token_file?",
+        ),
     ] {
         let problems = filed(text).problems;
         assert_eq!(problems.len(), 1, "{text}: {problems:?}");
@@ -89,11 +165,19 @@ fn each_broken_file_is_named_with_its_line_and_never_quoted() {
         assert!(problem.remedy.contains(remedy), "{text}: {problem:?}");
         assert!(!format!("{problem:?}").contains("tok-secret"), "{problem:?}");
     }
-    assert!(filed(b"\n\na = \"\xff\"").problems[0].what.contains("UTF-8 text (line 3)"));
+    assert!(
+        filed(b"\n\na = \"\xff\"").problems[0]
+            .what
+            .contains("UTF-8 text (line 3)")
+    );
     assert!(filed("#".repeat(70_000)).problems[0].what.contains("64 KiB"));
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join(NAME)).unwrap();
-    assert!(Filed::in_folder(dir.path(), None).problems[0].what.contains("regular file"));
+    assert!(
+        Filed::in_folder(dir.path(), None).problems[0]
+            .what
+            .contains("regular file")
+    );
 }
 
 #[test]
@@ -102,7 +186,11 @@ fn all_that_is_wrong_is_told_in_the_order_of_the_file_and_the_rest_counts() {
     let told: Vec<_> = filed.problems.iter().map(|problem| problem.setting.as_str()).collect();
     assert_eq!(
         told,
-        ["zebra in molecule.toml", "lease_secs in molecule.toml", "agent_nam in molecule.toml"]
+        [
+            "zebra in molecule.toml",
+            "lease_secs in molecule.toml",
+            "agent_nam in molecule.toml"
+        ]
     );
     assert_eq!(filed.text("agent_name").as_deref(), Some("me"));
 }
@@ -113,7 +201,10 @@ fn both_names_are_taken_and_two_files_that_differ_are_refused() {
     let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
     put(OTHER_NAME, "agent_name = \"a\"\n");
     let filed = Filed::in_folder(dir.path(), None);
-    assert_eq!((filed.name(), filed.text("agent_name").as_deref()), (OTHER_NAME, Some("a")));
+    assert_eq!(
+        (filed.name(), filed.text("agent_name").as_deref()),
+        (OTHER_NAME, Some("a"))
+    );
     put(NAME, "agent_name = \"a\"\n");
     let filed = Filed::in_folder(dir.path(), None);
     assert_eq!((filed.name(), filed.problems.len()), (NAME, 0));
@@ -132,6 +223,10 @@ fn a_file_that_others_may_write_is_warned_about() {
     fs::write(&path, "").unwrap();
     for (mode, warned) in [(0o600, false), (0o644, false), (0o664, true), (0o602, true)] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(!Filed::in_folder(dir.path(), None).warnings.is_empty(), warned, "{mode:o}");
+        assert_eq!(
+            !Filed::in_folder(dir.path(), None).warnings.is_empty(),
+            warned,
+            "{mode:o}"
+        );
     }
 }

@@ -32,7 +32,12 @@ impl Base<'_> {
 }
 
 fn into_text(path: PathBuf) -> Result<String, Refused> {
-    let odd = || Refused::new("leads through a folder whose name is not text", "write it from the root on");
+    let odd = || {
+        Refused::new(
+            "leads through a folder whose name is not text",
+            "write it from the root on",
+        )
+    };
     path.into_os_string().into_string().map_err(|_| odd())
 }
 
@@ -44,7 +49,10 @@ pub(super) fn read(kind: Kind, value: &DeValue<'_>, base: &Base<'_>) -> Result<V
             (Kind::Text | Kind::Path, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => ", in quotes",
             _ => "",
         };
-        Refused::new(format!("must be {}{quotes}", kind.in_file()), "mend it, or leave it out")
+        Refused::new(
+            format!("must be {}{quotes}", kind.in_file()),
+            "mend it, or leave it out",
+        )
     };
     let one = |text: &str| Ok(Value::One(text.to_owned()));
     match (kind, value) {
@@ -61,8 +69,12 @@ pub(super) fn read(kind: Kind, value: &DeValue<'_>, base: &Base<'_>) -> Result<V
                 .iter()
                 .map(|path| base.path(path))
                 .collect::<Result<_, _>>()?;
-            std::env::join_paths(&paths)
-                .map_err(|_| Refused::new("names a path with the sign that separates paths", "choose another folder"))?;
+            std::env::join_paths(&paths).map_err(|_| {
+                Refused::new(
+                    "names a path with the sign that separates paths",
+                    "choose another folder",
+                )
+            })?;
             Ok(Value::Several(paths))
         }
         (Kind::Command, DeValue::Array(_)) => {
@@ -113,9 +125,16 @@ fn workspace(table: &DeTable<'_>, base: &Base<'_>) -> Result<serde_json::Value, 
             return Err(Refused::new("has an entry with an unknown key", remedy));
         }
         let DeValue::String(text) = value.get_ref() else {
-            return Err(Refused::new(format!("has an entry whose {key} is not a text"), "write it in quotes"));
+            return Err(Refused::new(
+                format!("has an entry whose {key} is not a text"),
+                "write it in quotes",
+            ));
         };
-        let text = if key == "token_file" { base.path(text)? } else { text.to_string() };
+        let text = if key == "token_file" {
+            base.path(text)?
+        } else {
+            text.to_string()
+        };
         entry.insert(key.to_owned(), text.into());
     }
     Ok(entry.into())

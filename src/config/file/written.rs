@@ -18,9 +18,9 @@ pub enum Change {
 pub fn updated(earlier: Option<&str>, changes: &[(&'static str, Change)]) -> String {
     const HEAD: &str = "# Settings of molecule-mcp. A variable of the environment overrides its key.\n\
                         # molecule-mcp config: what is in force, and where from. molecule-mcp config --example: every key.\n";
-    let mut document = earlier
-        .and_then(|text| text.parse::<DocumentMut>().ok())
-        .unwrap_or_else(|| HEAD.parse().unwrap_or_default());
+    let earlier = earlier.and_then(|text| text.parse::<DocumentMut>().ok());
+    let head = if earlier.is_some() { "" } else { HEAD };
+    let mut document = earlier.unwrap_or_default();
     for (key, change) in changes {
         match change {
             Change::Text(text) => put(&mut document, key, value(text.as_str())),
@@ -30,7 +30,7 @@ pub fn updated(earlier: Option<&str>, changes: &[(&'static str, Change)]) -> Str
             }
         }
     }
-    document.to_string()
+    format!("{head}{document}")
 }
 
 /// A comment behind the old value stays behind the new one.
@@ -55,8 +55,14 @@ mod tests {
             ("org_id", Change::Gone),
         ];
         let text = updated(Some(earlier), &changes);
-        assert!(text.starts_with("# mine\nplatform_url = \"https://new.example\" # the old one\nlease_secs = 60\n"), "{text}");
-        assert!(text.contains("allow_insecure = true") && !text.contains("org_id"), "{text}");
+        assert!(
+            text.starts_with("# mine\nplatform_url = \"https://new.example\" # the old one\nlease_secs = 60\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("allow_insecure = true") && !text.contains("org_id"),
+            "{text}"
+        );
         let table: toml::Table = text.parse().unwrap();
         assert_eq!(table["workspace_id"].as_str(), Some("a \"b\"\\\n"));
     }
@@ -65,7 +71,10 @@ mod tests {
     fn a_file_that_cannot_be_read_is_begun_anew() {
         for earlier in [None, Some("not toml")] {
             let text = updated(earlier, &[("workspace_id", Change::Text("a".to_owned()))]);
-            assert!(text.starts_with("# Settings") && text.ends_with("workspace_id = \"a\"\n"), "{text}");
+            assert!(
+                text.starts_with("# Settings") && text.ends_with("workspace_id = \"a\"\n"),
+                "{text}"
+            );
         }
     }
 }
