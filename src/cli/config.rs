@@ -207,7 +207,7 @@ fn example() -> String {
                 Kind::Path => "\"<path>\"".to_owned(),
                 Kind::Text | Kind::Workspaces | Kind::Secret(_) | Kind::Trace => "\"<text>\"".to_owned(),
             };
-            let _ = write!(text, "{head}# {key} = {value}\n");
+            let _ = writeln!(text, "{head}# {key} = {value}");
         }
     }
     text + &tables

@@ -30,6 +30,8 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// The same when there is a reason for the exit: on a busy computer the line must not get lost that says what to mend.
 const LAST_REASON: Duration = Duration::from_secs(1);
 
+/// Of the lines on stderr, once it is known.
+static SHAPE: OnceLock<Shape> = OnceLock::new();
 static STDERR: OnceLock<Outlet> = OnceLock::new();
 static FILE: OnceLock<Outlet> = OnceLock::new();
 
@@ -48,6 +50,7 @@ pub enum Audience {
 /// Libraries are never logged below warnings: the MCP library would print tool arguments, which may hold secrets.
 pub fn start(log: &Log, audience: Audience) {
     let shape = shape(log.format, audience, io::stderr().is_terminal(), is_journal());
+    let _ = SHAPE.set(shape);
     let wanted = log.filter.as_deref().map(filter);
     let targets = |usual| {
         let wanted = wanted.clone().flatten();
@@ -66,7 +69,8 @@ pub fn start(log: &Log, audience: Audience) {
                 LogFormat::Json => Shape::Json,
                 _ => Shape::File,
             };
-            let outlet = FILE.get_or_init(|| Outlet::start("log file", file));
+            let outlet =
+                FILE.get_or_init(|| Outlet::start("log file", file, move |count| record::dropped(shape, count)));
             Some(Lines::new(shape, outlet).with_filter(targets(LevelFilter::INFO)))
         }
         Err(error) => {
@@ -122,7 +126,11 @@ pub fn last_words(text: &str) {
 }
 
 fn stderr() -> &'static Outlet {
-    STDERR.get_or_init(|| Outlet::start("log", io::stderr()))
+    STDERR.get_or_init(|| {
+        Outlet::start("log", io::stderr(), |count| {
+            record::dropped(SHAPE.get().copied().unwrap_or(Shape::Text), count)
+        })
+    })
 }
 
 /// How lines look on stderr.

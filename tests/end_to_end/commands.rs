@@ -119,7 +119,7 @@ async fn tail_follows_and_ends_on_interrupt() {
     })
     .await;
     let mut command = with(&world, &own, &["inbox", "tail", "--json"]);
-    let mut tail = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut tail = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
     let mut next = async || {
         let line = tokio::time::timeout(PATIENCE, lines.next_line())
@@ -149,10 +149,7 @@ async fn a_tool_is_called_as_over_mcp_and_its_error_is_an_exit_code() {
     let (code, refused) = json_of(with(&world, &own, &["call", "inbox_pop", "{}"])).await;
     assert_eq!((code, &refused["error"]), (1, &json!("INVALID_ARGUMENT")));
     // Neither registered nor polled.
-    assert_eq!(
-        world.requests_with(&own.token, "POST /registry/register").await.len(),
-        0
-    );
+    assert_eq!(world.requests_with(&own.token, "register").await.len(), 0);
 
     // What it writes is sent before it ends.
     let mut command = with(&world, &own, &["call", "send_message_to_user", "-"]);

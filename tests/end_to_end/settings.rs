@@ -52,7 +52,7 @@ async fn a_file_alone_makes_a_daemon_by_either_name_and_by_flag() {
         })
         .await;
         let tools = daemon.request("tools/list", json!({})).await.unwrap();
-        let names: Vec<_> = tools["tools"]
+        let names: Vec<_> = tools["result"]["tools"]
             .as_array()
             .unwrap()
             .iter()
@@ -62,15 +62,8 @@ async fn a_file_alone_makes_a_daemon_by_either_name_and_by_flag() {
             names.contains(&json!("inbox_peek")) && !names.contains(&json!("inbox_pop")),
             "{names:?}"
         );
-        let (_, row) = world
-            .ask(
-                reqwest::Method::GET,
-                &format!("/workspaces/{}", workspace.id),
-                None,
-                None,
-            )
-            .await;
-        assert!(row.to_string().contains(&format!("by {name}")), "{row}");
+        let registered = world.requests_with(&workspace.token, "register").await;
+        assert_eq!(registered[0]["body"]["agent_card"]["name"], format!("by {name}"));
         let log = path.parent().unwrap().join("logs");
         until("the log file tells of it", || async {
             !file(&log, "daemon.log").is_empty()
@@ -296,7 +289,7 @@ async fn a_service_logs_json_and_in_the_journal_priorities() {
             .env("CONFIGS_DIR", home.path().join("state"))
             .stdin(std::process::Stdio::null())
             .stderr(stderr);
-        let mut daemon = command.spawn().unwrap();
+        let mut daemon = command.kill_on_drop(true).spawn().unwrap();
         let text = || std::fs::read_to_string(&out).unwrap();
         until("a warning is there", || async {
             text().contains("not a UUID") && text().ends_with('\n')

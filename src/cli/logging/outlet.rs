@@ -21,14 +21,18 @@ enum Piece {
 }
 
 impl Outlet {
-    /// Starts the thread. The process ends without waiting for it.
-    pub(super) fn start(name: &str, writer: impl Write + Send + 'static) -> Self {
+    /// Starts the thread. `dropped_note` makes the line that tells how many were dropped. The process ends without waiting for it.
+    pub(super) fn start(
+        name: &str,
+        writer: impl Write + Send + 'static,
+        dropped_note: impl Fn(u64) -> Vec<u8> + Send + 'static,
+    ) -> Self {
         let (outlet, pieces) = mpsc::sync_channel(WAITING);
         let dropped = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&dropped);
         let _ = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || write_out(writer, &pieces, &counted));
+            .spawn(move || write_out(writer, &pieces, &counted, &dropped_note));
         Self {
             pieces: outlet,
             dropped,
@@ -50,12 +54,11 @@ impl Outlet {
     }
 }
 
-fn write_out(mut writer: impl Write, pieces: &Receiver<Piece>, dropped: &AtomicU64) {
+fn write_out(mut writer: impl Write, pieces: &Receiver<Piece>, dropped: &AtomicU64, note: &impl Fn(u64) -> Vec<u8>) {
     for piece in pieces {
         let missed = dropped.swap(0, Ordering::Relaxed);
         if missed > 0 {
-            let note = format!("[molecule-mcp] {missed} log lines were dropped, because nobody read them\n");
-            let _ = writer.write_all(note.as_bytes());
+            let _ = writer.write_all(&note(missed));
         }
         match piece {
             Piece::Line(line) => {
@@ -94,7 +97,9 @@ mod tests {
     fn a_reader_that_is_stuck_holds_nobody_up_and_is_told_what_it_missed() {
         let (open, gate) = mpsc::channel();
         let written = Arc::default();
-        let outlet = Outlet::start("test", Gate(gate, Arc::clone(&written)));
+        let outlet = Outlet::start("test", Gate(gate, Arc::clone(&written)), |count| {
+            format!("{count} were dropped\n").into_bytes()
+        });
         for number in 0..WAITING + 50 {
             outlet.line(format!("{number}\n").into_bytes());
         }
@@ -106,6 +111,6 @@ mod tests {
         last.unwrap().recv().unwrap();
         let written = written.lock().unwrap();
         assert!(written.contains("\n255\n") && written.ends_with("the end"), "{written}");
-        assert!(written.contains("log lines were dropped"), "{written}");
+        assert!(written.contains(" were dropped"), "{written}");
     }
 }

@@ -131,6 +131,15 @@ fn line(shape: Shape, level: Level, target: &str, words: &Words, now: Timestamp)
     format!("{}\n", hidden::clean(&line))
 }
 
+/// What is said in place of lines that nobody read in time.
+pub(super) fn dropped(shape: Shape, count: u64) -> Vec<u8> {
+    let words = Words {
+        message: format!("{count} log lines were dropped, because nobody read them"),
+        fields: Vec::new(),
+    };
+    line(shape, Level::WARN, super::OURS, &words, Timestamp::now()).into_bytes()
+}
+
 /// The last words of the process, in the log file.
 pub(super) fn last(text: &str) -> Vec<u8> {
     let text = text.trim_end();

@@ -61,7 +61,7 @@ fn credential(key: &str) -> Option<&'static str> {
             let name = name.to_ascii_lowercase();
             name == key || name.strip_prefix("molecule_") == Some(key)
         };
-        if setting.names.iter().any(|name| is_it(name)) {
+        if setting.names.iter().any(is_it) {
             return Some(instead);
         }
     }
