@@ -88,7 +88,11 @@ pub fn start(log: &Log, audience: Audience) {
     if wanted == Some(None) {
         warn!("MOLECULE_LOG is no log filter and is ignored; write it as debug or molecule_mcp::agent=debug");
     }
-    #[cfg(debug_assertions)]
+}
+
+/// Panics with these words in a thread that nobody waits for, when a test asks for it.
+#[cfg(debug_assertions)]
+pub(super) fn panic_on_demand() {
     if let Some(words) = std::env::var_os("MOLECULE_TEST_PANIC") {
         std::thread::spawn(move || panic!("{}", words.to_string_lossy()));
     }

@@ -55,6 +55,8 @@ pub(super) fn greet(warnings: &[String]) {
     for warning in warnings {
         warn!("{warning}");
     }
+    #[cfg(debug_assertions)]
+    logging::panic_on_demand();
 }
 
 /// How a server's end becomes the program's.

@@ -189,6 +189,12 @@ async fn a_tool_is_called_as_over_mcp_and_its_error_is_an_exit_code() {
 async fn a_destructive_tool_without_a_terminal_wants_confirmation() {
     let world = World::new().await;
     let (own, other) = (world.workspace("own").await, world.workspace("other").await);
+    let child = json!({
+        "name": "below", "parent_id": other.id, "runtime": "external", "external": true, "delivery_mode": "poll",
+    });
+    world
+        .ok(reqwest::Method::POST, "/workspaces", Some(world.admin()), Some(child))
+        .await;
     let call = |arguments: Value| {
         let mut command = with(&world, &own, &["call", "delete_workspace", &arguments.to_string()]);
         command.env("MOLECULE_API_KEY", world.admin());
@@ -202,7 +208,7 @@ async fn a_destructive_tool_without_a_terminal_wants_confirmation() {
     );
     assert_ne!(world.status(&other).await, "removed");
     let (code, done) = json_of(call(json!({ "workspace_id": other.id, "confirm": true }))).await;
-    assert_eq!(code, 0, "{done}");
+    assert_eq!((code, &done["status"]), (0, &json!("removed")), "{done}");
 }
 
 #[tokio::test]
