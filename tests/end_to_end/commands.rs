@@ -224,9 +224,17 @@ async fn a_message_that_a_call_was_shown_is_offered_again_when_it_ends() {
     ))
     .await;
     assert_eq!((code, &shown["text"]), (0, &json!("hello")));
+    let (_, beside) = json_of(with(&world, &own, &["call", "inbox_peek"])).await;
+    assert!(beside["health"].is_null(), "{beside}");
     let again = next_message(&daemon).await;
     assert_eq!(again["activity_id"], shown["activity_id"]);
     let pop = json!({ "activity_id": again["activity_id"] });
     assert_eq!(daemon.call("inbox_pop", pop).await.unwrap()["removed"], true);
     assert!(inbox_is_empty(&daemon).await);
+    drop(daemon);
+    until("it is told that nobody receives", || async {
+        let (_, alone) = json_of(with(&world, &own, &["call", "inbox_peek"])).await;
+        alone["health"][0]["code"] == "NOT_RUNNING"
+    })
+    .await;
 }

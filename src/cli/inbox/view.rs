@@ -33,6 +33,7 @@ pub(super) fn json_list(entries: &[Entry], counts: &Counts) -> Value {
 pub(super) fn line(entry: &Entry) -> String {
     let message = &entry.message;
     let text = match message.text.trim() {
+        "" if message.attachments.len() == 1 => "(a file)".to_owned(),
         "" => format!("({} files)", message.attachments.len()),
         text => first_line(text, 80),
     };
@@ -180,7 +181,7 @@ mod tests {
         assert!(line(&entry(Kind::System, "note")).contains("system: note\n"));
         let mut upload = entry(Kind::Upload, "");
         upload.message.attachments.push(json!({ "name": "a.txt" }));
-        assert!(line(&upload).ends_with("upload: (1 files)\n"));
+        assert!(line(&upload).ends_with("upload: (a file)\n"));
         assert!(whole(&upload).contains("file     a.txt"));
     }
 

@@ -24,11 +24,12 @@ use crate::cli::bench;
 use crate::config::{Config, Membership};
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
-use crate::state::health::{Duty, HealthBoard, Trouble};
+use crate::state::health::{Duty, HealthBoard, Role, Trouble};
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::message::Message;
 use crate::state::naming::Naming;
-use crate::state::record::{HealthFile, Holder};
+use crate::state::overview::Overview;
+use crate::state::record::{HealthFile, Holder, SILENT_AFTER};
 use crate::state::spool::Spool;
 use crate::tools::attachments::Attaching;
 use crate::tools::context::Context;
@@ -158,6 +159,7 @@ pub(in crate::cli) async fn visit(
     ready: oneshot::Sender<Workspaces>,
     stop: CancellationToken,
 ) -> Ended {
+    look_around(&config, &bundles).await;
     let journals = match stop.run_until_cancelled(open(&config)).await {
         Some(Ok(journals)) => journals,
         Some(Err(error)) => return unusable(&config, &bundles, &error),
@@ -180,6 +182,19 @@ pub(in crate::cli) async fn visit(
     stop.cancelled().await;
     let _ = timeout(GRACE, async { while sending.join_next().await.is_some() {} }).await;
     Ended::Fine
+}
+
+/// Whether a daemon receives for each workspace, so that the tools tell the same as `status`.
+async fn look_around(config: &Config, bundles: &[Bundle]) {
+    let (folder, names, patience) = (config.state_dir.clone(), config.names(), config.timing.of(SILENT_AFTER));
+    let looked = tokio::task::spawn_blocking(move || Overview::of(&folder, &names, patience));
+    let Ok(overview) = looked.await else { return };
+    for (bundle, standing) in bundles.iter().zip(&overview.workspaces) {
+        bundle.health.update(|health| match standing.reading.held {
+            true => (health.presence, health.reading) = (Role::Follower, Role::Follower),
+            false => health.read_trouble = standing.troubles().into_iter().next(),
+        });
+    }
 }
 
 fn bug() -> Ended {
