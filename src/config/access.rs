@@ -1,11 +1,20 @@
 //! The credentials beyond the workspace's own token, and where each of them is valid.
 
+use std::path::PathBuf;
+
 use super::check::absolute;
 use super::problem::Problem;
 use super::reader::{Found, Reader};
 use super::token::file;
 use crate::types::{BaseUrl, PlainHttp, Secret};
 
+/// The variables that name files with keys.
+const KEY_FILES: [&str; 4] = [
+    "MOLECULE_API_KEY_FILE",
+    "MOLECULE_ORG_API_KEY_FILE",
+    "CP_ADMIN_API_TOKEN_FILE",
+    "CP_PROMOTE_PROD_API_TOKEN_FILE",
+];
 /// The control plane that is meant when nothing names one.
 const CONTROL_PLANE: &str = "https://api.moleculesai.app";
 /// The tenant that is meant in management mode when nothing names one.
@@ -26,6 +35,8 @@ pub struct Access {
     pub control_plane: BaseUrl,
     /// `CP_ADMIN_API_TOKEN`: for the control plane alone.
     pub control_token: Option<Secret>,
+    /// The files that hold those of these keys that come from files.
+    pub key_files: Vec<PathBuf>,
     /// `CP_PROMOTE_PROD_API_TOKEN`: for rollouts in production, for which the token above is never used.
     pub promotion_token: Option<Secret>,
 }
@@ -59,6 +70,8 @@ impl Access {
         let org_key = key(reader, "MOLECULE_ORG_API_KEY", "MOLECULE_ORG_API_KEY_FILE");
         let control_token = key(reader, "CP_ADMIN_API_TOKEN", "CP_ADMIN_API_TOKEN_FILE");
         let promotion_token = key(reader, "CP_PROMOTE_PROD_API_TOKEN", "CP_PROMOTE_PROD_API_TOKEN_FILE");
+        let key_files = KEY_FILES.iter().filter_map(|name| reader.value(name));
+        let key_files = key_files.map(|path| absolute(&path)).collect();
         let org_slug = slug(reader);
         let control_plane =
             address(reader, "MOLECULE_CP_URL", plain).or_else(|| BaseUrl::parse(CONTROL_PLANE, plain).ok());
@@ -70,6 +83,7 @@ impl Access {
             control_plane: control_plane?,
             control_token,
             promotion_token,
+            key_files,
         })
     }
 }
@@ -169,6 +183,27 @@ mod tests {
             None => Access::read_alone(&mut reader, plain),
         };
         (access, reader.problems, reader.warnings)
+    }
+
+    #[test]
+    fn a_key_may_be_in_a_file_unless_a_variable_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.key");
+        std::fs::write(&path, "key-kept\n").unwrap();
+        let path = path.to_str().unwrap();
+        let named = ("MOLECULE_API_KEY_FILE", path);
+        let (access, problems, warnings) = read(&[named], Some("https://t.example"));
+        let access = access.unwrap();
+        assert_eq!(access.api_key.unwrap().expose(), "key-kept");
+        assert_eq!(access.key_files, [std::path::Path::new(path)]);
+        assert!(problems.is_empty());
+        #[cfg(unix)]
+        assert!(warnings[0].contains("MOLECULE_API_KEY_FILE"), "{warnings:?}");
+        let both = read(&[named, ("MOLECULE_API_TOKEN", "key-said")], Some("https://t.example"));
+        assert_eq!(both.0.unwrap().api_key.unwrap().expose(), "key-said");
+        let (_, problems, _) = read(&[("MOLECULE_ORG_API_KEY_FILE", "/nowhere")], Some("https://t.example"));
+        assert_eq!(problems[0].setting, "MOLECULE_ORG_API_KEY_FILE");
+        assert!(problems[0].what.contains("does not exist"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::problem::Problem;
 use super::reader::Reader;
+use super::settings;
 use crate::types::Partner;
 
 const SENDERS: &str = "MOLECULE_ALLOWED_SENDERS";
@@ -33,7 +34,8 @@ impl Senders {
 
     /// A list that cannot be read is a problem: taken for everyone it would let strangers in.
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        if !reader.is_set(SENDERS) {
+        // An empty list in the file is no list of nobody, but it is not everyone either.
+        if !reader.is_set(SENDERS) && reader.filed_entry(settings::named(SENDERS)).is_none() {
             return Self::Everyone;
         }
         let entries = reader.parts(SENDERS, &[',']);
@@ -129,6 +131,12 @@ mod tests {
             let read = Senders::read(&mut reader);
             assert_eq!(reader.problems.is_empty().then_some(read), expected, "{value}");
         }
+        let mut reader = Reader::new(&|_| None);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("molecule.toml"), "allowed_senders = []").unwrap();
+        reader.filed = crate::config::file::Filed::in_folder(dir.path(), None);
+        Senders::read(&mut reader);
+        assert_eq!(reader.problems.len(), 1, "an empty list is not everyone");
         assert!(Senders::Everyone.include(&peer));
         assert!(!Senders::Only([Partner::Person].into()).include(&peer));
     }

@@ -348,7 +348,8 @@ impl Refusals {
 /// What holds credentials.
 fn never_attached(config: &Config) -> Vec<PathBuf> {
     let files = config.memberships.iter().flat_map(|own| own.token.files());
-    files.chain([config.state_dir.clone()]).collect()
+    let keys = config.access.key_files.iter().cloned();
+    files.chain(keys).chain([config.state_dir.clone()]).collect()
 }
 
 /// What a row says when it is a message; one without a readable time is as old as can be.
