@@ -27,14 +27,18 @@ mod listen;
 pub mod looking;
 pub mod management;
 mod problem;
+pub mod proxy;
 mod reader;
 mod roles;
+pub mod settings;
 pub mod shown;
+pub mod sources;
 pub mod token;
 mod workspaces;
 
 pub(crate) use check::{Checked, Existing, check};
 pub(crate) use listen::loopback;
+pub(crate) use reader::CONFIG;
 
 /// The variable that holds the workspace token.
 pub(crate) const TOKEN: &str = "MOLECULE_WORKSPACE_TOKEN";
@@ -52,8 +56,8 @@ pub struct Config {
     pub org_id: Option<String>,
     /// The state folder, made and writable.
     pub state_dir: PathBuf,
-    /// `MOLECULE_CA_FILE`.
-    pub ca_file: Option<PathBuf>,
+    /// How platforms are reached.
+    pub route: proxy::Route,
     /// What the agent's host says about its runtime; echoed by `get_runtime_identity` and used for nothing.
     pub identity: RuntimeIdentity,
     /// Off with `MOLECULE_MCP_DISABLE_HEARTBEAT`: neither register nor beats.
@@ -87,8 +91,8 @@ pub struct Config {
     pub on_message: Option<OnMessage>,
     /// `MOLECULE_HTTP`: where `serve` answers health questions, a loopback address; `None`: nowhere.
     pub http: Option<SocketAddr>,
-    /// `MOLECULE_MCP_VERBOSE`.
-    pub verbose: bool,
+    /// What is logged, and where.
+    pub log: settings::Log,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.
     pub timing: Timing,
     /// Things worth a warning in the log, complete sentences without values.
@@ -211,7 +215,7 @@ impl Config {
 
     /// Reads, completes and checks the configuration; makes the state folder. Sends nothing.
     ///
-    /// A variable wins over `molecule.toml` in the state folder, and that over the default. The state folder is made
+    /// A variable wins over the configuration file (see [`file`]), and that over the default. The state folder is made
     /// only when nothing else is wrong.
     ///
     /// # Errors
@@ -231,15 +235,21 @@ impl Config {
     }
 }
 
+/// What such a process logs, and where. Anything wrong with it is told with the rest of the configuration.
+pub fn log(var: impl Fn(&str) -> Option<OsString>) -> settings::Log {
+    let (mut reader, _) = reader::Reader::open(&var, &Places::usual(), false);
+    check::log(&mut reader)
+}
+
 /// The state folder that a process with this environment would use. It is not made.
 ///
 /// # Errors
 /// When none can be used.
 pub fn state_dir(var: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, Vec<Problem>> {
-    let reader = &mut reader::Reader::new(&var);
-    match check::choose_folder(reader, &Places::usual()) {
+    let (mut reader, folder) = reader::Reader::open(&var, &Places::usual(), true);
+    match folder {
         Some(folder) => Ok(folder.path().to_owned()),
-        None => Err(std::mem::take(&mut reader.problems)),
+        None => Err(reader.finish().0),
     }
 }
 

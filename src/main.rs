@@ -4,9 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use molecule_mcp::cli::options::{Command, Options, Outcome};
+use molecule_mcp::cli::options::{Command, Environment, Options, Outcome};
 use molecule_mcp::cli::{
-    audit, completions, doctor, healthcheck, init, install, logging, man, run, serve, service, signals, status, tools,
+    audit, call, completions, config, doctor, healthcheck, inbox, init, install, logging, man, run, serve, service,
+    signals, status, tools,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
         }
     };
+    logging::catch_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         // A workspace keeps a few busy at most; hundreds of them would keep hundreds of threads alive.
@@ -34,26 +36,31 @@ fn main() -> ExitCode {
 }
 
 async fn perform(options: Options) -> Outcome {
+    let environment = Environment::with_config(options.config);
+    let var = |name: &str| environment.get(name);
     let stop = CancellationToken::new();
     signals::stop_on_signals(&stop);
     signals::survive_file_size_limit();
     match options.command.unwrap_or(Command::Run) {
-        Command::Run => run::perform(stop).await,
-        Command::Serve(args) => serve::perform(args, stop).await,
+        Command::Run => run::perform(environment, stop).await,
+        Command::Serve(args) => serve::perform(args, environment, stop).await,
         Command::Init(args) => {
             signals::exit_when_stopped(stop);
-            match init::perform(args, |name| std::env::var_os(name)).await {
+            match init::perform(args, var).await {
                 Ok(report) => Outcome::fine(report),
                 Err(failure) => Outcome::failed(failure.code, failure.text),
             }
         }
-        Command::Status(args) => status::perform(args, stop, |name| std::env::var_os(name)).await,
-        Command::Doctor(args) => doctor::perform(args, |name| std::env::var_os(name)).await,
-        Command::Healthcheck(args) => healthcheck::perform(args, |name| std::env::var_os(name)),
-        Command::Install(args) => install::install(args, |name| std::env::var_os(name)),
-        Command::Uninstall(args) => install::uninstall(args, |name| std::env::var_os(name)),
-        Command::Service(args) => service::perform(args, |name| std::env::var_os(name), stop).await,
-        Command::Audit(args) => audit::perform(args, |name| std::env::var_os(name)),
+        Command::Status(args) => status::perform(args, stop, var).await,
+        Command::Doctor(args) => doctor::perform(args, var).await,
+        Command::Healthcheck(args) => healthcheck::perform(args, var),
+        Command::Config(args) => config::perform(&args, &environment),
+        Command::Inbox(args) => inbox::perform(args, stop, var).await,
+        Command::Call(args) => call::perform(args, environment, stop).await,
+        Command::Install(args) => install::install(args, var),
+        Command::Uninstall(args) => install::uninstall(args, var),
+        Command::Service(args) => service::perform(args, var, stop).await,
+        Command::Audit(args) => audit::perform(args, var),
         Command::Completions(args) => Outcome::fine(completions::perform(&args)),
         Command::Man(args) => man::perform(&args),
         Command::Tools(args) => Outcome::fine(tools::perform(args)),

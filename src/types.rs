@@ -6,15 +6,16 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat};
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 mod label;
 mod partner;
+mod secret;
 
 pub use label::{is_plain_url, label};
 pub use partner::Partner;
+pub use secret::{Secret, without_secrets};
 
 /// Why a value from outside was refused. The text names the rule and never echoes the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -204,51 +205,6 @@ textual_id!(WorkspaceId, "Id of a workspace.");
 textual_id!(PeerId, "UUID of a workspace.");
 textual_id!(ActivityId, "Id of a message.");
 textual_id!(RequestId, "UUID of a request.");
-
-/// A credential. There is no `Display` and no `Serialize`, `Debug` does not show it, and its memory is wiped on drop.
-#[derive(Clone)]
-pub struct Secret(SecretString);
-
-impl Secret {
-    /// Takes a credential as text: surrounding white space is dropped, inner white space and control characters are refused.
-    ///
-    /// # Errors
-    /// When nothing is left, or when it could not be sent as a header value.
-    pub fn parse(value: &str) -> Result<Self, Refused> {
-        let value = value.trim();
-        if value.is_empty() {
-            return Err(Refused("is empty"));
-        }
-        if value.chars().any(char::is_whitespace) {
-            return Err(Refused("holds white space inside; it must be one token on one line"));
-        }
-        if !value.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Refused(
-                "holds characters that a token cannot have; only visible ASCII is allowed",
-            ));
-        }
-        Ok(Self(SecretString::from(value)))
-    }
-
-    /// The credential itself. Only for a header, a 0600 file, or a comparison.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        self.expose() == other.expose()
-    }
-}
-impl Eq for Secret {}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 /// Whether plain HTTP is allowed beyond this computer and private networks (`MOLECULE_ALLOW_INSECURE=1`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

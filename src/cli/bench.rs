@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::config::access::Access;
 use crate::config::management::Management as ManagementConfig;
+use crate::config::proxy::Route;
 use crate::platform::client::{Client, Settings};
 use crate::platform::control::ControlApi;
 use crate::platform::org::OrgApi;
@@ -16,7 +17,7 @@ use crate::types::Secret;
 /// The desk of the set `ops` in the daemon of one or more workspaces.
 pub(super) fn ops(config: &Config, own: Vec<WorkspaceApi>) -> Ops {
     let access = &config.access;
-    let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
+    let tenant = tenant(access, config.org_id.clone(), &config.route);
     let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
     Ops::new(PublicApi::new(tenant), at_tenant(access, own), key, common(config))
 }
@@ -33,7 +34,7 @@ pub(super) fn of_workspaces(config: &Config, own: Vec<WorkspaceApi>, opening: Op
     let ops = ops(config, own.clone());
     let own = at_tenant(access, own);
     let common = common(config);
-    let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
+    let tenant = tenant(access, config.org_id.clone(), &config.route);
     let public = PublicApi::new(tenant.clone());
     let key = access.api_key.clone().map(|key| KeyApi::new(tenant.clone(), key));
     let org_key = access.org_key.clone().filter(|_| config.shown.uses_org_key());
@@ -43,7 +44,7 @@ pub(super) fn of_workspaces(config: &Config, own: Vec<WorkspaceApi>, opening: Op
         ops,
         shared: Shared::new(public, own, key, org.clone(), common.clone()),
         management: Management::new(org, common.clone()),
-        control: control(access, config.ca_file.clone(), common),
+        control: control(access, &config.route, common),
     }
 }
 
@@ -55,14 +56,14 @@ pub(super) fn of_management(config: &ManagementConfig) -> Workbench {
         org_id: config.org_id.clone(),
         timing: config.timing,
     };
-    let tenant = tenant(access, config.org_id.clone(), config.ca_file.clone());
+    let tenant = tenant(access, config.org_id.clone(), &config.route);
     let org = access.org_key.clone().map(|key| OrgApi::new(tenant.clone(), key));
     Workbench {
         agent: None,
         ops: Ops::new(PublicApi::new(tenant), Vec::new(), None, common.clone()),
         shared: Shared::managing(org.clone(), common.clone()),
         management: Management::new(org, common.clone()),
-        control: control(access, config.ca_file.clone(), common),
+        control: control(access, &config.route, common),
     }
 }
 
@@ -74,22 +75,22 @@ fn common(config: &Config) -> Common {
     }
 }
 
-fn tenant(access: &Access, org_id: Option<String>, ca_file: Option<std::path::PathBuf>) -> Client {
+fn tenant(access: &Access, org_id: Option<String>, route: &Route) -> Client {
     Client::new(Settings {
         base: access.tenant.clone(),
         org_id,
         org_slug: access.org_slug.clone(),
-        ca_file,
+        route: route.clone(),
     })
 }
 
 /// The control plane is told of no organization: its routes name one where they mean one.
-fn control(access: &Access, ca_file: Option<std::path::PathBuf>, common: Common) -> Control {
+fn control(access: &Access, route: &Route, common: Common) -> Control {
     let client = Client::new(Settings {
         base: access.control_plane.clone(),
         org_id: None,
         org_slug: None,
-        ca_file,
+        route: route.clone(),
     });
     let api = |token: &Secret| ControlApi::new(client.clone(), token.clone());
     let (control, promotion) = (&access.control_token, &access.promotion_token);

@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use super::clients::snippets::shell_word;
-use crate::config::file::{self, Settings};
+use crate::config::file::{self, Change, Filed};
 use crate::config::token::file::{self as token_file, Unreadable};
-use crate::config::{Checked, Config, Places};
+use crate::config::{Checked, Config, Places, Problem};
 use crate::platform::client::{self, Client};
 use crate::platform::wire::RegisterBody;
 use crate::platform::workspace::WorkspaceApi;
@@ -92,7 +92,7 @@ pub async fn perform(args: InitArgs, var: impl Fn(&str) -> Option<OsString>) -> 
             base: own.platform.clone(),
             org_id: own.org_id.clone(),
             org_slug: None,
-            ca_file: config.ca_file.clone(),
+            route: config.route.clone(),
         });
         WorkspaceApi::new(client, own.workspace.clone(), own.token.clone())
     })
@@ -107,7 +107,7 @@ async fn set_up<D: Door>(
     open: impl FnOnce(&Config) -> D,
 ) -> Result<String, InitFailure> {
     let checked = gather::gather(args, var, places, person)?;
-    let settings = settle(args, checked.config())?;
+    let settings = settle(args, &checked)?;
     let door = open(checked.config());
     let config = match checked.config().first().token.current() {
         Some(token) => {
@@ -117,37 +117,78 @@ async fn set_up<D: Door>(
         }
         None => bootstrap(&door, checked, &settings).await?,
     };
-    Ok(report(&config, places))
+    Ok(report(&config, &settings, places))
 }
 
-/// The settings to write, unless that would silently replace those of an earlier set-up.
-fn settle(args: &InitArgs, config: &Config) -> Result<Settings, InitFailure> {
-    let earlier = file::load(&config.state_dir).ok().flatten().unwrap_or_default();
-    let plain_needs_leave = BaseUrl::parse(&config.first().platform.to_string(), PlainHttp::Nearby).is_err();
-    let wanted = Settings {
-        platform_url: Some(config.first().platform.to_string()),
-        workspace_id: Some(config.first().workspace.to_string()),
-        org_id: config.first().org_id.clone(),
-        ca_file: config.ca_file.as_ref().map(|path| path.display().to_string()),
-        allow_insecure: plain_needs_leave.then_some(true),
-        agent_name: earlier.agent_name.clone(),
-        agent_description: earlier.agent_description.clone(),
-        agent_skills: earlier.agent_skills.clone(),
+/// The file of settings to write, and its text.
+struct Settings {
+    path: PathBuf,
+    text: String,
+}
+
+impl Settings {
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+}
+
+/// The settings to write, unless that would silently replace those of an earlier set-up. Everything else in the file stays.
+fn settle(args: &InitArgs, checked: &Checked) -> Result<Settings, InitFailure> {
+    let config = checked.config();
+    let refused =
+        |problem: Problem| InitFailure::config(&format!("{} {}: {}", problem.setting, problem.what, problem.remedy));
+    let path = match checked.filed().path() {
+        Some(path) => path.to_owned(),
+        None => file::find(&config.state_dir)
+            .map_err(refused)?
+            .unwrap_or_else(|| config.state_dir.join(file::NAME)),
     };
-    if args.force {
-        return Ok(wanted);
+    let earlier = match path.exists() {
+        true => Filed::at(&path, None),
+        false => Filed::default(),
+    };
+    let plain_needs_leave = BaseUrl::parse(&config.first().platform.to_string(), PlainHttp::Nearby).is_err();
+    let ca_file = config.route.ca_file.as_ref().map(|path| path.display().to_string());
+    let said = |text: Option<String>| text.map_or(Change::Gone, Change::Text);
+    let wanted = [
+        ("platform_url", Change::Text(config.first().platform.to_string())),
+        ("workspace_id", Change::Text(config.first().workspace.to_string())),
+        ("org_id", said(config.first().org_id.clone())),
+        ("ca_file", said(ca_file)),
+        (
+            "allow_insecure",
+            if plain_needs_leave { Change::True } else { Change::Gone },
+        ),
+    ];
+    if !args.force {
+        let differs = |(key, change): &(&'static str, Change)| {
+            let differs = match (earlier.text(key), change) {
+                (None, _) | (_, Change::Gone) => false,
+                (Some(earlier), Change::Text(wanted)) => earlier.trim() != wanted,
+                (Some(earlier), Change::True) => earlier != "1",
+            };
+            differs.then_some(*key)
+        };
+        let differences: Vec<_> = wanted.iter().filter_map(differs).collect();
+        if !differences.is_empty() {
+            return Err(InitFailure::config(&format!(
+                "{} says otherwise about {}; --force replaces it, --configs-dir chooses another folder",
+                path.display(),
+                differences.join(", ")
+            )));
+        }
+        settle_token(args, config)?;
     }
-    let differences = earlier.differences(&wanted);
-    if !differences.is_empty() {
-        return Err(InitFailure::config(&format!(
-            "{} in {} says otherwise about {}; --force replaces it, --configs-dir chooses another folder",
-            file::NAME,
-            config.state_dir.display(),
-            differences.join(", ")
-        )));
-    }
-    settle_token(args, config)?;
-    Ok(wanted)
+    let text = std::fs::read_to_string(&path).ok().filter(|_| earlier.is_sound());
+    Ok(Settings {
+        text: file::updated(text.as_deref(), &wanted),
+        path,
+    })
 }
 
 /// The token file of an earlier set-up may stay only if it holds the very token that was asked for.
@@ -190,10 +231,11 @@ fn keep(checked: Checked, settings: &Settings, token: &Secret) -> Result<Config,
         AUTH_TOKEN,
         secret::write_if_different(dir, AUTH_TOKEN, token).map(drop),
     )?;
+    let name = settings.name();
     written(
-        dir,
-        file::NAME,
-        secret::replace(dir, file::NAME, settings.render().as_bytes()),
+        settings.folder(),
+        &name,
+        secret::replace(settings.folder(), &name, settings.text.as_bytes()),
     )?;
     Ok(config)
 }
@@ -242,7 +284,7 @@ fn written(dir: &Path, name: &str, outcome: io::Result<()>) -> Result<(), InitFa
     })
 }
 
-fn report(config: &Config, places: &Places) -> String {
+fn report(config: &Config, settings: &Settings, places: &Places) -> String {
     let dir = config.state_dir.display();
     let folder = match places.finds(&config.state_dir) {
         true => String::new(),
@@ -252,7 +294,7 @@ fn report(config: &Config, places: &Places) -> String {
         "Workspace {} at {} accepts this token.\nKept in {dir}, for this user only: {} and {AUTH_TOKEN}\n",
         config.first().workspace,
         config.first().platform,
-        file::NAME
+        settings.name()
     );
     for warning in &config.warnings {
         text.push_str(&format!("Note: {warning}\n"));

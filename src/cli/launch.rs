@@ -4,13 +4,14 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Checked, Existing, Fault, Places, TOKEN, TOKEN_FILE, check, explain};
+use crate::config::{CONFIG, Checked, Existing, Fault, Places, TOKEN, TOKEN_FILE, check, explain};
 
 /// The list of workspaces holds their tokens.
 const WORKSPACES: &str = "MOLECULE_WORKSPACES";
 
 /// Settings without a credential that are passed on when they are set here. `CONFIGS_DIR` always is.
-const PASSED_ON: [&str; 17] = [
+const PASSED_ON: [&str; 18] = [
+    CONFIG,
     "PLATFORM_URL",
     "WORKSPACE_ID",
     TOKEN_FILE,
@@ -71,7 +72,7 @@ impl Launch {
                 continue;
             };
             let mut value = text(Path::new(&value), name)?;
-            if [TOKEN_FILE, "MOLECULE_CA_FILE"].contains(&name) {
+            if [CONFIG, TOKEN_FILE, "MOLECULE_CA_FILE"].contains(&name) {
                 // The other program has another working directory.
                 let absolute = std::path::absolute(&value).map_err(|error| format!("{name}: {error}\n"))?;
                 value = text(&absolute, name)?;

@@ -1,8 +1,12 @@
 //! What can be typed after `molecule-mcp`, and how an outcome becomes text and an exit code.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
 use super::init::InitArgs;
+use crate::config::CONFIG;
 
 /// Exit codes. They are part of the contract with service managers; add, never change.
 pub mod exit {
@@ -26,6 +30,9 @@ pub mod exit {
 #[derive(Debug, Parser)]
 #[command(name = "molecule-mcp", version)]
 pub struct Options {
+    /// Read this configuration file instead of the one in the state folder
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
     /// What to do; `run` when absent.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -56,6 +63,17 @@ pub enum Command {
     /// Alive means that its work goes on, whether or not the platform answers: restarting it would not help. Why not is said
     /// on standard error.
     Healthcheck(super::healthcheck::HealthcheckArgs),
+    /// Show every setting, its value and where that comes from; never a credential.
+    ///
+    /// Also when the configuration is wrong: then with what is wrong, and exit code 2.
+    Config(super::config::ConfigArgs),
+    /// Look into the inbox, and take messages out of it or put them back, whether or not a daemon runs.
+    Inbox(super::inbox::InboxArgs),
+    /// Run one tool as the MCP server would, and print its result. Exit code 1 when that is an error.
+    ///
+    /// At a terminal a tool that removes something asks first; elsewhere it wants "confirm": true, as over MCP. A message that is
+    /// waited for is offered again when the command ends, unless it was acknowledged.
+    Call(super::call::CallArgs),
     /// Tell an MCP client to start this program: writes the client's own configuration, without the token.
     Install(super::install::InstallArgs),
     /// Take this program out of an MCP client's configuration again.
@@ -77,6 +95,35 @@ pub enum Command {
     /// Show two agents and a person exchanging messages through the real daemon, on an embedded platform.
     #[cfg(feature = "local-platform")]
     Demo(super::demo::DemoArgs),
+}
+
+/// The environment, with the flags that say the same laid over it.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    config: Option<PathBuf>,
+}
+
+impl Environment {
+    /// That of this process.
+    #[must_use]
+    pub fn with_config(config: Option<PathBuf>) -> Self {
+        Self { config }
+    }
+
+    /// A variable.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<OsString> {
+        match (&self.config, name) {
+            (Some(file), CONFIG) => Some(file.into()),
+            _ => std::env::var_os(name),
+        }
+    }
+
+    /// The flag that a variable comes from.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> Option<&'static str> {
+        (name == CONFIG && self.config.is_some()).then_some("--config")
+    }
 }
 
 /// How a command ended.

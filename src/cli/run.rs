@@ -4,22 +4,27 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::options::{Outcome, exit};
-use super::{bench, limits, logging, manage};
+use super::logging::{self, Audience};
+use super::options::{Environment, Outcome, exit};
+use super::{bench, limits, manage};
 use crate::agent::supervisor::{Ended, Supervisor};
 use crate::config::shown::Mode;
 use crate::config::{self, Config, Problem, Switch};
 use crate::mcp::instructions;
 use crate::mcp::server::{self, End, InboxNews, Offer};
+use crate::mcp::toolset::{Duplicate, Toolset};
 use crate::mcp::transport;
 use crate::tools::agent::Opening;
 use crate::tools::catalogue::Catalogue;
 use crate::tools::workspaces::Workspaces;
+
+use bundle::Bundle;
 
 pub(super) mod bundle;
 
@@ -27,29 +32,31 @@ pub(super) mod bundle;
 pub(super) const GRACE: Duration = Duration::from_millis(1400);
 
 /// Joins the workspace and serves MCP until the client goes away or `stop` is cancelled.
-pub async fn perform(stop: CancellationToken) -> Outcome {
+pub async fn perform(environment: Environment, stop: CancellationToken) -> Outcome {
     let started = Instant::now();
-    let var = |name: &str| std::env::var_os(name);
+    let var = |name: &str| environment.get(name);
+    logging::start(&config::log(var), Audience::Client);
     if Mode::of(var) == Mode::Management {
-        return manage::perform(stop).await;
+        return manage::perform(&environment, stop).await;
     }
     let (config, catalogue) = match Config::read(var).and_then(checked) {
         Ok(both) => both,
         Err(problems) => return Outcome::failed(exit::CONFIGURATION, config::explain(&problems)),
     };
-    greet(config.verbose, &config.warnings);
+    greet(&config.warnings);
     outcome(serve(config, catalogue, started, stop).await)
 }
 
 /// What every server says when it starts: warnings, and a word to a person who started it by hand.
-pub(super) fn greet(verbose: bool, warnings: &[String]) {
-    logging::to_stderr(verbose);
+pub(super) fn greet(warnings: &[String]) {
     if std::io::stdin().is_terminal() {
         warn!("speaking MCP on standard input and output, as an MCP client expects; for a person there is --help");
     }
     for warning in warnings {
         warn!("{warning}");
     }
+    #[cfg(debug_assertions)]
+    logging::panic_on_demand();
 }
 
 /// How a server's end becomes the program's.
@@ -64,17 +71,22 @@ pub(super) fn outcome(ended: Ended) -> Outcome {
 }
 
 /// The tools there are, when the configuration names no others.
-fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem>> {
+pub(super) fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem>> {
     let catalogue = Catalogue::new();
     catalogue.check(&config.shown).map_err(|problem| vec![problem])?;
     Ok((config, catalogue))
 }
 
-/// Starts the tasks of the process and waits for them. MCP comes first: opening the journal reads it whole, and a client
-/// that has just started the process does not wait for that.
-async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: CancellationToken) -> Ended {
-    limits::allow_open_files(config.memberships.len());
-    let bundles = bundle::bundles(&config);
+/// Tools that wait for their workspaces to be opened.
+pub(super) struct Tools {
+    pub(super) toolset: Toolset,
+    /// Takes the workspaces.
+    pub(super) ready: oneshot::Sender<Workspaces>,
+    workspaces: Shared<BoxFuture<'static, Option<Workspaces>>>,
+}
+
+/// Those that the configuration shows.
+pub(super) fn tools(config: &Config, catalogue: Catalogue, bundles: &[Bundle]) -> Result<Tools, Duplicate> {
     let (ready, workspaces) = oneshot::channel::<Workspaces>();
     let workspaces = workspaces.map(Result::ok).boxed().shared();
     let opening = Opening {
@@ -82,9 +94,25 @@ async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: Can
         healths: bundles.iter().map(|bundle| bundle.health.clone()).collect(),
     };
     let apis = bundles.iter().map(|bundle| bundle.api.clone());
-    let bench = bench::of_workspaces(&config, apis.collect(), opening);
-    let toolset = match catalogue.finish(&config.shown, config.access.api_key.is_some(), bench) {
-        Ok(toolset) => toolset,
+    let bench = bench::of_workspaces(config, apis.collect(), opening);
+    Ok(Tools {
+        toolset: catalogue.finish(&config.shown, config.access.api_key.is_some(), bench)?,
+        ready,
+        workspaces,
+    })
+}
+
+/// Starts the tasks of the process and waits for them. MCP comes first: opening the journal reads it whole, and a client
+/// that has just started the process does not wait for that.
+async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: CancellationToken) -> Ended {
+    limits::allow_open_files(config.memberships.len());
+    let bundles = bundle::bundles(&config);
+    let Tools {
+        toolset,
+        ready,
+        workspaces,
+    } = match tools(&config, catalogue, &bundles) {
+        Ok(tools) => tools,
         Err(duplicate) => return Ended::Failed(duplicate.to_string()),
     };
     let instructions = match toolset.has("wait_for_message") {

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::options::{Outcome, exit};
+use super::limits;
+use super::logging::{self, Audience};
+use super::options::{Environment, Outcome, exit};
 use super::run::{self, bundle};
-use super::{limits, logging};
 use crate::agent::supervisor::{Ended, Supervisor};
 use crate::config::shown::Mode;
 use crate::config::{self, Config, Problem};
@@ -35,13 +36,13 @@ pub struct ServeArgs {
 }
 
 /// Serves until `stop`.
-pub async fn perform(args: ServeArgs, stop: CancellationToken) -> Outcome {
+pub async fn perform(args: ServeArgs, environment: Environment, stop: CancellationToken) -> Outcome {
     let started = Instant::now();
-    let config = match configuration() {
+    logging::start(&config::log(|name| environment.get(name)), Audience::Service);
+    let config = match configuration(&environment) {
         Ok(config) => config,
         Err(problems) => return Outcome::failed(exit::CONFIGURATION, config::explain(&problems)),
     };
-    logging::to_stderr(config.verbose);
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -59,12 +60,15 @@ pub async fn perform(args: ServeArgs, stop: CancellationToken) -> Outcome {
     if let Some(listener) = listener {
         tasks.spawn("http", http::serve(listener, vitals.clone(), stop.clone()));
     }
-    tasks.spawn("workspaces", rounds(config, vitals, hangups, started, stop));
+    tasks.spawn(
+        "workspaces",
+        rounds(config, environment, vitals, hangups, started, stop),
+    );
     run::outcome(tasks.run(run::GRACE).await)
 }
 
-fn configuration() -> Result<Config, Vec<Problem>> {
-    let config = Config::read(|name| std::env::var_os(name))?;
+fn configuration(environment: &Environment) -> Result<Config, Vec<Problem>> {
+    let config = Config::read(|name| environment.get(name))?;
     if config.shown.mode == Mode::Workspace {
         return Ok(config);
     }
@@ -75,6 +79,7 @@ fn configuration() -> Result<Config, Vec<Problem>> {
 /// Lives as the workspaces, from one hangup to the next with another configuration.
 async fn rounds(
     mut config: Config,
+    environment: Environment,
     vitals: Vitals,
     mut hangups: Hangups,
     started: Instant,
@@ -91,7 +96,7 @@ async fn rounds(
         let mut life = pin!(bundle::live(config, bundles, ready, started, round.clone()));
         let next = tokio::select! {
             ended = &mut life => return ended,
-            next = reloaded(&mut hangups) => next,
+            next = reloaded(&environment, &mut hangups) => next,
         };
         round.cancel();
         match life.await {
@@ -103,11 +108,11 @@ async fn rounds(
 }
 
 /// Waits for a hangup that finds a sound configuration. A broken one is told, and the old one stays.
-async fn reloaded(hangups: &mut Hangups) -> Config {
+async fn reloaded(environment: &Environment, hangups: &mut Hangups) -> Config {
     loop {
         hangups.next().await;
         manager::reloading();
-        match configuration() {
+        match configuration(environment) {
             Ok(config) => return config,
             Err(problems) => {
                 for Problem {

@@ -1,9 +1,20 @@
 //! The credentials beyond the workspace's own token, and where each of them is valid.
 
+use std::path::PathBuf;
+
+use super::check::absolute;
 use super::problem::Problem;
-use super::reader::Reader;
+use super::reader::{Found, Reader};
+use super::token::file;
 use crate::types::{BaseUrl, PlainHttp, Secret};
 
+/// The variables that name files with keys.
+const KEY_FILES: [&str; 4] = [
+    "MOLECULE_API_KEY_FILE",
+    "MOLECULE_ORG_API_KEY_FILE",
+    "CP_ADMIN_API_TOKEN_FILE",
+    "CP_PROMOTE_PROD_API_TOKEN_FILE",
+];
 /// The control plane that is meant when nothing names one.
 const CONTROL_PLANE: &str = "https://api.moleculesai.app";
 /// The tenant that is meant in management mode when nothing names one.
@@ -24,6 +35,8 @@ pub struct Access {
     pub control_plane: BaseUrl,
     /// `CP_ADMIN_API_TOKEN`: for the control plane alone.
     pub control_token: Option<Secret>,
+    /// The files that hold those of these keys that come from files.
+    pub key_files: Vec<PathBuf>,
     /// `CP_PROMOTE_PROD_API_TOKEN`: for rollouts in production, for which the token above is never used.
     pub promotion_token: Option<Secret>,
 }
@@ -32,15 +45,18 @@ impl Access {
     /// Reads the keys of a workspace's daemon, whose platform is the tenant unless something else is named. `None` when
     /// a problem was found, or when there is no platform.
     pub(super) fn read(reader: &mut Reader<'_>, plain: PlainHttp, platform: Option<&BaseUrl>) -> Option<Self> {
-        let named = address(reader, &["MOLECULE_API_URL", "MOLECULE_URL"], plain);
+        let named = address(reader, "MOLECULE_API_URL", plain);
         Self::with_tenant(reader, plain, named.or_else(|| platform.cloned()))
     }
 
     /// As [`Access::read`], without a workspace: every name of the tenant's address counts, and none is needed.
     pub(super) fn read_alone(reader: &mut Reader<'_>, plain: PlainHttp) -> Option<Self> {
-        let names = ["MOLECULE_API_URL", "MOLECULE_URL", "PLATFORM_URL"];
-        let mut tenant = address(reader, &names, plain);
-        if tenant.is_none() && !names.iter().any(|name| reader.has_problem(name)) {
+        let before = reader.problems.len();
+        let mut tenant = match reader.is_set("MOLECULE_API_URL") {
+            true => address(reader, "MOLECULE_API_URL", plain),
+            false => address(reader, "PLATFORM_URL", plain),
+        };
+        if tenant.is_none() && reader.problems.len() == before {
             reader.warn(format!(
                 "Neither MOLECULE_API_URL nor PLATFORM_URL is set; the tenant is looked for at {LOCAL_TENANT}."
             ));
@@ -50,13 +66,15 @@ impl Access {
     }
 
     fn with_tenant(reader: &mut Reader<'_>, plain: PlainHttp, tenant: Option<BaseUrl>) -> Option<Self> {
-        let api_key = key(reader, &["MOLECULE_API_KEY", "MOLECULE_API_TOKEN"]);
-        let org_key = key(reader, &["MOLECULE_ORG_API_KEY"]);
-        let control_token = key(reader, &["CP_ADMIN_API_TOKEN"]);
-        let promotion_token = key(reader, &["CP_PROMOTE_PROD_API_TOKEN"]);
+        let api_key = key(reader, "MOLECULE_API_KEY", "MOLECULE_API_KEY_FILE");
+        let org_key = key(reader, "MOLECULE_ORG_API_KEY", "MOLECULE_ORG_API_KEY_FILE");
+        let control_token = key(reader, "CP_ADMIN_API_TOKEN", "CP_ADMIN_API_TOKEN_FILE");
+        let promotion_token = key(reader, "CP_PROMOTE_PROD_API_TOKEN", "CP_PROMOTE_PROD_API_TOKEN_FILE");
+        let key_files = KEY_FILES.iter().filter_map(|name| reader.value(name));
+        let key_files = key_files.map(|path| absolute(&path)).collect();
         let org_slug = slug(reader);
-        let control_plane = address(reader, &["MOLECULE_CP_URL", "CP_API_URL"], plain)
-            .or_else(|| BaseUrl::parse(CONTROL_PLANE, plain).ok());
+        let control_plane =
+            address(reader, "MOLECULE_CP_URL", plain).or_else(|| BaseUrl::parse(CONTROL_PLANE, plain).ok());
         Some(Self {
             tenant: tenant?,
             api_key,
@@ -65,19 +83,13 @@ impl Access {
             control_plane: control_plane?,
             control_token,
             promotion_token,
+            key_files,
         })
     }
 }
 
-/// The first of several variables that is set, with its name.
-fn first(reader: &mut Reader<'_>, names: &[&'static str]) -> Option<(&'static str, String)> {
-    names
-        .iter()
-        .find_map(|name| reader.variable(name).map(|text| (*name, text)))
-}
-
-fn address(reader: &mut Reader<'_>, names: &[&'static str], plain: PlainHttp) -> Option<BaseUrl> {
-    let (name, text) = first(reader, names)?;
+fn address(reader: &mut Reader<'_>, name: &'static str, plain: PlainHttp) -> Option<BaseUrl> {
+    let Found { text, name } = reader.found(name)?;
     match BaseUrl::parse(&text, plain) {
         Ok(base) => {
             if base.is_clear_text() {
@@ -97,8 +109,14 @@ fn address(reader: &mut Reader<'_>, names: &[&'static str], plain: PlainHttp) ->
     }
 }
 
-fn key(reader: &mut Reader<'_>, names: &[&'static str]) -> Option<Secret> {
-    let (name, text) = first(reader, names)?;
+/// A key from its variable or, where that is not set, from the file that another one or the configuration file names.
+fn key(reader: &mut Reader<'_>, name: &'static str, in_file: &'static str) -> Option<Secret> {
+    let Some(Found { text, name }) = reader.found(name) else {
+        return match reader.has_problem(name) {
+            true => None,
+            false => kept(reader, in_file),
+        };
+    };
     Secret::parse(&text)
         .map_err(|refused| {
             reader.problem(Problem::wrong(
@@ -110,9 +128,27 @@ fn key(reader: &mut Reader<'_>, names: &[&'static str]) -> Option<Secret> {
         .ok()
 }
 
+fn kept(reader: &mut Reader<'_>, in_file: &'static str) -> Option<Secret> {
+    let path = absolute(&reader.value(in_file)?);
+    match file::read(&path) {
+        Ok(read) => {
+            if read.exposed {
+                reader.warn(format!(
+                    "The file of {in_file} can be read by other users of this computer; give it mode 0600."
+                ));
+            }
+            Some(read.token)
+        }
+        Err(reason) => {
+            reader.problem(Problem::wrong(in_file, reason.to_string(), reason.remedy()));
+            None
+        }
+    }
+}
+
 fn slug(reader: &mut Reader<'_>) -> Option<String> {
     const NAME: &str = "MOLECULE_ORG_SLUG";
-    let text = reader.variable(NAME)?;
+    let text = reader.value(NAME)?;
     if text.len() <= 63
         && text
             .bytes()
@@ -147,6 +183,27 @@ mod tests {
             None => Access::read_alone(&mut reader, plain),
         };
         (access, reader.problems, reader.warnings)
+    }
+
+    #[test]
+    fn a_key_may_be_in_a_file_unless_a_variable_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.key");
+        std::fs::write(&path, "key-kept\n").unwrap();
+        let path = path.to_str().unwrap();
+        let named = ("MOLECULE_API_KEY_FILE", path);
+        let (access, problems, warnings) = read(&[named], Some("https://t.example"));
+        let access = access.unwrap();
+        assert_eq!(access.api_key.unwrap().expose(), "key-kept");
+        assert_eq!(access.key_files, [std::path::Path::new(path)]);
+        assert!(problems.is_empty());
+        #[cfg(unix)]
+        assert!(warnings[0].contains("MOLECULE_API_KEY_FILE"), "{warnings:?}");
+        let both = read(&[named, ("MOLECULE_API_TOKEN", "key-said")], Some("https://t.example"));
+        assert_eq!(both.0.unwrap().api_key.unwrap().expose(), "key-said");
+        let (_, problems, _) = read(&[("MOLECULE_ORG_API_KEY_FILE", "/nowhere")], Some("https://t.example"));
+        assert_eq!(problems[0].setting, "MOLECULE_ORG_API_KEY_FILE");
+        assert!(problems[0].what.contains("does not exist"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::problem::Problem;
 use super::reader::Reader;
+use super::settings;
 use crate::types::Partner;
 
 const SENDERS: &str = "MOLECULE_ALLOWED_SENDERS";
@@ -33,11 +34,16 @@ impl Senders {
 
     /// A list that cannot be read is a problem: taken for everyone it would let strangers in.
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let Some(value) = reader.variable(SENDERS) else {
+        // An empty list in the file is no list of nobody, but it is not everyone either.
+        if !reader.is_set(SENDERS) && reader.filed_entry(settings::named(SENDERS)).is_none() {
             return Self::Everyone;
-        };
-        let entries = value.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-        match entries.map(Partner::parse).collect::<Result<Vec<_>, _>>() {
+        }
+        let entries = reader.parts(SENDERS, &[',']);
+        match entries
+            .iter()
+            .map(|entry| Partner::parse(entry))
+            .collect::<Result<Vec<_>, _>>()
+        {
             Ok(listed) if !listed.is_empty() => Self::Only(listed.into()),
             _ => {
                 let rule = "must be workspace UUIDs, or user for the person, separated by commas";
@@ -61,7 +67,7 @@ pub struct OnMessage {
 impl OnMessage {
     /// Words and quotes as a shell reads them, and nothing else of a shell.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let line = reader.variable(ON_MESSAGE)?;
+        let line = reader.value(ON_MESSAGE)?;
         let mut refuse = |what: &str, remedy: &str| {
             reader.problem(Problem::wrong(ON_MESSAGE, what, remedy));
             None
@@ -125,6 +131,12 @@ mod tests {
             let read = Senders::read(&mut reader);
             assert_eq!(reader.problems.is_empty().then_some(read), expected, "{value}");
         }
+        let mut reader = Reader::new(&|_| None);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("molecule.toml"), "allowed_senders = []").unwrap();
+        reader.filed = crate::config::file::Filed::in_folder(dir.path(), None);
+        Senders::read(&mut reader);
+        assert_eq!(reader.problems.len(), 1, "an empty list is not everyone");
         assert!(Senders::Everyone.include(&peer));
         assert!(!Senders::Only([Partner::Person].into()).include(&peer));
     }

@@ -7,18 +7,20 @@ use std::time::Duration;
 use super::access::Access;
 use super::arrival::{OnMessage, Senders};
 use super::dirs::{self, Places, StateDir};
-use super::file::{self, Settings};
+use super::file::Filed;
 use super::files;
 use super::host::Host;
 use super::listen;
 use super::problem::Problem;
-use super::reader::{Found, Reader};
+use super::proxy::Route;
+use super::reader::Reader;
 use super::roles::Roles;
+use super::settings::{Log, LogFormat};
 use super::shown::Shown;
 use super::token::TokenSource;
 use super::token::resolve::Given;
 use super::{
-    Card, Config, McpProtocol, Membership, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, workspaces,
+    Card, Config, McpProtocol, Membership, RuntimeIdentity, Switch, TOKEN, TOKEN_FILE, Timing, ca, settings, workspaces,
 };
 use crate::types::{BaseUrl, PlainHttp, WorkspaceId};
 
@@ -42,6 +44,7 @@ pub(crate) enum Existing {
 pub(crate) struct Checked {
     config: Config,
     folder: StateDir,
+    filed: Filed,
 }
 
 impl Checked {
@@ -49,9 +52,14 @@ impl Checked {
         &self.config
     }
 
+    /// What the configuration file says.
+    pub(crate) fn filed(&self) -> &Filed {
+        &self.filed
+    }
+
     /// Makes the state folder.
     pub(crate) fn make(self) -> Result<Config, Problem> {
-        let Self { mut config, folder } = self;
+        let Self { mut config, folder, .. } = self;
         config.warnings.extend(folder.make()?);
         if config.files.is_named {
             dirs::make_folder(&config.files.uploads, files::UPLOAD_DIR)?;
@@ -82,22 +90,9 @@ pub(crate) fn check(
     places: &Places,
     existing: Existing,
 ) -> Result<Checked, Vec<Problem>> {
-    let reader = &mut Reader::new(var);
-    let folder = choose_folder(reader, places);
-    let filed = match &folder {
-        Some(folder) if existing == Existing::Used => file::load(folder.path()).unwrap_or_else(|problem| {
-            reader.problem(problem);
-            None
-        }),
-        _ => None,
-    }
-    .unwrap_or_default();
-    let insecure = reader.one_or_zero("MOLECULE_ALLOW_INSECURE").or(filed.allow_insecure) == Some(true);
-    let plain = if insecure {
-        PlainHttp::Anywhere
-    } else {
-        PlainHttp::Nearby
-    };
+    let (mut reader, folder) = Reader::open(var, places, existing == Existing::Ignored);
+    let reader = &mut reader;
+    let plain = plain_http(reader);
     let bootstrap = reader.one_or_zero("MOLECULE_BOOTSTRAP") == Some(true);
     let given = Given {
         dir: folder.as_ref().map(|folder| folder.path().to_owned()),
@@ -106,10 +101,10 @@ pub(crate) fn check(
         bootstrap,
         ..Given::default()
     };
-    let identity = identify(reader, &filed, plain, given);
-    let org_id = org_id(reader, &filed);
-    let ca_file = ca_file(reader, &filed);
-    let card = card(reader, &filed);
+    let identity = identify(reader, plain, given);
+    let org_id = org_id(reader);
+    let route = Route::read(reader);
+    let card = card(reader);
     let switch = |off| if off { Switch::Off } else { Switch::On };
     let heartbeat = switch(reader.any_value("MOLECULE_MCP_DISABLE_HEARTBEAT"));
     let inbox = switch(reader.any_value("MOLECULE_MCP_DISABLE_INBOX"));
@@ -124,11 +119,10 @@ pub(crate) fn check(
             "unset one of the two, or give a token",
         ));
     }
-    let verbose = reader.variable("MOLECULE_MCP_VERBOSE").is_some();
     let poll_hint_secs = poll_hint(reader);
     let delegation_timeout = delegation_timeout(reader);
     let files = files::read(reader, places, folder.as_ref());
-    let lease = reader.whole("MOLECULE_LEASE_SECS", 10..=86_400, 600);
+    let lease = reader.whole("MOLECULE_LEASE_SECS");
     let protocol = protocol(reader);
     let access = Access::read(reader, plain, identity.platform.as_ref());
     let shown = Shown::read(reader);
@@ -137,9 +131,10 @@ pub(crate) fn check(
     let senders = Senders::read(reader);
     let on_message = OnMessage::read(reader);
     let http = listen::http(reader);
-    let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
+    let log = log(reader);
+    let speed = reader.whole("MOLECULE_TEST_SPEED");
     let runtime = runtime_identity(reader);
-    let problems = std::mem::take(&mut reader.problems);
+    let (problems, warnings) = reader.finish();
     let (Some(folder), Some(platform), Some(access), []) = (folder, identity.platform, access, &problems[..]) else {
         return Err(problems);
     };
@@ -155,7 +150,7 @@ pub(crate) fn check(
         platform,
         org_id,
         state_dir: folder.path().to_owned(),
-        ca_file,
+        route,
         identity: runtime,
         heartbeat,
         inbox,
@@ -172,28 +167,34 @@ pub(crate) fn check(
         senders,
         on_message,
         http,
-        verbose,
+        log,
         timing: Timing { speed },
-        warnings: std::mem::take(&mut reader.warnings),
+        warnings,
     };
-    Ok(Checked { config, folder })
+    Ok(Checked {
+        config,
+        folder,
+        filed: std::mem::take(&mut reader.filed),
+    })
 }
 
-pub(super) fn choose_folder(reader: &mut Reader<'_>, places: &Places) -> Option<StateDir> {
-    let named = reader.variable(dirs::CONFIGS_DIR);
-    if reader.has_problem(dirs::CONFIGS_DIR) {
-        return None;
+pub(super) fn plain_http(reader: &mut Reader<'_>) -> PlainHttp {
+    match reader.one_or_zero("MOLECULE_ALLOW_INSECURE") {
+        Some(true) => PlainHttp::Anywhere,
+        _ => PlainHttp::Nearby,
     }
-    StateDir::choose(named.as_deref(), places)
-        .map_err(|problem| reader.problem(problem))
-        .ok()
 }
 
-fn identify(reader: &mut Reader<'_>, filed: &Settings, plain: PlainHttp, given: Given) -> Identity {
-    let list = reader.variable(workspaces::NAME);
+fn identify(reader: &mut Reader<'_>, plain: PlainHttp, given: Given) -> Identity {
+    let mut list = reader.value(workspaces::NAME);
+    let is_filed = reader.filed_entry(settings::named(workspaces::NAME)).is_some();
+    if list.is_some() && is_filed && reader.in_environment(settings::named(WORKSPACE_ID)).is_some() {
+        reader.warn(format!("{WORKSPACE_ID} is set, so {} is ignored.", workspaces::NAME));
+        list = None;
+    }
     if list.is_none() && !reader.has_problem(workspaces::NAME) {
-        let workspace = workspace_id(reader, filed);
-        let platform = platform(reader, filed, plain);
+        let workspace = workspace_id(reader);
+        let platform = platform(reader, plain);
         let joined = workspace.zip(token(reader, given)).map(|(workspace, token)| Joined {
             workspace,
             token,
@@ -209,9 +210,9 @@ fn identify(reader: &mut Reader<'_>, filed: &Settings, plain: PlainHttp, given: 
             reader.warn(format!("{} is set, so {ignored} is ignored.", workspaces::NAME));
         }
     }
-    let listed = list.map_or_else(Vec::new, |text| workspaces::parse(&text, plain, &mut reader.problems));
+    let listed = list.map_or_else(Vec::new, |text| workspaces::parse(&text, plain, reader));
     // The common platform stays required even where every entry brings its own.
-    let platform = platform(reader, filed, plain);
+    let platform = platform(reader, plain);
     let mut joined = Vec::new();
     for entry in listed {
         if let Some(own) = &entry.platform {
@@ -220,7 +221,7 @@ fn identify(reader: &mut Reader<'_>, filed: &Settings, plain: PlainHttp, given: 
         warn_of_odd_id(reader, &entry.id, workspaces::NAME);
         joined.push(Joined {
             workspace: entry.id,
-            token: TokenSource::of_variable(workspaces::NAME, entry.token),
+            token: entry.token,
             platform: entry.platform,
         });
     }
@@ -230,27 +231,26 @@ fn identify(reader: &mut Reader<'_>, filed: &Settings, plain: PlainHttp, given: 
     }
 }
 
-fn workspace_id(reader: &mut Reader<'_>, filed: &Settings) -> Option<WorkspaceId> {
+fn workspace_id(reader: &mut Reader<'_>) -> Option<WorkspaceId> {
     let remedy = "set it to the id of the workspace, as the canvas shows it";
-    let Some(Found { text, setting }) = reader.setting(WORKSPACE_ID, "workspace_id", filed.workspace_id.as_ref())
-    else {
-        missing(reader, WORKSPACE_ID, remedy);
+    let Some(text) = reader.value(WORKSPACE_ID) else {
+        reader.missing(WORKSPACE_ID, remedy);
         return None;
     };
     match WorkspaceId::parse(&text) {
         Ok(id) => {
-            warn_of_odd_id(reader, &id, &setting);
-            let other = filed.workspace_id.as_deref().filter(|_| setting == WORKSPACE_ID);
-            if other.is_some_and(|other| WorkspaceId::parse(other).as_ref() != Ok(&id)) {
+            warn_of_odd_id(reader, &id, WORKSPACE_ID);
+            let other = reader.filed.text("workspace_id");
+            if other.is_some_and(|other| WorkspaceId::parse(&other).as_ref() != Ok(&id)) {
                 reader.warn(format!(
                     "{WORKSPACE_ID} and workspace_id in {} differ; {WORKSPACE_ID} is used.",
-                    file::NAME
+                    reader.filed.name()
                 ));
             }
             Some(id)
         }
         Err(refused) => {
-            reader.problem(Problem::wrong(setting, refused.to_string(), remedy));
+            reader.problem(Problem::wrong(WORKSPACE_ID, refused.to_string(), remedy));
             None
         }
     }
@@ -264,20 +264,19 @@ fn warn_of_odd_id(reader: &mut Reader<'_>, id: &WorkspaceId, setting: &str) {
     }
 }
 
-fn platform(reader: &mut Reader<'_>, filed: &Settings, plain: PlainHttp) -> Option<BaseUrl> {
+fn platform(reader: &mut Reader<'_>, plain: PlainHttp) -> Option<BaseUrl> {
     let remedy = "set it to the address of your platform, such as https://tenant.example.com";
-    let Some(Found { text, setting }) = reader.setting(PLATFORM_URL, "platform_url", filed.platform_url.as_ref())
-    else {
-        missing(reader, PLATFORM_URL, remedy);
+    let Some(text) = reader.value(PLATFORM_URL) else {
+        reader.missing(PLATFORM_URL, remedy);
         return None;
     };
     match BaseUrl::parse(&text, plain) {
         Ok(base) => {
-            warn_of_clear_text(reader, &base, &setting);
+            warn_of_clear_text(reader, &base, PLATFORM_URL);
             Some(base)
         }
         Err(refused) => {
-            reader.problem(Problem::wrong(setting, refused.to_string(), remedy));
+            reader.problem(Problem::wrong(PLATFORM_URL, refused.to_string(), remedy));
             None
         }
     }
@@ -291,45 +290,32 @@ fn warn_of_clear_text(reader: &mut Reader<'_>, base: &BaseUrl, setting: &str) {
     }
 }
 
-/// A required setting is nowhere. A broken file might have held it, which the person should know.
-fn missing(reader: &mut Reader<'_>, setting: &str, remedy: &str) {
-    if reader.has_problem(file::NAME) {
-        reader.missing(setting, &format!("{remedy}, or mend {}", file::NAME));
-    } else {
-        reader.missing(setting, remedy);
-    }
-}
-
 fn token(reader: &mut Reader<'_>, mut given: Given) -> Option<TokenSource> {
-    given.variable = reader.variable(TOKEN);
-    given.file = reader.variable(TOKEN_FILE).map(|path| absolute(&path));
+    given.variable = reader.value(TOKEN);
+    given.file = reader.value(TOKEN_FILE).map(|path| absolute(&path));
     if reader.has_problem(TOKEN) || reader.has_problem(TOKEN_FILE) {
         return None;
     }
     given.resolve(&mut reader.problems, &mut reader.warnings)
 }
 
-pub(super) fn org_id(reader: &mut Reader<'_>, filed: &Settings) -> Option<String> {
-    let found = reader
-        .setting("MOLECULE_ORG_ID", "org_id", None)
-        .or_else(|| reader.setting("MOLECULE_ORGANIZATION_ID", "org_id", None))
-        .or_else(|| reader.setting("MOLECULE_ORG", "org_id", filed.org_id.as_ref()))?;
+pub(super) fn org_id(reader: &mut Reader<'_>) -> Option<String> {
+    let found = reader.found("MOLECULE_ORG_ID")?;
     if found.text.len() <= 128 && found.text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some(found.text);
     }
     reader.warn(format!(
         "{} must be 1 to 128 visible ASCII characters without spaces; no organization id is sent.",
-        found.setting
+        found.name
     ));
     None
 }
 
-pub(super) fn ca_file(reader: &mut Reader<'_>, filed: &Settings) -> Option<PathBuf> {
-    let Found { text, setting } = reader.setting(CA_FILE, "ca_file", filed.ca_file.as_ref())?;
-    let path = absolute(&text);
+pub(super) fn ca_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
+    let path = absolute(&reader.value(CA_FILE)?);
     if let Err(rule) = ca::check(&path) {
         let remedy = "name a file with the certificates of your authority in PEM form, or leave it out";
-        reader.problem(Problem::wrong(setting, rule, remedy));
+        reader.problem(Problem::wrong(CA_FILE, rule, remedy));
     }
     Some(path)
 }
@@ -340,25 +326,11 @@ pub(super) fn absolute(path: &str) -> PathBuf {
 }
 
 /// The settings of every card; without a name where none is set.
-fn card(reader: &mut Reader<'_>, filed: &Settings) -> Card {
-    let name = reader.setting("MOLECULE_AGENT_NAME", "agent_name", filed.agent_name.as_ref());
-    let description = reader.setting(
-        "MOLECULE_AGENT_DESCRIPTION",
-        "agent_description",
-        filed.agent_description.as_ref(),
-    );
-    let skills = match reader.variable("MOLECULE_AGENT_SKILLS") {
-        Some(list) => list.split(',').map(str::to_owned).collect(),
-        None => filed.agent_skills.clone().unwrap_or_default(),
-    };
+fn card(reader: &mut Reader<'_>) -> Card {
     Card {
-        name: name.map_or_else(String::new, |found| found.text),
-        description: description.map(|found| found.text),
-        skills: skills
-            .iter()
-            .map(|skill| skill.trim().to_owned())
-            .filter(|skill| !skill.is_empty())
-            .collect(),
+        name: reader.value("MOLECULE_AGENT_NAME").unwrap_or_default(),
+        description: reader.value("MOLECULE_AGENT_DESCRIPTION"),
+        skills: reader.parts("MOLECULE_AGENT_SKILLS", &[',']),
     }
 }
 
@@ -397,7 +369,7 @@ fn without_credentials(address: String) -> String {
 
 /// The contract gives every value a meaning, so nothing here stops the start.
 fn poll_hint(reader: &mut Reader<'_>) -> u64 {
-    let Some(value) = reader.variable(POLL_HINT) else {
+    let Some(value) = reader.value(POLL_HINT) else {
         return 2;
     };
     match value.parse::<i128>() {
@@ -415,7 +387,7 @@ fn poll_hint(reader: &mut Reader<'_>) -> u64 {
 
 fn delegation_timeout(reader: &mut Reader<'_>) -> Duration {
     const DEFAULT: Duration = Duration::from_secs(300);
-    let Some(value) = reader.variable(DELEGATION_TIMEOUT) else {
+    let Some(value) = reader.value(DELEGATION_TIMEOUT) else {
         return DEFAULT;
     };
     match value.parse::<f64>() {
@@ -433,7 +405,7 @@ fn delegation_timeout(reader: &mut Reader<'_>) -> Duration {
 
 pub(super) fn protocol(reader: &mut Reader<'_>) -> McpProtocol {
     const NAME: &str = "MOLECULE_MCP_PROTOCOL";
-    match reader.variable(NAME).map(|value| value.to_ascii_lowercase()).as_deref() {
+    match reader.value(NAME).map(|value| value.to_ascii_lowercase()).as_deref() {
         None | Some("auto" | "legacy") => McpProtocol::Legacy,
         Some("modern") => McpProtocol::Modern,
         Some(_) => {
@@ -441,6 +413,27 @@ pub(super) fn protocol(reader: &mut Reader<'_>) -> McpProtocol {
             reader.problem(Problem::wrong(NAME, "must be auto, legacy or modern", remedy));
             McpProtocol::Legacy
         }
+    }
+}
+
+/// A filter that cannot be read is told by the log itself.
+pub(super) fn log(reader: &mut Reader<'_>) -> Log {
+    const FORMAT: &str = "MOLECULE_LOG_FORMAT";
+    let format = match reader.value(FORMAT).map(|value| value.to_ascii_lowercase()).as_deref() {
+        None | Some("auto") => LogFormat::Auto,
+        Some("text") => LogFormat::Text,
+        Some("json") => LogFormat::Json,
+        Some(_) => {
+            let remedy = "mend it, or leave it out for auto";
+            reader.problem(Problem::wrong(FORMAT, "must be auto, text or json", remedy));
+            LogFormat::Auto
+        }
+    };
+    Log {
+        filter: reader.value("MOLECULE_LOG"),
+        file: reader.value("MOLECULE_LOG_FILE").map(|path| absolute(&path)),
+        format,
+        verbose: reader.value("MOLECULE_MCP_VERBOSE").is_some(),
     }
 }
 

@@ -1,295 +1,286 @@
-//! `molecule.toml` in the state folder: what `init` writes and the environment overrides. It holds no credential.
+//! The configuration file: `molecule.toml` (or `config.toml`) in the state folder, or the one that `--config` names. It says
+//! what variables say, each under a key of its own, and the environment overrides it. It holds no credential.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use toml::de::DeTable;
 
 use super::problem::Problem;
+use super::settings::{self, Kind, Setting};
+use value::Base;
 
-/// The file's name.
+mod keys;
+mod value;
+mod written;
+
+pub use written::{Change, updated};
+
+/// The file's name, as `init` writes it.
 pub const NAME: &str = "molecule.toml";
+/// A name that serves as well.
+pub const OTHER_NAME: &str = "config.toml";
 
 /// The file is refused beyond this size.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// What the file may say. Every key is optional, and an unknown key is an error, so that a slip of the pen shows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// As `PLATFORM_URL`.
-    pub platform_url: Option<String>,
-    /// As `WORKSPACE_ID`.
-    pub workspace_id: Option<String>,
-    /// As `MOLECULE_ORG_ID`.
-    pub org_id: Option<String>,
-    /// As `MOLECULE_CA_FILE`.
-    pub ca_file: Option<String>,
-    /// As `MOLECULE_ALLOW_INSECURE=1`.
-    pub allow_insecure: Option<bool>,
-    /// As `MOLECULE_AGENT_NAME`.
-    pub agent_name: Option<String>,
-    /// As `MOLECULE_AGENT_DESCRIPTION`.
-    pub agent_description: Option<String>,
-    /// As `MOLECULE_AGENT_SKILLS`, one entry each.
-    pub agent_skills: Option<Vec<String>>,
+/// What a configuration file says.
+#[derive(Clone, Debug, Default)]
+pub struct Filed {
+    path: Option<PathBuf>,
+    name: String,
+    entries: Vec<Entry>,
+    /// What is wrong with it. An entry that is wrong does not count.
+    pub(super) problems: Vec<Problem>,
+    /// What is odd about it.
+    pub(super) warnings: Vec<String>,
 }
 
-impl Settings {
-    /// The keys that are there.
+/// One key of the file and its value.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What it sets.
+    pub setting: &'static Setting,
+    /// To what.
+    pub value: Value,
+    /// Where, from 1.
+    pub line: usize,
+}
+
+/// The value of a key, in the words that its variable would have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// The variable's text.
+    One(String),
+    /// The parts of a list.
+    Several(Vec<String>),
+}
+
+impl Value {
+    /// As a variable would have it.
     #[must_use]
-    pub fn keys(&self) -> Vec<&'static str> {
-        let keys = [
-            ("platform_url", self.platform_url.is_some()),
-            ("workspace_id", self.workspace_id.is_some()),
-            ("org_id", self.org_id.is_some()),
-            ("ca_file", self.ca_file.is_some()),
-            ("allow_insecure", self.allow_insecure.is_some()),
-            ("agent_name", self.agent_name.is_some()),
-            ("agent_description", self.agent_description.is_some()),
-            ("agent_skills", self.agent_skills.is_some()),
-        ];
-        keys.into_iter()
-            .filter(|(_, is_there)| *is_there)
-            .map(|(key, _)| key)
-            .collect()
+    pub fn text(&self, kind: Kind) -> String {
+        match self {
+            Self::One(text) => text.clone(),
+            Self::Several(parts) if kind == Kind::Paths => std::env::join_paths(parts)
+                .map(|joined| joined.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            Self::Several(parts) => parts.join(","),
+        }
     }
 }
 
-const KEYS: &str = "platform_url, workspace_id, org_id, ca_file, agent_name, agent_description (text), \
-                    allow_insecure (true or false) and agent_skills (a list of texts)";
-
-/// Reads `<dir>/molecule.toml`; `None` when there is none.
-///
-/// # Errors
-/// When it cannot be read, is larger than 64 KiB, is no TOML, or holds unknown keys or values of a wrong type. The
-/// problem names the line and never quotes it, for people do put tokens where they do not belong.
-pub fn load(dir: &Path) -> Result<Option<Settings>, Problem> {
-    let Some(text) = read(&dir.join(NAME))? else {
-        return Ok(None);
-    };
-    toml::from_str(&text).map(Some).map_err(|error| {
-        let place = line_of(&text, &error).map_or_else(String::new, |line| format!(" (line {line})"));
-        if toml::from_str::<toml::Table>(&text).is_err() {
-            broken(format!("is not valid TOML{place}"), "write it as: key = \"value\"")
-        } else {
-            broken(
-                format!("holds an unknown key or a value of the wrong type{place}"),
-                format!("the keys are {KEYS}"),
-            )
+impl Filed {
+    /// What is in the state folder; nothing, when there is no file.
+    #[must_use]
+    pub fn in_folder(dir: &Path, home: Option<&Path>) -> Self {
+        match find(dir) {
+            Ok(None) => Self::default(),
+            Ok(Some(path)) => Self::load(&path, &base_name(&path), home, false),
+            Err(problem) => Self {
+                path: Some(dir.join(NAME)),
+                name: NAME.to_owned(),
+                problems: vec![problem],
+                ..Self::default()
+            },
         }
-    })
+    }
+
+    /// The file that a flag or variable names; it must be there.
+    #[must_use]
+    pub fn at(path: &Path, home: Option<&Path>) -> Self {
+        Self::load(path, &path.display().to_string(), home, true)
+    }
+
+    fn load(path: &Path, name: &str, home: Option<&Path>, is_named: bool) -> Self {
+        let mut filed = Self {
+            path: Some(path.to_owned()),
+            name: name.to_owned(),
+            ..Self::default()
+        };
+        match read(path, name) {
+            Ok(text) => filed.parse(
+                &text,
+                name,
+                &Base {
+                    file: path,
+                    home,
+                    is_named,
+                },
+            ),
+            Err(problem) => filed.problems.push(problem),
+        }
+        if is_writable_by_others(path) {
+            filed.warnings.push(format!(
+                "{name} can be written by other users of this computer, who could change what this program does; give it mode \
+                 0600."
+            ));
+        }
+        filed
+    }
+
+    fn parse(&mut self, text: &str, name: &str, base: &Base<'_>) {
+        let line_of = |at: usize| {
+            1 + text.as_bytes()[..at.min(text.len())]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+        };
+        let table = match DeTable::parse(text) {
+            Ok(table) => table.into_inner(),
+            Err(error) => {
+                let place = error
+                    .span()
+                    .map_or_else(String::new, |span| format!(" (line {})", line_of(span.start)));
+                let what = format!("is not valid TOML{place}");
+                self.problems
+                    .push(Problem::wrong(name, what, "write it as: key = \"value\""));
+                return;
+            }
+        };
+        let mut entries: Vec<_> = table.into_iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in entries {
+            let line = line_of(key.span().start);
+            let key = key.into_inner();
+            let read = keys::setting(&key, base.is_named)
+                .and_then(|setting| Ok((setting, value::read(setting.kind, value.get_ref(), base)?)));
+            match read {
+                Ok((setting, value)) => self.entries.push(Entry { setting, value, line }),
+                Err(refused) => self.problems.push(Problem::wrong(
+                    format!("{} in {name}", keys::shown(&key)),
+                    format!("(line {line}) {}", refused.what),
+                    refused.remedy,
+                )),
+            }
+        }
+    }
+
+    /// Where it is; `None`: there is none.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// How people are told of it: by its name in the state folder, else by its path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        if self.name.is_empty() { NAME } else { &self.name }
+    }
+
+    /// What it says, in its order.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What it says of a setting.
+    #[must_use]
+    pub fn get(&self, setting: &Setting) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.setting.name() == setting.name())
+    }
+
+    /// Whether nothing is wrong with it.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// The text of a key; `None`: it is not there, or blank.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<String> {
+        let setting = settings::keyed(key)?;
+        let text = self.get(setting)?.value.text(setting.kind);
+        (!text.trim().is_empty()).then_some(text)
+    }
+
+    /// The variables that say the same.
+    #[must_use]
+    pub fn as_variables(&self) -> Vec<(&'static str, String)> {
+        let said = self.entries.iter().map(|entry| {
+            let text = entry.value.text(entry.setting.kind);
+            (entry.setting.name(), text)
+        });
+        said.filter(|(_, text)| !text.is_empty()).collect()
+    }
 }
 
-fn read(path: &Path) -> Result<Option<String>, Problem> {
-    let remedy = "mend it, or delete it and use the environment";
+/// Why a key or its value cannot be used; never the value.
+#[derive(Debug)]
+struct Refused {
+    what: String,
+    remedy: String,
+}
+
+impl Refused {
+    fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// The file of a state folder.
+///
+/// # Errors
+/// When there are two that differ: nobody could say which one counts.
+pub fn find(dir: &Path) -> Result<Option<PathBuf>, Problem> {
+    let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
+    let (usual, other) = (dir.join(NAME), dir.join(OTHER_NAME));
+    match (is_there(&usual), is_there(&other)) {
+        (true, true) if read(&usual, NAME).ok() != read(&other, OTHER_NAME).ok() => Err(Problem::wrong(
+            format!("{NAME} and {OTHER_NAME}"),
+            "are both in the state folder, and they differ",
+            format!("bring what you need into {NAME}, and remove {OTHER_NAME}"),
+        )),
+        (true, _) => Ok(Some(usual)),
+        (false, true) => Ok(Some(other)),
+        (false, false) => Ok(None),
+    }
+}
+
+fn base_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn read(path: &Path, name: &str) -> Result<String, Problem> {
+    let broken = |what: String| Problem::wrong(name, what, "mend it, or delete it and use the environment");
     match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Ok(entry) if !entry.is_file() => return Err(broken("is not a regular file", remedy)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Problem::wrong(name, "does not exist", "make it, or name another file"));
+        }
+        Ok(entry) if !entry.is_file() => return Err(broken("is not a regular file".to_owned())),
         _ => {}
     }
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| broken(format!("cannot be read ({})", error.kind()), remedy))?;
+        .map_err(|error| broken(format!("cannot be read ({})", error.kind())))?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(broken("is larger than 64 KiB", remedy));
+        return Err(broken("is larger than 64 KiB".to_owned()));
     }
-    let line = |at: usize| 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(Some(text.to_owned())),
-        Err(error) => Err(broken(
-            format!("is not UTF-8 text (line {})", line(error.valid_up_to())),
-            remedy,
-        )),
-    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count();
+        broken(format!("is not UTF-8 text (line {line})"))
+    })
 }
 
-fn broken(what: impl Into<String>, remedy: impl Into<String>) -> Problem {
-    Problem::wrong(NAME, what, remedy)
+#[cfg(unix)]
+fn is_writable_by_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).is_ok_and(|entry| entry.permissions().mode() & 0o022 != 0)
 }
 
-fn line_of(text: &str, error: &toml::de::Error) -> Option<usize> {
-    let start = error.span()?.start.min(text.len());
-    Some(1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count())
-}
-
-impl Settings {
-    /// The file's text, which [`load`] reads back to the same settings.
-    #[must_use]
-    pub fn render(&self) -> String {
-        let mut text = String::from("# Settings of molecule-mcp. A variable of the environment overrides its key.\n");
-        for (key, value) in [
-            ("platform_url", &self.platform_url),
-            ("workspace_id", &self.workspace_id),
-            ("org_id", &self.org_id),
-            ("ca_file", &self.ca_file),
-            ("agent_name", &self.agent_name),
-            ("agent_description", &self.agent_description),
-        ] {
-            if let Some(value) = value {
-                text.push_str(&format!("{key} = {}\n", quoted(value)));
-            }
-        }
-        if let Some(allow) = self.allow_insecure {
-            text.push_str(&format!("allow_insecure = {allow}\n"));
-        }
-        if let Some(skills) = &self.agent_skills {
-            let skills: Vec<_> = skills.iter().map(|skill| quoted(skill)).collect();
-            text.push_str(&format!("agent_skills = [{}]\n", skills.join(", ")));
-        }
-        text
-    }
-
-    /// The variables of the environment that say the same.
-    pub(crate) fn as_variables(&self) -> Vec<(&'static str, String)> {
-        let texts = [
-            ("PLATFORM_URL", &self.platform_url),
-            ("WORKSPACE_ID", &self.workspace_id),
-            ("MOLECULE_ORG_ID", &self.org_id),
-            ("MOLECULE_CA_FILE", &self.ca_file),
-            ("MOLECULE_AGENT_NAME", &self.agent_name),
-            ("MOLECULE_AGENT_DESCRIPTION", &self.agent_description),
-        ];
-        let others = [
-            (
-                "MOLECULE_ALLOW_INSECURE",
-                self.allow_insecure.map(|allow| u8::from(allow).to_string()),
-            ),
-            (
-                "MOLECULE_AGENT_SKILLS",
-                self.agent_skills.as_ref().map(|skills| skills.join(",")),
-            ),
-        ];
-        let texts = texts.into_iter().map(|(name, value)| (name, value.clone()));
-        texts
-            .chain(others)
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect()
-    }
-
-    /// The keys that both settings give, with different values.
-    #[must_use]
-    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
-        fn differ<T: PartialEq>(one: Option<&T>, two: Option<&T>) -> bool {
-            matches!((one, two), (Some(one), Some(two)) if one != two)
-        }
-        [
-            (
-                "platform_url",
-                differ(self.platform_url.as_ref(), other.platform_url.as_ref()),
-            ),
-            (
-                "workspace_id",
-                differ(self.workspace_id.as_ref(), other.workspace_id.as_ref()),
-            ),
-            ("org_id", differ(self.org_id.as_ref(), other.org_id.as_ref())),
-            ("ca_file", differ(self.ca_file.as_ref(), other.ca_file.as_ref())),
-            (
-                "allow_insecure",
-                differ(self.allow_insecure.as_ref(), other.allow_insecure.as_ref()),
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(key, differs)| differs.then_some(key))
-        .collect()
-    }
-}
-
-/// A TOML basic string.
-fn quoted(value: &str) -> String {
-    let mut text = String::from("\"");
-    for c in value.chars() {
-        match c {
-            '"' | '\\' => text.extend(['\\', c]),
-            c if c.is_control() => text.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => text.push(c),
-        }
-    }
-    text.push('"');
-    text
+#[cfg(not(unix))]
+fn is_writable_by_others(_: &Path) -> bool {
+    false
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load_text(text: impl AsRef<[u8]>) -> Result<Option<Settings>, Problem> {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(NAME), text).unwrap();
-        load(dir.path())
-    }
-
-    #[test]
-    fn a_missing_file_is_no_problem_and_an_empty_one_says_nothing() {
-        assert_eq!(load(tempfile::tempdir().unwrap().path()).unwrap(), None);
-        assert_eq!(load_text("").unwrap(), Some(Settings::default()));
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        let settings = Settings {
-            platform_url: Some("https://tenant.example.com".into()),
-            workspace_id: Some("ws-1".into()),
-            org_id: None,
-            ca_file: Some(r#"/a "b"\c"#.into()),
-            allow_insecure: Some(true),
-            agent_name: Some("Über\tname\n\u{7f}#=".into()),
-            agent_description: Some(String::new()),
-            agent_skills: Some(vec!["one".into(), "tw\"o".into()]),
-        };
-        assert_eq!(load_text(settings.render()).unwrap(), Some(settings));
-        assert_eq!(
-            load_text(Settings::default().render()).unwrap(),
-            Some(Settings::default())
-        );
-    }
-
-    #[test]
-    fn each_broken_file_is_named_with_its_line_and_never_quoted() {
-        for (text, expected) in [
-            ("platform_url = \"x\"\ntok-secret\n", "not valid TOML (line 2)"),
-            (
-                "agent_name = \"x\"\n\ntoken = \"tok-secret\"\n",
-                "unknown key or a value of the wrong type (line 3)",
-            ),
-            ("workspace_id = [\"tok-secret\"]", "(line 1)"),
-            ("\nallow_insecure = \"tok-secret\"", "(line 2)"),
-            (
-                "workspace_id = \"a\"\nworkspace_id = \"tok-secret\"",
-                "not valid TOML (line 2)",
-            ),
-        ] {
-            let problem = load_text(text).unwrap_err();
-            assert_eq!(problem.setting, NAME);
-            assert!(problem.what.contains(expected), "{text}: {problem:?}");
-            assert!(!format!("{problem:?}").contains("tok-secret"), "{problem:?}");
-        }
-        assert!(
-            load_text(b"\n\na = \"\xff\"")
-                .unwrap_err()
-                .what
-                .contains("UTF-8 text (line 3)")
-        );
-        assert!(load_text("#".repeat(70_000)).unwrap_err().what.contains("64 KiB"));
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(NAME)).unwrap();
-        assert!(load(dir.path()).unwrap_err().what.contains("regular file"));
-    }
-
-    #[test]
-    fn only_keys_given_twice_differ() {
-        let old = Settings {
-            platform_url: Some("a".into()),
-            org_id: Some("o".into()),
-            ..Settings::default()
-        };
-        let new = Settings {
-            platform_url: Some("b".into()),
-            workspace_id: Some("w".into()),
-            ..Settings::default()
-        };
-        assert_eq!(old.differences(&new), ["platform_url"]);
-    }
-}
+mod tests;

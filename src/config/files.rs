@@ -51,7 +51,7 @@ pub(super) fn read(reader: &mut Reader<'_>, places: &Places, folder: Option<&Sta
         },
         uploads: uploads(reader, places, folder),
         is_named: reader.is_set(UPLOAD_DIR),
-        quota: u64::from(reader.whole(UPLOAD_QUOTA, 1..=1_000_000, 1024)) * 1024 * 1024,
+        quota: u64::from(reader.whole(UPLOAD_QUOTA)) * 1024 * 1024,
     }
 }
 
@@ -61,7 +61,7 @@ fn holds_everything(current: &Path, places: &Places) -> bool {
 }
 
 fn listed(reader: &mut Reader<'_>) -> Vec<PathBuf> {
-    let Some(value) = reader.variable(ATTACH_ROOTS) else {
+    let Some(value) = reader.value(ATTACH_ROOTS) else {
         return Vec::new();
     };
     let roots: Vec<_> = std::env::split_paths(&value)
@@ -83,7 +83,7 @@ fn listed(reader: &mut Reader<'_>) -> Vec<PathBuf> {
 }
 
 fn uploads(reader: &mut Reader<'_>, places: &Places, folder: Option<&StateDir>) -> PathBuf {
-    if let Some(named) = reader.variable(UPLOAD_DIR) {
+    if let Some(named) = reader.value(UPLOAD_DIR) {
         let path = PathBuf::from(named);
         if path.is_relative() {
             let rule = "must be an absolute path";

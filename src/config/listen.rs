@@ -26,7 +26,7 @@ pub(crate) fn loopback(text: &str) -> Result<SocketAddr, &'static str> {
 /// `MOLECULE_HTTP`.
 pub(super) fn http(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     const NAME: &str = "MOLECULE_HTTP";
-    let text = reader.variable(NAME)?;
+    let text = reader.value(NAME)?;
     loopback(&text)
         .map_err(|rule| reader.problem(Problem::wrong(NAME, rule, "mend it, or leave it out")))
         .ok()

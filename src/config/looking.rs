@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::check::{Existing, check};
 use super::dirs::{self, Places, StateDir};
+use super::file::Filed;
 use super::problem::Problem;
 use super::reader::Reader;
 use super::{Config, Timing};
@@ -18,6 +19,8 @@ pub struct Looking {
     pub state_dir: PathBuf,
     /// The intervals of such a daemon.
     pub timing: Timing,
+    /// What the configuration file says.
+    pub filed: Filed,
     /// Its configuration, or why there is none.
     pub config: Result<Box<Config>, Vec<Problem>>,
 }
@@ -38,10 +41,10 @@ impl Looking {
     }
 
     fn read_in(var: &dyn Fn(&str) -> Option<OsString>, places: &Places) -> Result<Self, Vec<Problem>> {
-        let reader = &mut Reader::new(var);
-        let named = reader.variable(dirs::CONFIGS_DIR);
+        let (mut reader, _) = Reader::open(var, places, false);
+        let named = reader.value(dirs::CONFIGS_DIR);
         let timing = Timing {
-            speed: reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1),
+            speed: reader.whole("MOLECULE_TEST_SPEED"),
         };
         let (state_dir, config) = match check(var, places, Existing::Used) {
             Ok(checked) => (
@@ -56,6 +59,7 @@ impl Looking {
         Ok(Self {
             state_dir,
             timing,
+            filed: reader.filed,
             config,
         })
     }

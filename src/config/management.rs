@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::access::Access;
-use super::dirs::Places;
+use super::dirs::{Places, StateDir};
 use super::problem::Problem;
+use super::proxy::Route;
 use super::reader::Reader;
+use super::settings::Log;
 use super::shown::Shown;
-use super::{McpProtocol, Timing, check, file};
-use crate::types::PlainHttp;
+use super::{McpProtocol, Timing, check};
 
 /// A whole, checked configuration for managing a tenant. No workspace variable takes part.
 #[derive(Clone, Debug)]
@@ -20,14 +21,14 @@ pub struct Management {
     pub shown: Shown,
     /// `MOLECULE_ORG_ID`, alias `MOLECULE_ORGANIZATION_ID`, `MOLECULE_ORG`.
     pub org_id: Option<String>,
-    /// `MOLECULE_CA_FILE`.
-    pub ca_file: Option<PathBuf>,
     /// The folder of the audit record and of minted tokens, made and writable.
     pub state_dir: PathBuf,
     /// `MOLECULE_MCP_PROTOCOL`.
     pub protocol: McpProtocol,
-    /// `MOLECULE_MCP_VERBOSE`.
-    pub verbose: bool,
+    /// How it is reached.
+    pub route: Route,
+    /// What is logged, and where.
+    pub log: Log,
     /// Shortened by `MOLECULE_TEST_SPEED` in tests.
     pub timing: Timing,
     /// Things worth a warning in the log.
@@ -48,39 +49,43 @@ impl Management {
     /// # Errors
     /// As for [`Management::read`].
     pub fn read_in(var: &dyn Fn(&str) -> Option<OsString>, places: &Places) -> Result<Self, Vec<Problem>> {
-        let reader = &mut Reader::new(var);
-        let folder = check::choose_folder(reader, places);
-        let plain = match reader.one_or_zero("MOLECULE_ALLOW_INSECURE") {
-            Some(true) => PlainHttp::Anywhere,
-            _ => PlainHttp::Nearby,
-        };
-        // The file of a workspace has no say here.
-        let filed = file::Settings::default();
+        let (mut config, folder) = Self::check_in(var, places)?;
+        config.warnings.extend(folder.make().map_err(|problem| vec![problem])?);
+        Ok(config)
+    }
+
+    /// As [`Management::read_in`], with the state folder that was not made yet.
+    pub(super) fn check_in(
+        var: &dyn Fn(&str) -> Option<OsString>,
+        places: &Places,
+    ) -> Result<(Self, StateDir), Vec<Problem>> {
+        let (mut reader, folder) = Reader::open(var, places, false);
+        let reader = &mut reader;
+        let plain = check::plain_http(reader);
         let access = Access::read_alone(reader, plain);
-        let org_id = check::org_id(reader, &filed);
-        let ca_file = check::ca_file(reader, &filed);
+        let org_id = check::org_id(reader);
+        let route = Route::read(reader);
         let shown = Shown::read(reader);
-        let verbose = reader.variable("MOLECULE_MCP_VERBOSE").is_some();
+        let log = check::log(reader);
         let protocol = check::protocol(reader);
-        let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
-        let problems = std::mem::take(&mut reader.problems);
+        let speed = reader.whole("MOLECULE_TEST_SPEED");
+        let (problems, warnings) = reader.finish();
         let (Some(folder), Some(access), []) = (folder, access, &problems[..]) else {
             return Err(problems);
         };
         let state_dir = folder.path().to_owned();
-        let mut warnings = std::mem::take(&mut reader.warnings);
-        warnings.extend(folder.make().map_err(|problem| vec![problem])?);
-        Ok(Self {
+        let config = Self {
             access,
             shown,
             org_id,
-            ca_file,
             state_dir,
             protocol,
-            verbose,
+            route,
+            log,
             timing: Timing { speed },
             warnings,
-        })
+        };
+        Ok((config, folder))
     }
 }
 

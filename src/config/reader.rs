@@ -1,30 +1,70 @@
 //! Reads single settings, by one set of rules, and collects everything that is wrong with them.
 
 use std::ffi::OsString;
-use std::ops::RangeInclusive;
 
+use super::dirs::{self, Places, StateDir};
+use super::file::{Entry, Filed, Value};
 use super::problem::Problem;
+use super::settings::{self, Kind, Setting};
 
-/// Looks variables up and remembers problems and warnings in the order in which they were found.
+/// The variable that names the configuration file.
+pub(crate) const CONFIG: &str = "MOLECULE_CONFIG";
+
+/// Looks settings up and remembers problems and warnings in the order in which they were found.
 pub(super) struct Reader<'a> {
     var: &'a dyn Fn(&str) -> Option<OsString>,
+    pub(super) filed: Filed,
+    /// Names settings by their variables, until [`Self::finish`].
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
 }
 
-/// A value and where it came from, as a person would name it.
+/// A value and the variable by which its setting is known.
 pub(super) struct Found {
     pub(super) text: String,
-    pub(super) setting: String,
+    pub(super) name: &'static str,
 }
 
 impl<'a> Reader<'a> {
+    /// One that knows no file.
     pub(super) fn new(var: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
         Self {
             var,
+            filed: Filed::default(),
             problems: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// One that also knows the file, and the state folder, which each may name the other. With `without_file` the one in the
+    /// state folder does not count.
+    pub(super) fn open(
+        var: &'a dyn Fn(&str) -> Option<OsString>,
+        places: &Places,
+        without_file: bool,
+    ) -> (Self, Option<StateDir>) {
+        let mut reader = Self::new(var);
+        let home = places.home.as_deref();
+        if let Some(Found { text, .. }) = reader.found(CONFIG) {
+            reader.filed = Filed::at(&super::check::absolute(&text), home);
+            let folder = reader.choose_folder(places);
+            return (reader, folder);
+        }
+        let folder = reader.choose_folder(places);
+        if let Some(folder) = folder.as_ref().filter(|_| !without_file) {
+            reader.filed = Filed::in_folder(folder.path(), home);
+        }
+        (reader, folder)
+    }
+
+    fn choose_folder(&mut self, places: &Places) -> Option<StateDir> {
+        let named = self.value(dirs::CONFIGS_DIR);
+        if self.has_problem(dirs::CONFIGS_DIR) {
+            return None;
+        }
+        StateDir::choose(named.as_deref(), places)
+            .map_err(|problem| self.problem(problem))
+            .ok()
     }
 
     pub(super) fn problem(&mut self, problem: Problem) {
@@ -40,15 +80,44 @@ impl<'a> Reader<'a> {
         self.problems.iter().any(|problem| problem.setting == setting)
     }
 
-    /// A required setting is nowhere; unless it was given and refused.
+    /// A required setting is nowhere; unless it was given and refused. A broken file might have held it, which the person
+    /// should know.
     pub(super) fn missing(&mut self, setting: &str, remedy: &str) {
-        if !self.has_problem(setting) {
-            self.problem(Problem::missing(setting, remedy));
+        if self.has_problem(setting) {
+            return;
         }
+        self.problem(match self.filed.problems.is_empty() {
+            true => Problem::missing(setting, remedy),
+            false => Problem::missing(setting, format!("{remedy}, or mend {}", self.filed.name())),
+        });
+    }
+
+    /// What was found wrong and odd, with those of the file first, and each setting named as the person named it: by its
+    /// variable, or by its key in the file.
+    pub(super) fn finish(&mut self) -> (Vec<Problem>, Vec<String>) {
+        let mut problems = std::mem::take(&mut self.filed.problems);
+        problems.append(&mut self.problems);
+        let mut warnings = std::mem::take(&mut self.filed.warnings);
+        warnings.append(&mut self.warnings);
+        for entry in self.filed.entries() {
+            let name = entry.setting.name();
+            if self.in_environment(entry.setting).is_some() {
+                continue;
+            }
+            let said = format!("{} in {}", entry.setting.key.unwrap_or(name), self.filed.name());
+            for problem in problems.iter_mut().filter(|problem| problem.setting == name) {
+                problem.setting = said.clone();
+                problem.what = format!("(line {}) {}", entry.line, problem.what);
+            }
+            for warning in &mut warnings {
+                *warning = with_word(warning, name, &said);
+            }
+        }
+        (problems, warnings)
     }
 
     /// The trimmed value of a variable; blank is unset. A value that is not UTF-8 is a problem.
-    pub(super) fn variable(&mut self, name: &str) -> Option<String> {
+    fn variable(&mut self, name: &str) -> Option<String> {
         let value = (self.var)(name)?;
         let Some(text) = value.to_str() else {
             if !self.has_problem(name) {
@@ -60,35 +129,75 @@ impl<'a> Reader<'a> {
         (!text.is_empty()).then(|| text.to_owned())
     }
 
+    /// The value of a setting: of the first of its variables that is set, else the one in the file.
+    pub(super) fn found(&mut self, name: &str) -> Option<Found> {
+        let setting = settings::named(name);
+        for name in setting.names {
+            if let Some(text) = self.variable(name) {
+                return Some(Found { text, name });
+            }
+            if self.has_problem(name) {
+                return None;
+            }
+        }
+        let text = self.filed.get(setting)?.value.text(setting.kind);
+        let (text, name) = (text.trim(), setting.name());
+        (!text.is_empty()).then(|| Found {
+            text: text.to_owned(),
+            name,
+        })
+    }
+
+    /// The same, when its name does not matter.
+    pub(super) fn value(&mut self, name: &str) -> Option<String> {
+        self.found(name).map(|found| found.text)
+    }
+
+    /// The parts of a setting that is a list.
+    pub(super) fn parts(&mut self, name: &str, separators: &[char]) -> Vec<String> {
+        let setting = settings::named(name);
+        let text = self.value(name).unwrap_or_default();
+        let parts = match self.filed_entry(setting) {
+            Some(Entry {
+                value: Value::Several(parts),
+                ..
+            }) => parts.clone(),
+            _ => text.split(separators).map(str::to_owned).collect(),
+        };
+        let parts = parts.iter().map(|part| part.trim().to_owned());
+        parts.filter(|part| !part.is_empty()).collect()
+    }
+
+    /// The first of its variables that is set.
+    pub(super) fn in_environment(&self, setting: &Setting) -> Option<&'static str> {
+        let is_set = |name: &&&str| {
+            (self.var)(name).is_some_and(|value| value.to_str().is_none_or(|text| !text.trim().is_empty()))
+        };
+        setting.names.iter().find(is_set).copied()
+    }
+
+    /// What the file says of it, unless a variable overrides that.
+    pub(super) fn filed_entry(&self, setting: &Setting) -> Option<&Entry> {
+        let entry = self.filed.get(setting)?;
+        self.in_environment(setting).is_none().then_some(entry)
+    }
+
     /// The value of a variable that is only repeated to others; whatever it is, it is no problem.
     pub(super) fn echoed(&self, name: &str) -> String {
-        let value = (self.var)(name).unwrap_or_default();
+        let value = (self.var)(settings::named(name).name()).unwrap_or_default();
         value.to_string_lossy().trim().to_owned()
     }
 
-    /// Whether a variable has a value that is not blank, of whatever kind.
+    /// Whether a setting is given, whatever it is.
     pub(super) fn is_set(&self, name: &str) -> bool {
-        (self.var)(name).is_some_and(|value| value.to_str().is_none_or(|text| !text.trim().is_empty()))
-    }
-
-    /// A variable or, where that is unset, a key of the file.
-    pub(super) fn setting(&mut self, name: &str, key: &str, filed: Option<&String>) -> Option<Found> {
-        if let Some(text) = self.variable(name) {
-            return Some(Found {
-                text,
-                setting: name.to_owned(),
-            });
-        }
-        let text = filed?.trim();
-        (!text.is_empty() && !self.has_problem(name)).then(|| Found {
-            text: text.to_owned(),
-            setting: format!("{key} in {}", super::file::NAME),
-        })
+        let setting = settings::named(name);
+        let is_filed = |entry: &Entry| !entry.value.text(setting.kind).trim().is_empty();
+        self.in_environment(setting).is_some() || self.filed.get(setting).is_some_and(is_filed)
     }
 
     /// A switch of the original, where any value that is not blank counts.
     pub(super) fn any_value(&mut self, name: &str) -> bool {
-        let Some(value) = self.variable(name) else {
+        let Some(value) = self.value(name) else {
             return false;
         };
         if matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "no" | "off") {
@@ -101,7 +210,7 @@ impl<'a> Reader<'a> {
 
     /// A switch that takes 1 or 0. `None` when it is unset.
     pub(super) fn one_or_zero(&mut self, name: &str) -> Option<bool> {
-        match self.variable(name)?.as_str() {
+        match self.value(name)?.as_str() {
             "1" => Some(true),
             "0" => Some(false),
             _ => {
@@ -115,23 +224,41 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole number within a range.
-    pub(super) fn whole(&mut self, name: &str, range: RangeInclusive<u32>, default: u32) -> u32 {
-        let Some(value) = self.variable(name) else {
-            return default;
+    /// A whole number within the bounds of its setting.
+    pub(super) fn whole(&mut self, name: &str) -> u32 {
+        let Kind::Whole(least, most, usual) = settings::named(name).kind else {
+            unreachable!("{name} is no whole number by the table of settings");
+        };
+        let Some(value) = self.value(name) else {
+            return usual;
         };
         match value.parse() {
-            Ok(number) if range.contains(&number) => number,
+            Ok(number) if (least..=most).contains(&number) => number,
             _ => {
                 self.problem(Problem::wrong(
                     name,
-                    format!("must be a whole number from {} to {}", range.start(), range.end()),
-                    format!("mend it, or leave it out for {default}"),
+                    format!("must be a whole number from {least} to {most}"),
+                    format!("mend it, or leave it out for {usual}"),
                 ));
-                default
+                usual
             }
         }
     }
+}
+
+/// A sentence with another word for this one.
+fn with_word(sentence: &str, word: &str, other: &str) -> String {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut text = String::new();
+    let mut rest = sentence;
+    while let Some(at) = rest.find(word) {
+        let (before, after) = (&rest[..at], &rest[at + word.len()..]);
+        let is_whole = !before.ends_with(is_part) && !after.starts_with(is_part);
+        text.push_str(before);
+        text.push_str(if is_whole { other } else { word });
+        rest = after;
+    }
+    text + rest
 }
 
 #[cfg(test)]
@@ -142,28 +269,36 @@ mod tests {
         move |_| Some(value.into())
     }
 
+    /// A file with this text.
+    fn filed(text: &str) -> Filed {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("molecule.toml");
+        std::fs::write(&path, text).unwrap();
+        Filed::in_folder(dir.path(), None)
+    }
+
     #[test]
     fn whole_numbers_outside_the_range_are_refused_without_being_shown() {
         for (value, expected) in [
-            ("5", Some(5)),
-            (" 10 ", Some(10)),
-            ("  ", Some(7)),
-            ("4", None),
-            ("11", None),
-            ("-5", None),
-            ("6.5", None),
+            ("10", Some(10)),
+            (" 86400 ", Some(86_400)),
+            ("  ", Some(600)),
+            ("9", None),
+            ("86401", None),
+            ("-50", None),
+            ("60.5", None),
             ("99999999999", None),
-            ("six", None),
+            ("sixty", None),
         ] {
             let var = value_of(value);
             let mut reader = Reader::new(&var);
-            let number = reader.whole("LIMIT", 5..=10, 7);
+            let number = reader.whole("MOLECULE_LEASE_SECS");
             match expected {
                 Some(expected) => assert_eq!((number, reader.problems.len()), (expected, 0), "{value}"),
                 None => {
                     let problem = &reader.problems[0];
-                    assert!(problem.what.contains("from 5 to 10") && problem.remedy.contains('7'));
-                    assert!(!format!("{problem:?}").contains("six"));
+                    assert!(problem.what.contains("from 10 to 86400") && problem.remedy.contains("600"));
+                    assert!(!format!("{problem:?}").contains("sixty"));
                 }
             }
         }
@@ -180,10 +315,10 @@ mod tests {
         ] {
             let var = value_of(value);
             let mut reader = Reader::new(&var);
-            let read = reader.one_or_zero("STRICT");
+            let read = reader.one_or_zero("MOLECULE_MCP_READ_ONLY");
             let read = if reader.problems.is_empty() { Ok(read) } else { Err(()) };
             assert_eq!(read, strict, "{value:?}");
-            assert_eq!(reader.any_value("LOOSE"), loose, "{value:?}");
+            assert_eq!(reader.any_value("MOLECULE_MCP_DISABLE_INBOX"), loose, "{value:?}");
             assert_eq!(!reader.warnings.is_empty(), value == "0", "{value:?}");
         }
     }
@@ -194,28 +329,57 @@ mod tests {
         use std::os::unix::ffi::OsStringExt as _;
         let var = |_: &str| Some(OsString::from_vec(vec![b'a', 0xff]));
         let mut reader = Reader::new(&var);
-        assert!(reader.setting("NAME", "name", Some(&"filed".to_owned())).is_none());
-        assert!(reader.variable("NAME").is_none());
-        reader.missing("NAME", "set it");
+        reader.filed = filed("workspace_id = \"filed\"");
+        assert!(reader.found("WORKSPACE_ID").is_none());
+        assert!(reader.value("WORKSPACE_ID").is_none());
+        reader.missing("WORKSPACE_ID", "set it");
         assert_eq!(reader.problems.len(), 1);
         assert!(reader.problems[0].what.contains("UTF-8"));
     }
 
     #[test]
     fn the_environment_wins_over_the_file_and_blank_is_unset_in_both() {
-        for (value, filed, expected) in [
-            ("env", Some("file"), Some(("env", "NAME"))),
-            (" ", Some(" file "), Some(("file", "name in molecule.toml"))),
-            ("", Some("  "), None),
-            ("", None, None),
+        for (value, text, expected) in [
+            ("env", "org_id = \"file\"", Some("env")),
+            (" ", "org_id = \" file \"", Some("file")),
+            ("", "org_id = \"  \"", None),
+            ("", "", None),
         ] {
             let var = value_of(value);
-            let filed = filed.map(str::to_owned);
-            let found = Reader::new(&var).setting("NAME", "name", filed.as_ref());
-            let found = found
-                .as_ref()
-                .map(|found| (found.text.as_str(), found.setting.as_str()));
-            assert_eq!(found, expected, "{value:?}");
+            let mut reader = Reader::new(&var);
+            reader.filed = filed(text);
+            assert_eq!(reader.value("MOLECULE_ORG_ID").as_deref(), expected, "{value:?}");
         }
+    }
+
+    #[test]
+    fn any_variable_of_a_setting_wins_over_its_key_and_is_told_by_its_own_name() {
+        let var = |name: &str| (name == "MOLECULE_ORG").then(|| "env".into());
+        let mut reader = Reader::new(&var);
+        reader.filed = filed("org_id = \"file\"\nagent_skills = [\"a, b\", \" c \"]\n");
+        let found = reader.found("MOLECULE_ORG_ID").unwrap();
+        assert_eq!((found.text.as_str(), found.name), ("env", "MOLECULE_ORG"));
+        assert_eq!(reader.parts("MOLECULE_AGENT_SKILLS", &[',']), ["a, b", "c"]);
+        let var = value_of("x, ,y");
+        reader.var = &var;
+        assert_eq!(reader.parts("MOLECULE_AGENT_SKILLS", &[',']), ["x", "y"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_as_the_person_named_it() {
+        let var = |name: &str| (name == "DELEGATION_TIMEOUT").then(|| "soon".into());
+        let mut reader = Reader::new(&var);
+        reader.filed = filed("delegation_timeout = 1\n\nlease_secs = 5\n");
+        reader.whole("MOLECULE_LEASE_SECS");
+        reader.problem(Problem::wrong("DELEGATION_TIMEOUT", "must be a number", "mend it"));
+        reader.warn("MOLECULE_LEASE_SECS is odd, MOLECULE_LEASE_SECS_X is not; DELEGATION_TIMEOUT is.");
+        let (problems, warnings) = reader.finish();
+        assert_eq!(problems[0].setting, "lease_secs in molecule.toml");
+        assert!(problems[0].what.starts_with("(line 3) must be a whole"));
+        assert_eq!(problems[1].setting, "DELEGATION_TIMEOUT");
+        assert_eq!(
+            warnings,
+            ["lease_secs in molecule.toml is odd, MOLECULE_LEASE_SECS_X is not; DELEGATION_TIMEOUT is."]
+        );
     }
 }

@@ -99,7 +99,7 @@ impl Roles {
     /// Reads the file, from `folder` unless a variable names another one. A file that cannot be read is a problem: without
     /// it the agent might do what it is meant not to.
     pub(super) fn read(reader: &mut Reader<'_>, folder: Option<&Path>) -> Self {
-        let named = reader.variable(FOLDER).map(|path| super::check::absolute(&path));
+        let named = reader.value(FOLDER).map(|path| super::check::absolute(&path));
         let Some(folder) = named.as_deref().or(folder) else {
             return Self::default();
         };

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::ops::BitOr;
 
+use super::dirs::Places;
 use super::problem::Problem;
 use super::reader::Reader;
 
@@ -76,11 +77,16 @@ impl Mode {
     /// The mode, as far as it can be known before anything else is read. An unknown one is reported with the other
     /// problems.
     pub fn of(var: impl Fn(&str) -> Option<OsString>) -> Self {
-        Self::read(&mut Reader::new(&var))
+        Self::in_places(&var, &Places::usual())
+    }
+
+    pub(super) fn in_places(var: &dyn Fn(&str) -> Option<OsString>, places: &Places) -> Self {
+        let (mut reader, _) = Reader::open(var, places, false);
+        Self::read(&mut reader)
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
-        match reader.variable(MODE).map(|mode| mode.to_ascii_lowercase()).as_deref() {
+        match reader.value(MODE).map(|mode| mode.to_ascii_lowercase()).as_deref() {
             None | Some("default") => Self::Workspace,
             Some("management") => Self::Management,
             Some("self") => Self::Own,
@@ -109,17 +115,17 @@ pub struct Shown {
 impl Shown {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mode = Mode::read(reader);
-        let words = reader.variable(TOOLSETS).unwrap_or_default().to_ascii_lowercase();
+        let words = reader.parts(TOOLSETS, &[',', ' ', '\t', '\n']);
         let mut shown = Self {
             mode,
             sets: Sets::NONE,
             tools: Vec::new(),
             read_only: reader.one_or_zero("MOLECULE_MCP_READ_ONLY") == Some(true),
         };
-        for word in words.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty()) {
-            match Sets::named(word) {
+        for word in words.iter().map(|word| word.to_ascii_lowercase()) {
+            match Sets::named(&word) {
                 Some(sets) => shown.sets = shown.sets | sets,
-                None => shown.tools.push(word.to_owned()),
+                None => shown.tools.push(word),
             }
         }
         shown

@@ -90,6 +90,11 @@ impl TokenSource {
         Self::holding(vec![Place::Variable(name, Some(token.clone()))], token, None)
     }
 
+    /// A token that was read from a file that was named.
+    pub(super) fn of_file(path: PathBuf, token: Secret) -> Self {
+        Self::holding(vec![Place::Named(path)], token, None)
+    }
+
     /// No token yet: [`store`](Self::store) will bring one, or someone writes `<dir>/.auth_token`.
     #[must_use]
     pub fn bootstrapping(dir: &Path) -> Self {

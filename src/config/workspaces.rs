@@ -1,8 +1,13 @@
-//! `MOLECULE_WORKSPACES`: workspaces as a JSON array of `{"id", "token"}`, each with an optional `platform_url`.
+//! `MOLECULE_WORKSPACES`: workspaces as a JSON array of `{"id", "token"}`, each with an optional `platform_url`. Instead of the
+//! token there may be the path of its file, `token_file`.
 
 use serde_json::Value;
 
+use super::check::absolute;
 use super::problem::Problem;
+use super::reader::Reader;
+use super::token::TokenSource;
+use super::token::file::{self, Unreadable};
 use crate::types::{BaseUrl, PlainHttp, Secret, WorkspaceId};
 
 /// The variable.
@@ -14,13 +19,14 @@ const SHAPE: &str = r#"write it as [{"id": "<workspace id>", "token": "<token>"}
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) id: WorkspaceId,
-    pub(super) token: Secret,
+    pub(super) token: TokenSource,
     /// Overrides `PLATFORM_URL` for this workspace.
     pub(super) platform: Option<BaseUrl>,
 }
 
-/// Reads the list; everything that is wrong with any entry goes to `problems`. Empty: something is.
-pub(super) fn parse(text: &str, plain: PlainHttp, problems: &mut Vec<Problem>) -> Vec<Listed> {
+/// Reads the list; everything that is wrong with any entry is a problem. Empty: something is.
+pub(super) fn parse(text: &str, plain: PlainHttp, reader: &mut Reader<'_>) -> Vec<Listed> {
+    let Reader { problems, warnings, .. } = reader;
     let before = problems.len();
     let list: Value = match serde_json::from_str(text) {
         Ok(list) => list,
@@ -61,7 +67,12 @@ pub(super) fn parse(text: &str, plain: PlainHttp, problems: &mut Vec<Problem>) -
             Some(Ok(())) => {}
         };
         let id = field("id").map(|text| WorkspaceId::parse(text).map_err(|refused| refused.to_string()));
-        let token = field("token").map(|text| Secret::parse(text).map_err(|refused| refused.to_string()));
+        let token = match (field("token"), field("token_file")) {
+            (Some(_), Some(_)) => Some(Err("and token_file are both there; one of them must go".to_owned())),
+            (Some(text), None) => Some(inline(text)),
+            (None, Some(path)) => Some(kept(path, number, warnings)),
+            (None, None) => None,
+        };
         let platform = match fields.get("platform_url") {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) if text.trim().is_empty() => None,
@@ -94,6 +105,22 @@ pub(super) fn parse(text: &str, plain: PlainHttp, problems: &mut Vec<Problem>) -
     good
 }
 
+fn inline(text: &str) -> Result<TokenSource, String> {
+    let token = Secret::parse(text).map_err(|refused| refused.to_string())?;
+    Ok(TokenSource::of_variable(NAME, token))
+}
+
+fn kept(path: &str, number: usize, warnings: &mut Vec<String>) -> Result<TokenSource, String> {
+    let path = absolute(path);
+    let read = file::read(&path).map_err(|reason: Unreadable| format!("file {reason}"))?;
+    if read.exposed {
+        warnings.push(format!(
+            "The token file of entry {number} of {NAME} can be read by other users of this computer; give it mode 0600."
+        ));
+    }
+    Ok(TokenSource::of_file(path, read.token))
+}
+
 fn wrong(what: impl Into<String>) -> Problem {
     Problem::wrong(NAME, what, SHAPE)
 }
@@ -103,9 +130,9 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Vec<Listed>, Vec<Problem>) {
-        let mut problems = Vec::new();
-        let listed = parse(text, PlainHttp::Nearby, &mut problems);
-        (listed, problems)
+        let mut reader = Reader::new(&|_| None);
+        let listed = parse(text, PlainHttp::Nearby, &mut reader);
+        (listed, reader.problems)
     }
 
     #[test]
@@ -117,7 +144,8 @@ mod tests {
         assert!(problems.is_empty());
         let told = |listed: &Listed| {
             let platform = listed.platform.as_ref().map(ToString::to_string);
-            (listed.id.to_string(), listed.token.expose().to_owned(), platform)
+            let token = listed.token.current().unwrap().expose().to_owned();
+            (listed.id.to_string(), token, platform)
         };
         let expected = [("ws-1", "t", None), ("ws-2", "u", Some("https://x.example"))]
             .map(|(id, token, platform)| (id.to_owned(), token.to_owned(), platform.map(str::to_owned)));
@@ -166,6 +194,34 @@ mod tests {
                 assert!(problem.what.contains(expected), "{text}: {problem:?}");
             }
             assert!(!format!("{problems:?}").contains("secret"), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_may_be_in_a_file_which_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.token");
+        std::fs::write(&path, "tok-1\n").unwrap();
+        let list = format!(r#"[{{"id":"a","token_file":"{}"}}]"#, path.display());
+        let (listed, problems) = read(&list);
+        assert!(problems.is_empty(), "{problems:?}");
+        let token = &listed[0].token;
+        assert_eq!((token.current().unwrap().expose(), token.can_change()), ("tok-1", true));
+        assert_eq!(token.describe(), path.display().to_string());
+        std::fs::write(&path, "tok-22").unwrap();
+        assert!(token.reread());
+        for (entry, what) in [
+            (
+                r#"{"id":"a","token_file":"/nowhere"}"#,
+                "entry 1: token file names a file that does not exist",
+            ),
+            (
+                r#"{"id":"a","token_file":"/nowhere","token":"t"}"#,
+                "entry 1: token and token_file are both there",
+            ),
+        ] {
+            let (_, problems) = read(&format!("[{entry}]"));
+            assert!(problems[0].what.contains(what), "{problems:?}");
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::platform::error::CallError;
 use crate::state::journal::JournalError;
+use crate::types::without_secrets;
 
 /// Largest result, in bytes of its JSON. Tools page what may be longer.
 pub const RESULT_LIMIT: usize = 60 * 1024;
@@ -227,7 +228,14 @@ pub fn shape(outcome: Result<Value, ToolError>) -> CallToolResult {
 }
 
 fn failure(error: &ToolError) -> CallToolResult {
-    CallToolResult::structured_error(error.to_json())
+    let mut told = error.to_json();
+    // Whoever repeats a credential, a platform in its error for one: it goes no further.
+    each_text(&mut told, &|text| {
+        if let Cow::Owned(clean) = without_secrets(text) {
+            *text = clean;
+        }
+    });
+    CallToolResult::structured_error(told)
 }
 
 fn sentence(text: &str) -> &str {

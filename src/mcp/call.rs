@@ -1,5 +1,7 @@
 //! What a running tool knows about the call it serves: who waits for it, and whether anyone still does.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
@@ -19,6 +21,17 @@ pub struct Call {
     closing: CancellationToken,
     client: Option<Peer<RoleServer>>,
     progress: Option<ProgressToken>,
+    person: Option<Person>,
+}
+
+/// Somebody who can be asked without a client.
+#[derive(Clone)]
+struct Person(Arc<dyn Fn(&str) -> Consent + Send + Sync>);
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Person")
+    }
 }
 
 /// What a person answered to a question.
@@ -41,6 +54,16 @@ impl Call {
             closing,
             client: None,
             progress: None,
+            person: None,
+        }
+    }
+
+    /// The same call, made by a person whom this function asks; it may block.
+    #[must_use]
+    pub fn of_person(self, ask: impl Fn(&str) -> Consent + Send + Sync + 'static) -> Self {
+        Self {
+            person: Some(Person(Arc::new(ask))),
+            ..self
         }
     }
 
@@ -101,14 +124,21 @@ impl Call {
         }
     }
 
-    /// Whether the client can ask its person.
+    /// Whether a person can be asked, through the client or without one.
     #[must_use]
     pub fn can_ask(&self) -> bool {
-        self.client.as_ref().is_some_and(can_ask)
+        self.person.is_some() || self.client.as_ref().is_some_and(can_ask)
     }
 
-    /// Asks the person at the client a question that yes or no answers, for at most five minutes.
+    /// Asks the person, or the one at the client, a question that yes or no answers; the latter for at most five minutes.
     pub async fn ask(&self, question: &str) -> Consent {
+        if let Some(Person(ask)) = self.person.clone() {
+            let question = question.to_owned();
+            return tokio::select! {
+                answered = tokio::task::spawn_blocking(move || ask(&question)) => answered.unwrap_or(Consent::Withheld),
+                () = self.ended() => Consent::Withheld,
+            };
+        }
         let Some(client) = self.client.as_ref().filter(|client| can_ask(client)) else {
             return Consent::CannotAsk;
         };

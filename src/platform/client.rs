@@ -1,7 +1,6 @@
 //! The one door to a platform: every request of this program goes through [`Client::send`].
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::error::{CallError, MAX_DETAIL, clip};
 use super::files::FilePart;
 use super::{address, verdict};
 use crate::config::Timing;
+use crate::config::proxy::Route;
 use crate::types::{BaseUrl, Secret, Timestamp};
 use allowance::Allowance;
 use connections::Pool;
@@ -41,8 +41,8 @@ pub struct Settings {
     pub org_id: Option<String>,
     /// Sent as `X-Molecule-Org-Slug` when known.
     pub org_slug: Option<String>,
-    /// PEM file with further certificate authorities.
-    pub ca_file: Option<PathBuf>,
+    /// What stands in between.
+    pub route: Route,
 }
 
 /// How long a kind of call may take in all (connecting is bounded to 7.5 s besides).

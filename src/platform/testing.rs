@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::client::{Client, Deadlines, Settings};
 use super::workspace::WorkspaceApi;
+use crate::config::proxy::Route;
 use crate::config::token::TokenSource;
 use crate::types::{BaseUrl, PlainHttp, Secret, WorkspaceId};
 
@@ -130,7 +131,7 @@ impl Responder {
             base: self.base.clone(),
             org_id: None,
             org_slug: None,
-            ca_file: None,
+            route: Route::default(),
         }
     }
 

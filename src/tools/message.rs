@@ -11,7 +11,7 @@ use crate::types::{ActivityId, RequestId};
 
 /// One message of the inbox.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub(super) struct MessageView {
+pub(crate) struct MessageView {
     /// Names the message; give it to reply_to_message or inbox_pop.
     activity_id: ActivityId,
     /// Who sent it, in this program's words, and how far to trust its text.
@@ -88,7 +88,7 @@ impl MessageView {
     const ATTACHMENTS_LIMIT: usize = 5_000;
 
     /// The message from byte `offset` of its text, at most `limit` bytes of it.
-    pub(super) fn new(entry: &Entry, offset: usize, limit: usize) -> Self {
+    pub(crate) fn new(entry: &Entry, offset: usize, limit: usize) -> Self {
         let message = &entry.message;
         let part = page(&message.text, offset, limit);
         let name = |text: &Option<String>| text.as_ref().map(|text| clip(text, Self::NAME_LIMIT));

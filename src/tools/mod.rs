@@ -25,7 +25,7 @@ pub mod user;
 pub mod workspaces;
 
 mod groups;
-mod message;
+pub(crate) mod message;
 mod outgoing;
 mod paging;
 pub(crate) mod redaction;

@@ -2,6 +2,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
 mod beside;
+mod commands;
 mod conversation;
 mod cursor;
 mod disk;
@@ -25,6 +26,7 @@ mod readme;
 mod roles;
 mod runtime;
 mod serve;
+mod settings;
 mod speakers;
 mod start_up;
 mod status;

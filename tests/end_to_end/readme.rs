@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use molecule_mcp::config::Config;
 use molecule_mcp::config::management::Management;
+use molecule_mcp::config::settings;
 
 use super::start_up::run_to_end;
 use super::support::bare_command;
@@ -16,7 +17,6 @@ const OTHERS: &[&str] = &[
     "ALL_PROXY",
     "HTTP_PROXY",
     "HTTPS_PROXY",
-    "MOLECULE_LOG",
     "MOLECULE_TEST_CRASH_AT",
     "NO_PROXY",
     "SSL_CERT_DIR",
@@ -61,7 +61,25 @@ fn every_variable_that_is_read_is_named_and_no_other() {
         None
     });
     let read = read.into_inner().unwrap();
-    let read: BTreeSet<&str> = read.iter().map(String::as_str).chain(OTHERS.iter().copied()).collect();
+    let table: BTreeSet<&str> = settings::all()
+        .flat_map(|setting| setting.names)
+        .copied()
+        .filter(|name| !name.contains(char::is_lowercase))
+        .collect();
+    let unread: Vec<_> = table
+        .iter()
+        .filter(|name| !read.contains(**name) && !OTHERS.contains(name))
+        .collect();
+    assert!(
+        unread.is_empty(),
+        "in the table of settings, and never read: {unread:?}"
+    );
+    let read: BTreeSet<&str> = read
+        .iter()
+        .map(String::as_str)
+        .chain(OTHERS.iter().copied())
+        .filter(|name| !name.contains(char::is_lowercase))
+        .collect();
     let sections = [
         "### Joining a platform",
         "### How the agent appears",

@@ -118,7 +118,8 @@ async fn with_endpoints(world: &World, workspace: &Workspace) -> (McpChild, Stri
     let address = || {
         let log = daemon.complaints();
         let (_, rest) = log.split_once("/metrics at ")?;
-        Some(rest.split_once('\n')?.0.to_owned())
+        // A line of a service is JSON.
+        Some(rest.split_once(['"', '\n'])?.0.to_owned())
     };
     until("it listens", || async { address().is_some() }).await;
     let address = address().unwrap();

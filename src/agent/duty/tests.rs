@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::election::Won;
 use super::holding::GaveUp;
 use super::*;
+use crate::config::proxy::Route;
 use crate::platform::client::{Client, Settings};
 use crate::state::health::Trouble;
 use crate::state::lock::{DutyLock, Grade, Taken};
@@ -37,7 +38,7 @@ async fn process(folder: &Path, switched_off: &[&str]) -> Office {
         base: own.platform.clone(),
         org_id: None,
         org_slug: None,
-        ca_file: None,
+        route: Route::default(),
     });
     Office::new(Duties {
         api: WorkspaceApi::new(client, own.workspace.clone(), own.token.clone()),

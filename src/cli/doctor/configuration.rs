@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use super::{Finding, Findings};
-use crate::config::file;
 use crate::config::looking::Looking;
 use crate::config::token::TokenSource;
 
@@ -72,7 +71,7 @@ fn token(source: &TokenSource) -> Finding {
 /// The settings that are not the default, by where they come from. Names only: a value may be a secret.
 pub(super) fn sources(looking: &Looking, var: &dyn Fn(&str) -> Option<OsString>) -> String {
     let environment = environment(var);
-    let filed = file::load(&looking.state_dir).ok().flatten().unwrap_or_default().keys();
+    let filed = looking.filed.entries().iter().filter_map(|entry| entry.setting.key);
     let list = |names: Vec<String>| {
         if names.is_empty() {
             "nothing".to_owned()
@@ -83,8 +82,8 @@ pub(super) fn sources(looking: &Looking, var: &dyn Fn(&str) -> Option<OsString>)
     format!(
         "from the environment: {}; from {}: {}",
         list(environment.into_iter().collect()),
-        file::NAME,
-        list(filed.into_iter().map(str::to_owned).collect())
+        looking.filed.name(),
+        list(filed.map(str::to_owned).collect())
     )
 }
 
@@ -112,7 +111,7 @@ mod tests {
     #[test]
     fn settings_are_told_by_name_and_source_and_never_by_value() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(file::NAME), "workspace_id = \"a\"\n").unwrap();
+        std::fs::write(dir.path().join(crate::config::file::NAME), "workspace_id = \"a\"\n").unwrap();
         let var = |name: &str| match name {
             "CONFIGS_DIR" => Some(dir.path().as_os_str().to_owned()),
             "PLATFORM_URL" => Some("https://x.example".into()),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::ask::Ask;
 use super::{InitArgs, InitFailure};
-use crate::config::{Checked, Existing, Fault, Places, Problem, TOKEN, TOKEN_FILE, check};
+use crate::config::{Checked, Existing, Fault, Places, Problem, TOKEN, TOKEN_FILE, check, file};
 
 /// How often a person is asked for the same thing.
 const TRIES: usize = 3;
@@ -121,7 +121,7 @@ fn explain(problems: &[Problem]) -> String {
                 "WORKSPACE_ID" => " (--id)",
                 "PLATFORM_URL" => " (--url)",
                 TOKEN => " (or --token-file, or --bootstrap for a workspace that has no token yet)",
-                "molecule.toml" => " (--force starts anew)",
+                name if name.ends_with(file::NAME) || name.ends_with(file::OTHER_NAME) => " (--force starts anew)",
                 _ => "",
             };
             format!("\n  {setting}{flag} {what}: {remedy}")

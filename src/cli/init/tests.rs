@@ -143,8 +143,9 @@ impl Computer {
         fs::read_to_string(self.state().join(AUTH_TOKEN)).unwrap()
     }
 
-    fn settings(&self) -> Settings {
-        file::load(&self.state()).unwrap().unwrap()
+    /// The text of a key of the file.
+    fn said(&self, key: &str) -> Option<String> {
+        Filed::in_folder(&self.state(), None).text(key)
     }
 }
 
@@ -154,10 +155,9 @@ async fn with_flags_it_verifies_and_then_writes_private_files() {
     let report = computer.set_up(&computer.args(), None).await.unwrap();
     assert_eq!(computer.asked(), ["existence", "read"]);
     assert_eq!(computer.token(), "tok-secret");
-    let settings = computer.settings();
-    assert_eq!(settings.platform_url.as_deref(), Some(URL));
-    assert_eq!(settings.workspace_id.as_deref(), Some(ID));
-    assert_eq!((settings.org_id, settings.allow_insecure), (None, None));
+    assert_eq!(computer.said("platform_url").as_deref(), Some(URL));
+    assert_eq!(computer.said("workspace_id").as_deref(), Some(ID));
+    assert_eq!((computer.said("org_id"), computer.said("allow_insecure")), (None, None));
     assert!(
         report.contains(ID) && report.contains(&computer.state().display().to_string()),
         "{report}"
@@ -220,7 +220,7 @@ async fn an_unusable_answer_is_asked_for_again_but_not_for_ever() {
     let mut person = Person::answering(&["Not an id", "", ID]);
     computer.set_up(&args, Some(&mut person)).await.unwrap();
     assert!(person.heard[1].contains("must be 1 to 128"), "{:?}", person.heard);
-    assert_eq!(computer.settings().workspace_id.as_deref(), Some(ID));
+    assert_eq!(computer.said("workspace_id").as_deref(), Some(ID));
 
     let computer = Computer::new();
     let args = InitArgs {
@@ -308,11 +308,9 @@ async fn an_earlier_set_up_is_replaced_only_by_force_and_keeps_its_card() {
     computer.set_up(&computer.args(), None).await.unwrap();
     computer.set_up(&computer.args(), None).await.unwrap();
     computer.set_up(&InitArgs::default(), None).await.unwrap();
-    let with_name = Settings {
-        agent_name: Some("me".into()),
-        ..computer.settings()
-    };
-    secret::replace(&computer.state(), file::NAME, with_name.render().as_bytes()).unwrap();
+    let path = computer.state().join(file::NAME);
+    let with_name = fs::read_to_string(&path).unwrap() + "# me\nagent_name = \"me\"\nlease_secs = 60\n";
+    secret::replace(&computer.state(), file::NAME, with_name.as_bytes()).unwrap();
     computer.asked();
 
     let elsewhere = InitArgs {
@@ -334,8 +332,8 @@ async fn an_earlier_set_up_is_replaced_only_by_force_and_keeps_its_card() {
     assert_eq!(failure.code, 2);
     assert!(computer.asked().is_empty());
     assert_eq!(
-        (computer.token().as_str(), computer.settings()),
-        ("tok-secret", with_name)
+        (computer.token(), fs::read_to_string(&path).unwrap()),
+        ("tok-secret".to_owned(), with_name)
     );
 
     let forced = InitArgs {
@@ -346,10 +344,15 @@ async fn an_earlier_set_up_is_replaced_only_by_force_and_keeps_its_card() {
     computer.set_up(&forced, None).await.unwrap();
     assert_eq!(computer.token(), "tok-other");
     assert_eq!(
-        computer.settings().platform_url.as_deref(),
+        computer.said("platform_url").as_deref(),
         Some("https://other.example.com")
     );
-    assert_eq!(computer.settings().agent_name.as_deref(), Some("me"));
+    assert_eq!(computer.said("agent_name").as_deref(), Some("me"));
+    assert!(
+        fs::read_to_string(&path)
+            .unwrap()
+            .ends_with("# me\nagent_name = \"me\"\nlease_secs = 60\n")
+    );
 }
 
 #[tokio::test]
@@ -445,4 +448,26 @@ async fn bootstrapping_stops_before_it_could_make_a_ghost_or_lose_a_token() {
     assert_eq!(failure.code, 4);
     assert!(failure.text.contains("kept in"), "{}", failure.text);
     assert_eq!(computer.token(), "tok-issued");
+}
+
+#[tokio::test]
+async fn the_file_that_is_in_use_is_the_one_that_is_changed() {
+    let mut computer = Computer::new();
+    let named = computer.root.path().join("mine.toml");
+    fs::write(&named, "lease_secs = 60\n").unwrap();
+    computer.env.insert("MOLECULE_CONFIG", named.clone().into_os_string());
+    let report = computer.set_up(&computer.args(), None).await.unwrap();
+    assert!(report.contains("mine.toml"), "{report}");
+    let text = fs::read_to_string(&named).unwrap();
+    assert!(text.starts_with("lease_secs = 60\n") && text.contains(URL), "{text}");
+    assert!(!computer.state().join(file::NAME).exists());
+
+    computer.env.remove("MOLECULE_CONFIG");
+    fs::write(computer.state().join(file::OTHER_NAME), "# other\n").unwrap();
+    computer.set_up(&computer.args(), None).await.unwrap();
+    let text = fs::read_to_string(computer.state().join(file::OTHER_NAME)).unwrap();
+    assert!(
+        text.contains(URL) && !computer.state().join(file::NAME).exists(),
+        "{text}"
+    );
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::snippets::{configuration, label};
 use super::{Failure, absolute};
 use crate::cli::options::exit;
-use crate::config::file::{self, Settings};
+use crate::config::file::{self, Change};
 use crate::local_platform::{Created, NotCreated, create_workspace};
 use crate::state::secret;
 
@@ -83,12 +83,11 @@ fn keep(folder: &Path, created: &Created) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)?;
     secret::write_if_different(folder, secret::AUTH_TOKEN, &created.token)?;
-    let settings = Settings {
-        platform_url: Some(created.platform_url.clone()),
-        workspace_id: Some(created.id.clone()),
-        ..Settings::default()
-    };
-    secret::replace(folder, file::NAME, settings.render().as_bytes())
+    let settings = [
+        ("platform_url", Change::Text(created.platform_url.clone())),
+        ("workspace_id", Change::Text(created.id.clone())),
+    ];
+    secret::replace(folder, file::NAME, file::updated(None, &settings).as_bytes())
 }
 
 #[cfg(test)]
@@ -99,6 +98,7 @@ mod tests {
     use super::super::tests::args;
     use super::*;
     use crate::cli::options::Outcome;
+    use crate::config::file::Filed;
     use crate::local_platform::{LocalPlatform, Options};
 
     async fn outcome_of(arguments: &[&str]) -> Outcome {
@@ -125,9 +125,9 @@ mod tests {
         let token = std::fs::read_to_string(&file).unwrap();
         assert_eq!(token.trim().len(), 43);
         assert!(!shown.contains(token.trim()));
-        let settings = file::load(&state).unwrap().unwrap();
-        assert_eq!(settings.platform_url, Some(platform.url()));
-        assert!(shown.contains(&settings.workspace_id.unwrap()));
+        let settings = Filed::at(&state.join(file::NAME), None);
+        assert_eq!(settings.text("platform_url"), Some(platform.url()));
+        assert!(shown.contains(&settings.text("workspace_id").unwrap()));
         assert!(shown.contains(&state.canonicalize().unwrap().display().to_string()));
         #[cfg(unix)]
         {

@@ -24,11 +24,12 @@ use crate::cli::bench;
 use crate::config::{Config, Membership};
 use crate::platform::client::{Client, Settings};
 use crate::platform::workspace::WorkspaceApi;
-use crate::state::health::{Duty, HealthBoard, Trouble};
+use crate::state::health::{Duty, HealthBoard, Role, Trouble};
 use crate::state::journal::{Journal, JournalError, Settings as JournalSettings};
 use crate::state::message::Message;
 use crate::state::naming::Naming;
-use crate::state::record::{HealthFile, Holder};
+use crate::state::overview::Overview;
+use crate::state::record::{HealthFile, Holder, SILENT_AFTER};
 use crate::state::spool::Spool;
 use crate::tools::attachments::Attaching;
 use crate::tools::context::Context;
@@ -67,7 +68,7 @@ pub(in crate::cli) fn bundles(config: &Config) -> Vec<Bundle> {
                     base: own.platform.clone(),
                     org_id: own.org_id.clone(),
                     org_slug: None,
-                    ca_file: config.ca_file.clone(),
+                    route: config.route.clone(),
                 }))
                 .clone(),
         };
@@ -150,6 +151,52 @@ pub(in crate::cli) async fn live(
     outcome
 }
 
+/// Opens the journal and hands the tools what they work with, beside a daemon that may run: nobody registers, beats or polls
+/// here. What the tools write is sent, until `stop`.
+pub(in crate::cli) async fn visit(
+    config: Config,
+    bundles: Vec<Bundle>,
+    ready: oneshot::Sender<Workspaces>,
+    stop: CancellationToken,
+) -> Ended {
+    look_around(&config, &bundles).await;
+    let journals = match stop.run_until_cancelled(open(&config)).await {
+        Some(Ok(journals)) => journals,
+        Some(Err(error)) => return unusable(&config, &bundles, &error),
+        None => return Ended::Fine,
+    };
+    let apis = bundles.iter().map(|bundle| bundle.api.clone());
+    let desk = Arc::new(bench::ops(&config, apis.collect()));
+    let contexts = bundles.iter().zip(&journals);
+    let contexts = contexts.map(|(bundle, journal)| bundle.context(&config, journal, &desk));
+    let _ = ready.send(Workspaces::of(contexts.collect()));
+    let (_never, is_holder) = watch::channel(false);
+    let mut sending = JoinSet::new();
+    for (bundle, journal) in bundles.iter().zip(journals) {
+        sending.spawn(
+            bundle
+                .outbox(&config, journal, is_holder.clone(), None)
+                .run(stop.clone()),
+        );
+    }
+    stop.cancelled().await;
+    let _ = timeout(GRACE, async { while sending.join_next().await.is_some() {} }).await;
+    Ended::Fine
+}
+
+/// Whether a daemon receives for each workspace, so that the tools tell the same as `status`.
+async fn look_around(config: &Config, bundles: &[Bundle]) {
+    let (folder, names, patience) = (config.state_dir.clone(), config.names(), config.timing.of(SILENT_AFTER));
+    let looked = tokio::task::spawn_blocking(move || Overview::of(&folder, &names, patience));
+    let Ok(overview) = looked.await else { return };
+    for (bundle, standing) in bundles.iter().zip(&overview.workspaces) {
+        bundle.health.update(|health| match standing.reading.held {
+            true => (health.presence, health.reading) = (Role::Follower, Role::Follower),
+            false => health.read_trouble = standing.troubles().into_iter().next(),
+        });
+    }
+}
+
 fn bug() -> Ended {
     Ended::Failed("the task of a workspace panicked; this is a bug".to_owned())
 }
@@ -195,20 +242,30 @@ impl Bundle {
         }
     }
 
+    fn outbox(
+        &self,
+        config: &Config,
+        journal: Journal,
+        holder: watch::Receiver<bool>,
+        stream: Option<Stream>,
+    ) -> Outbox {
+        Outbox {
+            api: self.api.clone(),
+            journal,
+            spool: Spool::new(&config.state_dir),
+            holder,
+            stream,
+            timing: config.timing,
+        }
+    }
+
     /// Does what one workspace does until `stop`, or until it is refused.
     async fn live(self, config: Arc<Config>, journal: Journal, started: Instant, stop: CancellationToken) -> Ended {
         let record = self.record(&config);
         let stream = Stream::new();
         let (holder, is_holder) = watch::channel(false);
         let mut tasks = Supervisor::new(stop.clone());
-        let outbox = Outbox {
-            api: self.api.clone(),
-            journal: journal.clone(),
-            spool: Spool::new(&config.state_dir),
-            holder: is_holder,
-            stream: Some(stream.clone()),
-            timing: config.timing,
-        };
+        let outbox = self.outbox(&config, journal.clone(), is_holder, Some(stream.clone()));
         let token = stop.clone();
         tasks.spawn("outbox", async move {
             outbox.run(token).await;
@@ -291,7 +348,8 @@ impl Refusals {
 /// What holds credentials.
 fn never_attached(config: &Config) -> Vec<PathBuf> {
     let files = config.memberships.iter().flat_map(|own| own.token.files());
-    files.chain([config.state_dir.clone()]).collect()
+    let keys = config.access.key_files.iter().cloned();
+    files.chain(keys).chain([config.state_dir.clone()]).collect()
 }
 
 /// What a row says when it is a message; one without a readable time is as old as can be.

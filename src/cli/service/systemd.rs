@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Manager;
 use super::steps::{Step, words};
 use crate::cli::launch::Launch;
-use crate::config::{TOKEN_FILE, file};
+use crate::config::{CONFIG, TOKEN_FILE};
 
 const OF_COMPUTER: &str = include_str!("../../../systemd/molecule-mcp.service");
 const OF_USER: &str = include_str!("../../../systemd/user/molecule-mcp.service");
@@ -134,7 +134,7 @@ impl Manager for Systemd {
                     .current()
                     .ok_or("there is no token yet: run `molecule-mcp init` first")?;
                 steps.push(Step::Keep(folder.join("token"), token));
-                steps.push(Step::Write(folder.join("environment"), environment(launch)?));
+                steps.push(Step::Write(folder.join("environment"), environment(launch)));
                 steps.extend(self.write_unit(OF_COMPUTER));
             }
         }
@@ -229,22 +229,18 @@ fn of_its_own(unit: &str, folder: &Path) -> String {
 }
 
 /// All settings, also those that the user's own state folder holds: the unit of the computer has another one.
-fn environment(launch: &Launch) -> Result<String, String> {
-    let dir = &launch.checked.config().state_dir;
-    let filed = file::load(dir)
-        .map_err(|problem| format!("{} {}", problem.setting, problem.what))?
-        .unwrap_or_default();
+fn environment(launch: &Launch) -> String {
     let mut text = String::new();
-    let own = |name: &str| name == "CONFIGS_DIR" || name == TOKEN_FILE;
+    let own = |name: &str| ["CONFIGS_DIR", TOKEN_FILE, CONFIG].contains(&name);
     for (name, value) in launch.env.iter().filter(|(name, _)| !own(name)) {
         let _ = writeln!(text, "{name}={}", quoted(value, false));
     }
-    for (name, value) in filed.as_variables() {
-        if launch.env.iter().all(|(given, _)| given != name) {
+    for (name, value) in launch.checked.filed().as_variables() {
+        if !own(name) && launch.env.iter().all(|(given, _)| given != name) {
             let _ = writeln!(text, "{name}={}", quoted(&value, false));
         }
     }
-    Ok(text)
+    text
 }
 
 /// A word that systemd reads back: in a unit, where % has a meaning, or in a file of variables, where $ may have one.

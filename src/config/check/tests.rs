@@ -83,14 +83,14 @@ fn the_smallest_configuration_gives_every_default() {
     assert_eq!(config.first().workspace.as_str(), ID);
     assert_eq!(config.first().token.current().unwrap().expose(), "tok-secret");
     assert_eq!(config.state_dir, computer.state());
-    assert_eq!((&config.first().org_id, &config.ca_file), (&None, &None));
+    assert_eq!((&config.first().org_id, &config.route.ca_file), (&None, &None));
     let card = Card {
         name: "molecule-mcp-5f0c1d2e".into(),
         ..Card::default()
     };
     assert_eq!(config.first().card, card);
     assert_eq!((config.heartbeat, config.inbox), (Switch::On, Switch::On));
-    assert!(!config.bootstrap && !config.verbose);
+    assert!(!config.bootstrap && !config.log.verbose);
     assert_eq!(config.poll_hint_secs, 2);
     assert_eq!(config.delegation_timeout, Duration::from_secs(300));
     assert_eq!(config.lease, Duration::from_secs(600));
@@ -339,11 +339,11 @@ fn the_switches_and_numbers_are_taken_over() {
         .read()
         .unwrap();
     assert_eq!((config.heartbeat, config.inbox), (Switch::Off, Switch::Off));
-    assert!(config.verbose && config.bootstrap);
+    assert!(config.log.verbose && config.bootstrap);
     assert_eq!(config.lease, Duration::from_secs(10));
     assert_eq!(config.timing.of(Duration::from_secs(20)), Duration::from_millis(20));
     assert_eq!(config.protocol, McpProtocol::Modern);
-    assert_eq!(config.ca_file, Some(ca));
+    assert_eq!(config.route.ca_file, Some(ca));
     assert!(config.warnings[0].contains("DISABLE_INBOX"), "{:?}", config.warnings);
 }
 

@@ -4,11 +4,12 @@ use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reqwest::Certificate;
 use reqwest::redirect::Policy;
+use reqwest::{Certificate, NoProxy, Proxy};
 use tokio::sync::OnceCell;
 
 use super::{CallError, MAX_DETAIL, Settings, clip, lock};
+use crate::config;
 
 /// The connections of one generation, made at the first request.
 #[derive(Default)]
@@ -55,6 +56,8 @@ fn configured(settings: &Settings, connect_deadline: Duration) -> Result<reqwest
     }
     if settings.base.is_loopback() {
         builder = builder.no_proxy();
+    } else if let Some(proxy) = &settings.route.proxy {
+        builder = builder.proxy(through(proxy)?);
     }
     #[cfg(debug_assertions)]
     if let Some(names) = super::names::TestNames::from_environment() {
@@ -76,8 +79,14 @@ fn configured(settings: &Settings, connect_deadline: Duration) -> Result<reqwest
     })
 }
 
+fn through(proxy: &config::proxy::Proxy) -> Result<Proxy, CallError> {
+    let made = Proxy::all(proxy.address.as_str());
+    let made = made.map_err(|_| CallError::NotSent("the proxy in the configuration file cannot be used".to_owned()))?;
+    Ok(made.no_proxy(NoProxy::from_string(&proxy.bypass)))
+}
+
 fn further_authorities(settings: &Settings) -> Result<Vec<Certificate>, CallError> {
-    let Some(path) = &settings.ca_file else {
+    let Some(path) = &settings.route.ca_file else {
         return Ok(Vec::new());
     };
     let unusable = |what: String| {

@@ -299,7 +299,10 @@ async fn tls_that_fails_or_never_ends_means_that_nothing_was_sent() {
             base: BaseUrl::parse(&address, PlainHttp::Nearby).unwrap(),
             org_id: None,
             org_slug: None,
-            ca_file: Some(authority.path().to_owned()),
+            route: Route {
+                ca_file: Some(authority.path().to_owned()),
+                proxy: None,
+            },
         };
         let short = Deadlines {
             connect: Duration::from_millis(500),
@@ -349,7 +352,10 @@ async fn an_unusable_authority_file_is_named_and_a_mended_one_is_picked_up() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     let client = Client::new(Settings {
-        ca_file: Some(path.clone()),
+        route: Route {
+            ca_file: Some(path.clone()),
+            proxy: None,
+        },
         ..responder.settings()
     });
     for (content, part) in [
@@ -437,7 +443,7 @@ fn debug_output_of_a_request_and_a_client_holds_no_token() {
         base: BaseUrl::parse("https://x.example", PlainHttp::Nearby).unwrap(),
         org_id: None,
         org_slug: None,
-        ca_file: None,
+        route: Route::default(),
     });
     assert!(!format!("{client:?} {:?}", get(&["x"])).contains("0123456789"));
 }

@@ -15,6 +15,7 @@ use super::error::JournalError;
 use super::ledger::Ledger;
 use super::shape::{Counts, Popped};
 use super::shared::Inner;
+use crate::state::history::{Ask, Said};
 use crate::state::message::{Entry, Message, State};
 use crate::state::request::Side;
 use crate::types::{ActivityId, PeerId, RequestId};
@@ -142,6 +143,31 @@ impl Inboxes {
             Some(journal) => journal.pop(id).await,
             None => Ok(Popped::Unknown),
         }
+    }
+
+    /// See [`Journal::requeue`].
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn requeue(&self, id: &ActivityId) -> Result<bool, JournalError> {
+        match self.holder(id).await? {
+            Some(journal) => journal.requeue(id).await,
+            None => Ok(false),
+        }
+    }
+
+    /// What was said at any of these workspaces, newest first; see [`Journal::history`].
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn history(&self, ask: Ask) -> Result<Vec<Said>, JournalError> {
+        let mut said = Vec::new();
+        for journal in &*self.all {
+            said.extend(journal.history(ask.clone()).await?);
+        }
+        said.sort_by_key(|said| std::cmp::Reverse(said.at()));
+        said.truncate(usize::try_from(ask.limit).unwrap_or(usize::MAX));
+        Ok(said)
     }
 
     /// How many messages wait in all of them.

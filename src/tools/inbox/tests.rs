@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::files::AttachRoots;
+use crate::config::proxy::Route;
 use crate::config::token::TokenSource;
 use crate::config::{Card, Roles, RuntimeIdentity, Timing};
 use crate::mcp::answer::RESULT_LIMIT;
@@ -31,7 +32,7 @@ async fn context(dir: &std::path::Path) -> Context {
         base: BaseUrl::parse(ORIGIN, PlainHttp::Nearby).unwrap(),
         org_id: None,
         org_slug: None,
-        ca_file: None,
+        route: Route::default(),
     });
     let token = TokenSource::inline(Secret::parse("tok-0123456789").unwrap());
     let common = Common {

@@ -160,12 +160,12 @@ fn what_init_wrote_for_the_user_is_known_to_the_unit_of_the_computer_too() {
     home.keep_token();
     let dir = home.launch().unwrap().checked.config().state_dir.clone();
     std::fs::write(
-        dir.join(file::NAME),
+        dir.join(crate::config::file::NAME),
         "platform_url = \"http://127.0.0.1:7\"\nagent_skills = [\"a\", \"b\"]\n",
     )
     .unwrap();
     home.env.remove("PLATFORM_URL");
-    let environment = environment(&home.launch().unwrap()).unwrap();
+    let environment = environment(&home.launch().unwrap());
     let lines: Vec<_> = environment.lines().collect();
     assert_eq!(
         lines,
