@@ -87,6 +87,8 @@ pub struct Config {
     pub on_message: Option<OnMessage>,
     /// `MOLECULE_HTTP`: where `serve` answers health questions, a loopback address; `None`: nowhere.
     pub http: Option<SocketAddr>,
+    /// `MOLECULE_HTTP_MCP`: whether `serve` serves MCP there, too.
+    pub http_mcp: bool,
     /// `MOLECULE_MCP_VERBOSE`.
     pub verbose: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.

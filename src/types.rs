@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
 use url::Url;
 
 mod label;
@@ -234,6 +235,12 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// Whether `given` is this credential. How long that takes tells nothing but their lengths.
+    #[must_use]
+    pub fn is(&self, given: &str) -> bool {
+        self.expose().as_bytes().ct_eq(given.as_bytes()).into()
     }
 }
 

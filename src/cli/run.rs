@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,10 +17,15 @@ use crate::config::shown::Mode;
 use crate::config::{self, Config, Problem, Switch};
 use crate::mcp::instructions;
 use crate::mcp::server::{self, End, InboxNews, Offer};
+use crate::mcp::toolset::Duplicate;
 use crate::mcp::transport;
+use crate::platform::workspace::WorkspaceApi;
+use crate::state::health::HealthBoard;
 use crate::tools::agent::Opening;
 use crate::tools::catalogue::Catalogue;
 use crate::tools::workspaces::Workspaces;
+
+use bundle::Bundle;
 
 pub(super) mod bundle;
 
@@ -64,7 +70,7 @@ pub(super) fn outcome(ended: Ended) -> Outcome {
 }
 
 /// The tools there are, when the configuration names no others.
-fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem>> {
+pub(super) fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem>> {
     let catalogue = Catalogue::new();
     catalogue.check(&config.shown).map_err(|problem| vec![problem])?;
     Ok((config, catalogue))
@@ -75,34 +81,10 @@ fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem>> {
 async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: CancellationToken) -> Ended {
     limits::allow_open_files(config.memberships.len());
     let bundles = bundle::bundles(&config);
-    let (ready, workspaces) = oneshot::channel::<Workspaces>();
-    let workspaces = workspaces.map(Result::ok).boxed().shared();
-    let opening = Opening {
-        workspaces: workspaces.clone().boxed(),
-        healths: bundles.iter().map(|bundle| bundle.health.clone()).collect(),
-    };
-    let apis = bundles.iter().map(|bundle| bundle.api.clone());
-    let bench = bench::of_workspaces(&config, apis.collect(), opening);
-    let toolset = match catalogue.finish(&config.shown, config.access.api_key.is_some(), bench) {
-        Ok(toolset) => toolset,
+    let (ready, workspaces) = oneshot::channel();
+    let offer = match offer(&config, catalogue, &Doors::of(&bundles), opened(workspaces)) {
+        Ok(offer) => offer,
         Err(duplicate) => return Ended::Failed(duplicate.to_string()),
-    };
-    let instructions = match toolset.has("wait_for_message") {
-        true => instructions::text(config.poll_hint_secs, config.inbox, config.memberships.len()),
-        false => manage::INSTRUCTIONS.to_owned(),
-    };
-    // News are for an agent that can look at them and acknowledge.
-    let has_inbox = config.inbox == Switch::On && ["inbox_peek", "inbox_pop"].iter().all(|tool| toolset.has(tool));
-    let offer = Offer {
-        toolset,
-        instructions,
-        protocol: config.protocol,
-        inbox: has_inbox.then(|| InboxNews {
-            inboxes: workspaces.map(|all| all.map(|all| all.inboxes().clone())).boxed(),
-            host: config.host,
-            senders: config.senders.clone(),
-            timing: config.timing,
-        }),
     };
     let mut tasks = Supervisor::new(stop.clone());
     tasks.spawn("mcp", serve_client(offer, stop.clone()));
@@ -112,6 +94,65 @@ async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: Can
         tasks.spawn("workspaces", bundle::live(config, bundles, ready, started, stop));
     }
     tasks.run(GRACE).await
+}
+
+/// Workspaces whose journal is being opened; `None`: it never will be.
+pub(super) type Opened = Shared<BoxFuture<'static, Option<Workspaces>>>;
+
+/// They come by this channel.
+pub(super) fn opened(channel: oneshot::Receiver<Workspaces>) -> Opened {
+    channel.map(Result::ok).boxed().shared()
+}
+
+/// What tools use of the workspaces before their journal is open.
+#[derive(Clone)]
+pub(super) struct Doors {
+    apis: Vec<WorkspaceApi>,
+    healths: Vec<HealthBoard>,
+}
+
+impl Doors {
+    pub(super) fn of(bundles: &[Bundle]) -> Self {
+        Self {
+            apis: bundles.iter().map(|bundle| bundle.api.clone()).collect(),
+            healths: bundles.iter().map(|bundle| bundle.health.clone()).collect(),
+        }
+    }
+}
+
+/// What a client is served.
+///
+/// # Errors
+/// When two tools have the same name.
+pub(super) fn offer(
+    config: &Config,
+    catalogue: Catalogue,
+    doors: &Doors,
+    workspaces: Opened,
+) -> Result<Offer, Duplicate> {
+    let opening = Opening {
+        workspaces: workspaces.clone().boxed(),
+        healths: doors.healths.clone(),
+    };
+    let bench = bench::of_workspaces(config, doors.apis.clone(), opening);
+    let toolset = catalogue.finish(&config.shown, config.access.api_key.is_some(), bench)?;
+    let instructions = match toolset.has("wait_for_message") {
+        true => instructions::text(config.poll_hint_secs, config.inbox, config.memberships.len()),
+        false => manage::INSTRUCTIONS.to_owned(),
+    };
+    // News are for an agent that can look at them and acknowledge.
+    let has_inbox = config.inbox == Switch::On && ["inbox_peek", "inbox_pop"].iter().all(|tool| toolset.has(tool));
+    Ok(Offer {
+        toolset,
+        instructions,
+        protocol: config.protocol,
+        inbox: has_inbox.then(|| InboxNews {
+            inboxes: workspaces.map(|all| all.map(|all| all.inboxes().clone())).boxed(),
+            host: config.host,
+            senders: config.senders.clone(),
+            timing: config.timing,
+        }),
+    })
 }
 
 /// Serves MCP on standard input and output until the client goes away.

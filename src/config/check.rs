@@ -137,6 +137,7 @@ pub(crate) fn check(
     let senders = Senders::read(reader);
     let on_message = OnMessage::read(reader);
     let http = listen::http(reader);
+    let http_mcp = listen::http_mcp(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED", 1..=1000, 1);
     let runtime = runtime_identity(reader);
     let problems = std::mem::take(&mut reader.problems);
@@ -172,6 +173,7 @@ pub(crate) fn check(
         senders,
         on_message,
         http,
+        http_mcp,
         verbose,
         timing: Timing { speed },
         warnings: std::mem::take(&mut reader.warnings),
