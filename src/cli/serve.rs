@@ -39,10 +39,27 @@ pub struct ServeArgs {
     /// Serve MCP there, too, under /mcp, to clients that show the token in the file http.token of the state folder
     #[arg(long)]
     pub mcp: bool,
+    /// End with 0 where starting again is no use: launchd starts whatever ends otherwise, and cannot tell exit codes apart
+    #[arg(long, hide = true)]
+    pub launchd: bool,
 }
 
 /// Serves until `stop`.
 pub async fn perform(args: ServeArgs, stop: CancellationToken) -> Outcome {
+    let is_told_apart = !args.launchd;
+    let ended = serve(args, stop).await;
+    match ended.code {
+        exit::CONFIGURATION | exit::REFUSED if !is_told_apart => Outcome {
+            code: exit::FINE,
+            complaint: ended.complaint
+                + "launchd does not start it again; once this is mended: molecule-mcp service start\n",
+            ..ended
+        },
+        _ => ended,
+    }
+}
+
+async fn serve(args: ServeArgs, stop: CancellationToken) -> Outcome {
     let started = Instant::now();
     let settings = match Settings::read(args.mcp) {
         Ok(settings) => settings,

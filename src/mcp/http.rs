@@ -145,7 +145,11 @@ impl Hall {
                     self.pass(Departure::new(self, id, visit, None), request_of(head, Bytes::new()))
                         .await
                 }
-                None => refusal(StatusCode::BAD_REQUEST, INVALID_REQUEST, "the header Mcp-Session-Id is missing"),
+                None => refusal(
+                    StatusCode::BAD_REQUEST,
+                    INVALID_REQUEST,
+                    "the header Mcp-Session-Id is missing",
+                ),
             },
             Method::DELETE => match visit {
                 Some((_, visit)) => {
@@ -153,7 +157,11 @@ impl Hall {
                     let _ = timeout(GRACE + 2 * LETTING_GO, visit.over.cancelled()).await;
                     empty(StatusCode::NO_CONTENT)
                 }
-                None => refusal(StatusCode::BAD_REQUEST, INVALID_REQUEST, "the header Mcp-Session-Id is missing"),
+                None => refusal(
+                    StatusCode::BAD_REQUEST,
+                    INVALID_REQUEST,
+                    "the header Mcp-Session-Id is missing",
+                ),
             },
             _ => {
                 let mut refused = empty(StatusCode::METHOD_NOT_ALLOWED);
@@ -263,11 +271,14 @@ impl Hall {
         let mut work = Box::pin(async move {
             tokio::join!(life, told.run_until_cancelled(news.tell(&told)));
         });
-        let mut is_done = false;
+        let (mut is_done, mut is_gone) = (false, false);
         loop {
             tokio::select! {
                 () = closing.cancelled() => break,
-                () = &mut gone => break,
+                () = &mut gone => {
+                    is_gone = true;
+                    break;
+                }
                 () = visit.abandoned(self.0.timing) => {
                     tracing::info!("a client has gone without a word; its session ends");
                     break;
@@ -288,7 +299,9 @@ impl Hall {
         visit.cut.cancel();
         let let_go = async {
             let _ = self.0.manager.close_session(&id).await;
-            gone.await;
+            if !is_gone {
+                gone.await;
+            }
         };
         let _ = timeout(LETTING_GO, let_go).await;
         drop(work);
@@ -395,6 +408,3 @@ fn empty(status: StatusCode) -> Answer {
     *answer.status_mut() = status;
     answer
 }
-
-#[cfg(test)]
-mod tests;

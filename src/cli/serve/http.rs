@@ -115,7 +115,7 @@ async fn attend(stream: TcpStream, front: Front, address: SocketAddr, stop: Canc
             Ok::<_, Infallible>(match (&front.entrance, request.uri().path()) {
                 (Some(entrance), mcp::PATH) => entrance.answer(request, address).await,
                 (_, path) => {
-                    let answer = answer(request.method(), path, request.headers(), &front.vitals).await;
+                    let answer = answer(request.method(), path, request.headers(), &front).await;
                     answer.map(|body| body.boxed())
                 }
             })
@@ -143,7 +143,8 @@ async fn attend(stream: TcpStream, front: Front, address: SocketAddr, stop: Canc
 
 type Answer = Response<Full<Bytes>>;
 
-async fn answer(method: &Method, path: &str, headers: &HeaderMap, vitals: &Vitals) -> Answer {
+async fn answer(method: &Method, path: &str, headers: &HeaderMap, front: &Front) -> Answer {
+    let vitals = &front.vitals;
     if !names_this_computer(headers) {
         return text(
             StatusCode::FORBIDDEN,
@@ -161,7 +162,11 @@ async fn answer(method: &Method, path: &str, headers: &HeaderMap, vitals: &Vital
         "/metrics" => {
             let text = text(
                 StatusCode::OK,
-                metrics::of(&vitals.overdue(), vitals.overview().await.as_ref()),
+                metrics::of(
+                    &vitals.overdue(),
+                    front.entrance.as_ref().map(Entrance::count),
+                    vitals.overview().await.as_ref(),
+                ),
             );
             with(text, CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
         }
@@ -289,7 +294,10 @@ mod tests {
     #[tokio::test]
     async fn paths_and_methods_that_do_not_exist_are_refused_as_what_they_are() {
         let ours = headers(Some("localhost"), None);
-        let vitals = Vitals::default();
+        let front = Front {
+            vitals: Vitals::default(),
+            entrance: None,
+        };
         for (method, path, expected) in [
             (Method::GET, "/healthz", StatusCode::OK),
             (Method::HEAD, "/healthz", StatusCode::OK),
@@ -299,12 +307,12 @@ mod tests {
             (Method::GET, "/healthz/", StatusCode::NOT_FOUND),
         ] {
             assert_eq!(
-                answer(&method, path, &ours, &vitals).await.status(),
+                answer(&method, path, &ours, &front).await.status(),
                 expected,
                 "{method} {path}"
             );
         }
-        let strange = answer(&Method::GET, "/metrics", &HeaderMap::new(), &vitals).await;
+        let strange = answer(&Method::GET, "/metrics", &HeaderMap::new(), &front).await;
         assert_eq!(strange.status(), StatusCode::FORBIDDEN);
     }
 

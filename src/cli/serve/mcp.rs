@@ -70,7 +70,8 @@ impl Entrance {
             return http::unavailable("the program is starting");
         };
         if !shows(request.headers(), &open.token) {
-            let what = "a client shows the token in the file http.token of the state folder: Authorization: Bearer <token>";
+            let what =
+                "a client shows the token in the file http.token of the state folder: Authorization: Bearer <token>";
             let mut refused = refused(StatusCode::UNAUTHORIZED, what);
             let challenge = HeaderValue::from_static("Bearer realm=\"molecule-mcp\"");
             refused.headers_mut().insert(WWW_AUTHENTICATE, challenge);

@@ -221,3 +221,45 @@ impl Drop for Exchange {
         self.departure.is_whole |= self.body.is_end_stream();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long after the last thing that happened the client counts as gone; `None`: it does not.
+    async fn patience(visit: &Visit) -> Option<Duration> {
+        let begun = Instant::now();
+        let gone = tokio::time::timeout(Duration::from_secs(86_400), visit.abandoned(Timing::REAL));
+        gone.await.ok().map(|()| begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_gone_when_nothing_of_it_has_been_open_for_a_while() {
+        let visit = Visit::new(CancellationToken::new());
+        assert_eq!(patience(&visit).await, Some(SILENT));
+        visit.came();
+        visit.came();
+        assert_eq!(patience(&visit).await, None, "a stream may be silent for ever");
+        visit.left(true);
+        assert_eq!(patience(&visit).await, None, "another one is open");
+        visit.left(true);
+        assert_eq!(patience(&visit).await, Some(BROKEN_OFF));
+        visit.came();
+        visit.left(false);
+        assert_eq!(patience(&visit).await, Some(SILENT), "it has come back");
+    }
+
+    #[tokio::test]
+    async fn calls_have_ids_of_their_own_and_a_limit() {
+        let visit = Visit::new(CancellationToken::new());
+        let id = |number| RequestId::Number(number);
+        visit.all_answered().await;
+        for number in 0..i64::try_from(CALLS).unwrap() {
+            visit.begin(&id(number)).unwrap();
+        }
+        assert!(visit.begin(&id(1000)).is_err());
+        visit.finished(&id(0));
+        assert!(visit.begin(&id(1)).is_err(), "it is in progress");
+        visit.begin(&id(0)).unwrap();
+    }
+}
