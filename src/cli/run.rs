@@ -79,7 +79,7 @@ pub(super) fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem
 /// Starts the tasks of the process and waits for them. MCP comes first: opening the journal reads it whole, and a client
 /// that has just started the process does not wait for that.
 async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: CancellationToken) -> Ended {
-    limits::allow_open_files(config.memberships.len());
+    limits::allow_open_files(config.memberships.len(), 0);
     let bundles = bundle::bundles(&config);
     let (ready, workspaces) = oneshot::channel();
     let offer = match offer(&config, catalogue, &Doors::of(&bundles), opened(workspaces)) {

@@ -61,7 +61,7 @@ pub async fn perform(args: ServeArgs, stop: CancellationToken) -> Outcome {
 
 async fn serve(args: ServeArgs, stop: CancellationToken) -> Outcome {
     let started = Instant::now();
-    let settings = match Settings::read(args.mcp) {
+    let settings = match Settings::read(&args) {
         Ok(settings) => settings,
         Err(problems) => return Outcome::failed(exit::CONFIGURATION, config::explain(&problems)),
     };
@@ -75,10 +75,6 @@ async fn serve(args: ServeArgs, stop: CancellationToken) -> Outcome {
             Ok(listener) => Some(listener),
             Err(why) => return Outcome::failed(exit::CONFIGURATION, format!("molecule-mcp: {why}\n")),
         },
-        None if settings.token.is_some() => {
-            let problem = Problem::missing("MOLECULE_HTTP", "set it, or give --http, to say where MCP is served");
-            return Outcome::failed(exit::CONFIGURATION, config::explain(&[problem]));
-        }
         None => None,
     };
     let hangups = Hangups::listen();
@@ -111,14 +107,18 @@ struct Settings {
 }
 
 impl Settings {
-    fn read(mcp: bool) -> Result<Self, Vec<Problem>> {
+    fn read(args: &ServeArgs) -> Result<Self, Vec<Problem>> {
         let config = Config::read(|name| std::env::var_os(name))?;
         if config.shown.mode != Mode::Workspace {
             let what = "must be default here: there is no workspace to serve in other modes";
             return Err(vec![Problem::wrong("MOLECULE_MCP_MODE", what, "leave it out")]);
         }
-        if !mcp && !config.http_mcp {
+        if !args.mcp && !config.http_mcp {
             return Ok(Self { config, token: None });
+        }
+        if args.http.or(config.http).is_none() {
+            let remedy = "set it, or give --http, to say where MCP is served";
+            return Err(vec![Problem::missing("MOLECULE_HTTP", remedy)]);
         }
         let (config, _) = run::checked(config)?;
         let token = mcp::token(&config).map_err(|problem| vec![problem])?;
@@ -143,7 +143,8 @@ impl House {
         loop {
             let Settings { config, token } = settings;
             let round = stop.child_token();
-            limits::allow_open_files(config.memberships.len());
+            let clients = token.as_ref().map_or(0, |_| http::CONNECTIONS_OF_CLIENTS);
+            limits::allow_open_files(config.memberships.len(), clients);
             let bundles = bundle::bundles(&config);
             let healths = bundles.iter().map(|bundle| bundle.health.clone());
             self.vitals.begin(&config, healths.collect());
@@ -184,7 +185,7 @@ impl House {
         loop {
             hangups.next().await;
             manager::reloading();
-            match Settings::read(self.args.mcp) {
+            match Settings::read(&self.args) {
                 Ok(settings) => return settings,
                 Err(problems) => {
                     for Problem {

@@ -51,6 +51,8 @@ const GRACE: Duration = Duration::from_millis(900);
 const LETTING_GO: Duration = Duration::from_millis(400);
 /// How long the answer of a call whose connection broke is kept for a client that comes back for it.
 const COMES_BACK_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client that has nothing open keeps its place although others need one.
+const MAKES_ROOM_AFTER: Duration = Duration::from_secs(30);
 /// The session is gone: what other servers answer, too.
 const SESSION_NOT_FOUND: i32 = -32001;
 const TRY_LATER: i32 = -32000;
@@ -124,6 +126,9 @@ impl Hall {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Display + Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        if self.0.stop.is_cancelled() {
+            return unavailable("the sessions are ending");
+        }
         let (head, body) = request.into_parts();
         let visit = match session(&head.headers) {
             None => None,
@@ -234,7 +239,7 @@ impl Hall {
     }
 
     async fn open(&self, request: Request<Full<Bytes>>) -> Answer {
-        let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
+        let Some(place) = self.place().await else {
             return unavailable("as many clients as there may be have a session; end one, or wait until one has gone");
         };
         let closing = self.0.stop.child_token();
@@ -254,6 +259,23 @@ impl Hall {
             .tasks
             .spawn(self.clone().attend(id, visit, guest.life, news, place));
         answer.map(|body| BoxBody::new(Exchange::new(body, departure)))
+    }
+
+    /// A place for a client. Where none is free the one makes room that has had nothing open for the longest time: not every
+    /// client says that it goes.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() {
+            return Some(place);
+        }
+        let longest = {
+            let visits = self.visits();
+            let idle = visits.values().filter_map(|visit| Some((visit.idle_since()?, visit)));
+            let (since, visit) = idle.min_by_key(|(since, _)| *since)?;
+            (since.elapsed() >= self.0.timing.of(MAKES_ROOM_AFTER)).then(|| Arc::clone(visit))?
+        };
+        longest.closing.cancel();
+        let _ = timeout(GRACE + 2 * LETTING_GO, longest.over.cancelled()).await;
+        Arc::clone(&self.0.places).try_acquire_owned().ok()
     }
 
     /// Looks after one session, and brings it to its end.
@@ -305,8 +327,8 @@ impl Hall {
         };
         let _ = timeout(LETTING_GO, let_go).await;
         drop(work);
-        visit.over.cancel();
         drop(place);
+        visit.over.cancel();
     }
 
     /// The library's part. It serves a new session, or one question, by `server`.

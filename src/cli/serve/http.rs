@@ -33,7 +33,7 @@ use crate::state::overview::Overview;
 /// Connections at once; further ones wait.
 const CONNECTIONS: usize = 32;
 /// The same where MCP is served: a client keeps one open for as long as it lives, and one for each call that waits.
-const CONNECTIONS_OF_CLIENTS: usize = 512;
+pub(super) const CONNECTIONS_OF_CLIENTS: usize = 512;
 /// How long a connection may take to say what it wants.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 /// The same where MCP is served: longer than clients keep a connection that they may use again. One that is closed just when a

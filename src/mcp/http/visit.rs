@@ -117,6 +117,12 @@ impl Visit {
         }
     }
 
+    /// Since when nothing has been open, if that is so.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let now = *self.presence.borrow();
+        (now.open == 0).then_some(now.since)
+    }
+
     fn came(&self) {
         self.presence.send_modify(|now| {
             now.open += 1;
