@@ -10,7 +10,7 @@ use crate::config::{Checked, Existing, Fault, Places, TOKEN, TOKEN_FILE, check, 
 const WORKSPACES: &str = "MOLECULE_WORKSPACES";
 
 /// Settings without a credential that are passed on when they are set here. `CONFIGS_DIR` always is.
-const PASSED_ON: [&str; 17] = [
+const PASSED_ON: [&str; 19] = [
     "PLATFORM_URL",
     "WORKSPACE_ID",
     TOKEN_FILE,
@@ -24,6 +24,8 @@ const PASSED_ON: [&str; 17] = [
     "MOLECULE_AGENT_SKILLS",
     "MOLECULE_ATTACH_ROOTS",
     "MOLECULE_CHAT_UPLOAD_DIR",
+    "MOLECULE_HTTP",
+    "MOLECULE_HTTP_MCP",
     "MOLECULE_LEASE_SECS",
     "MOLECULE_MCP_PROTOCOL",
     "MOLECULE_MCP_READ_ONLY",

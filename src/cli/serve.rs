@@ -108,7 +108,9 @@ struct Settings {
 
 impl Settings {
     fn read(args: &ServeArgs) -> Result<Self, Vec<Problem>> {
-        let config = Config::read(|name| std::env::var_os(name))?;
+        let mut config = Config::read(|name| std::env::var_os(name))?;
+        // Where a service is started is no client's working directory.
+        config.files.roots.current = None;
         if config.shown.mode != Mode::Workspace {
             let what = "must be default here: there is no workspace to serve in other modes";
             return Err(vec![Problem::wrong("MOLECULE_MCP_MODE", what, "leave it out")]);
