@@ -150,11 +150,7 @@ impl Hall {
                     self.pass(Departure::new(self, id, visit, None), request_of(head, Bytes::new()))
                         .await
                 }
-                None => refusal(
-                    StatusCode::BAD_REQUEST,
-                    INVALID_REQUEST,
-                    "the header Mcp-Session-Id is missing",
-                ),
+                None => session_is_missing(),
             },
             Method::DELETE => match visit {
                 Some((_, visit)) => {
@@ -162,11 +158,7 @@ impl Hall {
                     let _ = timeout(GRACE + 2 * LETTING_GO, visit.over.cancelled()).await;
                     empty(StatusCode::NO_CONTENT)
                 }
-                None => refusal(
-                    StatusCode::BAD_REQUEST,
-                    INVALID_REQUEST,
-                    "the header Mcp-Session-Id is missing",
-                ),
+                None => session_is_missing(),
             },
             _ => {
                 let mut refused = empty(StatusCode::METHOD_NOT_ALLOWED);
@@ -397,6 +389,11 @@ fn request_of(head: Parts, body: Bytes) -> Request<Full<Bytes>> {
 
 fn is_initialize(message: &ClientJsonRpcMessage) -> bool {
     matches!(message, JsonRpcMessage::Request(call) if matches!(call.request, ClientRequest::InitializeRequest(_)))
+}
+
+fn session_is_missing() -> Answer {
+    let what = "the header Mcp-Session-Id is missing";
+    refusal(StatusCode::BAD_REQUEST, INVALID_REQUEST, what)
 }
 
 fn session_is_gone() -> Answer {
