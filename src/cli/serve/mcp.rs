@@ -12,7 +12,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+};
 use hyper::{Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
@@ -59,6 +61,17 @@ impl Entrance {
 
     /// Answers one request to the listener at `address`.
     pub(super) async fn answer(&self, request: Request<Incoming>, address: SocketAddr) -> Answer {
+        let mut answer = self.judge(request, address).await;
+        if answer.status().is_client_error() || answer.status().is_server_error() {
+            // Its body may not have been read, and the connection is then closed. A client that is not told would send its next
+            // request over it.
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
+        answer
+    }
+
+    async fn judge(&self, request: Request<Incoming>, address: SocketAddr) -> Answer {
         if !is_addressed(request.headers(), address) {
             return refused(
                 StatusCode::FORBIDDEN,
