@@ -93,6 +93,8 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// What is logged, and where.
     pub log: settings::Log,
+    /// `MOLECULE_HTTP_MCP`: whether `serve` serves MCP there, too.
+    pub http_mcp: bool,
     /// All intervals; shortened by `MOLECULE_TEST_SPEED` (1 to 1000) in tests.
     pub timing: Timing,
     /// Things worth a warning in the log, complete sentences without values.

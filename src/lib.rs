@@ -20,6 +20,7 @@
 //!                  an attached file: opened, judged, copied into the spool -> uploaded -> named by the message
 //! locks, records of the holders, journal -> overview -> status, healthcheck, doctor, /readyz (they only look)
 //! stdin -> mcp -> toolset -> tool -> platform or journal -> answer -> stdout
+//! HTTP on loopback -> token, Host, Origin -> the session of one client -> the same way -> answer or stream
 //! stop (signal, end of input, a duty that failed) -> one token -> everyone ends
 //! ```
 //!

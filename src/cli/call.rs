@@ -5,12 +5,13 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::logging::{self, Audience};
 use super::options::{Environment, Outcome, exit};
-use super::run::{self, bundle};
+use super::run::{self, Doors, bundle};
 use super::{bench, printable};
 use crate::agent::supervisor::Ended;
 use crate::config::management::Management;
@@ -69,12 +70,13 @@ pub async fn perform(args: CallArgs, environment: Environment, stop: Cancellatio
     };
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
     let bundles = bundle::bundles(&config);
-    let tools = match run::tools(&config, catalogue, &bundles) {
-        Ok(tools) => tools,
+    let (ready, workspaces) = oneshot::channel();
+    let toolset = match run::toolset(&config, catalogue, &Doors::of(&bundles), run::opened(workspaces)) {
+        Ok(toolset) => toolset,
         Err(duplicate) => return run::outcome(Ended::Failed(duplicate.to_string())),
     };
-    let visit = tokio::spawn(bundle::visit(config, bundles, tools.ready, stop.clone()));
-    let outcome = run_tool(&tools.toolset, &args.tool, arguments, call).await;
+    let visit = tokio::spawn(bundle::visit(config, bundles, ready, stop.clone()));
+    let outcome = run_tool(&toolset, &args.tool, arguments, call).await;
     stop.cancel();
     match visit.await {
         Ok(Ended::Fine) | Err(_) => outcome,

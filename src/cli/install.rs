@@ -8,6 +8,7 @@ use super::clients::{self, Client, Computer, Entry, Reach, Seen, snippets};
 use super::launch::{self, Launch};
 use super::options::{Outcome, exit};
 use crate::config::Places;
+use crate::state::secret::HTTP_TOKEN;
 
 /// Arguments of `install`.
 #[derive(Clone, Debug, clap::Args)]
@@ -76,7 +77,8 @@ fn installed(args: &InstallArgs, var: &dyn Fn(&str) -> Option<OsString>, places:
     let usual_name = usual_name(&entry);
     let name = args.target.name.as_ref().unwrap_or(&usual_name);
     let Some(client) = args.client else {
-        return Ok(snippets::to_paste(name, &entry));
+        let token = launch.checked.config().state_dir.join(HTTP_TOKEN);
+        return Ok(snippets::to_paste(name, &entry) + &snippets::over_http(&token.display().to_string()));
     };
     let file = args.target.file(client, var)?;
     if args.print {

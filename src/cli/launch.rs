@@ -10,7 +10,7 @@ use crate::config::{CONFIG, Checked, Existing, Fault, Places, TOKEN, TOKEN_FILE,
 const WORKSPACES: &str = "MOLECULE_WORKSPACES";
 
 /// Settings without a credential that are passed on when they are set here. `CONFIGS_DIR` always is.
-const PASSED_ON: [&str; 18] = [
+const PASSED_ON: [&str; 20] = [
     CONFIG,
     "PLATFORM_URL",
     "WORKSPACE_ID",
@@ -25,6 +25,8 @@ const PASSED_ON: [&str; 18] = [
     "MOLECULE_AGENT_SKILLS",
     "MOLECULE_ATTACH_ROOTS",
     "MOLECULE_CHAT_UPLOAD_DIR",
+    "MOLECULE_HTTP",
+    "MOLECULE_HTTP_MCP",
     "MOLECULE_LEASE_SECS",
     "MOLECULE_MCP_PROTOCOL",
     "MOLECULE_MCP_READ_ONLY",

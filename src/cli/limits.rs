@@ -7,10 +7,12 @@ const ALWAYS: u64 = 128;
 /// Files of each workspace: its stream and requests under way, and the locks of its duties.
 const EACH: u64 = 12;
 
-/// Asks the system for as many open files as so many workspaces need. One alone needs nothing.
-pub(super) fn allow_open_files(workspaces: usize) {
-    let needed = ALWAYS + EACH * u64::try_from(workspaces).unwrap_or(u64::MAX / EACH / 2);
-    if workspaces > 1 {
+/// Asks the system for as many open files as so many workspaces need, and so many connections of clients. One workspace alone
+/// needs nothing.
+pub(super) fn allow_open_files(workspaces: usize, connections: usize) {
+    let many = |count: usize| u64::try_from(count).unwrap_or(u64::MAX / EACH / 4);
+    let needed = ALWAYS + EACH * many(workspaces) + many(connections);
+    if workspaces > 1 || connections > 0 {
         raise_to(needed);
     }
 }
@@ -24,7 +26,7 @@ fn raise_to(needed: u64) {
     }
     if limit.maximum.is_some_and(|most| most < needed) {
         warn!(
-            "so many workspaces need {needed} open files, and the system grants fewer: raise the limit (ulimit -n), or start \
+            "so many workspaces and clients need {needed} open files, and the system grants fewer: raise the limit (ulimit -n), or start \
              several processes with fewer workspaces each"
         );
     }

@@ -20,6 +20,8 @@ use crate::mcp::instructions;
 use crate::mcp::server::{self, End, InboxNews, Offer};
 use crate::mcp::toolset::{Duplicate, Toolset};
 use crate::mcp::transport;
+use crate::platform::workspace::WorkspaceApi;
+use crate::state::health::HealthBoard;
 use crate::tools::agent::Opening;
 use crate::tools::catalogue::Catalogue;
 use crate::tools::workspaces::Workspaces;
@@ -77,60 +79,15 @@ pub(super) fn checked(config: Config) -> Result<(Config, Catalogue), Vec<Problem
     Ok((config, catalogue))
 }
 
-/// Tools that wait for their workspaces to be opened.
-pub(super) struct Tools {
-    pub(super) toolset: Toolset,
-    /// Takes the workspaces.
-    pub(super) ready: oneshot::Sender<Workspaces>,
-    workspaces: Shared<BoxFuture<'static, Option<Workspaces>>>,
-}
-
-/// Those that the configuration shows.
-pub(super) fn tools(config: &Config, catalogue: Catalogue, bundles: &[Bundle]) -> Result<Tools, Duplicate> {
-    let (ready, workspaces) = oneshot::channel::<Workspaces>();
-    let workspaces = workspaces.map(Result::ok).boxed().shared();
-    let opening = Opening {
-        workspaces: workspaces.clone().boxed(),
-        healths: bundles.iter().map(|bundle| bundle.health.clone()).collect(),
-    };
-    let apis = bundles.iter().map(|bundle| bundle.api.clone());
-    let bench = bench::of_workspaces(config, apis.collect(), opening);
-    Ok(Tools {
-        toolset: catalogue.finish(&config.shown, config.access.api_key.is_some(), bench)?,
-        ready,
-        workspaces,
-    })
-}
-
 /// Starts the tasks of the process and waits for them. MCP comes first: opening the journal reads it whole, and a client
 /// that has just started the process does not wait for that.
 async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: CancellationToken) -> Ended {
-    limits::allow_open_files(config.memberships.len());
+    limits::allow_open_files(config.memberships.len(), 0);
     let bundles = bundle::bundles(&config);
-    let Tools {
-        toolset,
-        ready,
-        workspaces,
-    } = match tools(&config, catalogue, &bundles) {
-        Ok(tools) => tools,
+    let (ready, workspaces) = oneshot::channel();
+    let offer = match offer(&config, catalogue, &Doors::of(&bundles), opened(workspaces)) {
+        Ok(offer) => offer,
         Err(duplicate) => return Ended::Failed(duplicate.to_string()),
-    };
-    let instructions = match toolset.has("wait_for_message") {
-        true => instructions::text(config.poll_hint_secs, config.inbox, config.memberships.len()),
-        false => manage::INSTRUCTIONS.to_owned(),
-    };
-    // News are for an agent that can look at them and acknowledge.
-    let has_inbox = config.inbox == Switch::On && ["inbox_peek", "inbox_pop"].iter().all(|tool| toolset.has(tool));
-    let offer = Offer {
-        toolset,
-        instructions,
-        protocol: config.protocol,
-        inbox: has_inbox.then(|| InboxNews {
-            inboxes: workspaces.map(|all| all.map(|all| all.inboxes().clone())).boxed(),
-            host: config.host,
-            senders: config.senders.clone(),
-            timing: config.timing,
-        }),
     };
     let mut tasks = Supervisor::new(stop.clone());
     tasks.spawn("mcp", serve_client(offer, stop.clone()));
@@ -140,6 +97,78 @@ async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: Can
         tasks.spawn("workspaces", bundle::live(config, bundles, ready, started, stop));
     }
     tasks.run(GRACE).await
+}
+
+/// Workspaces whose journal is being opened; `None`: it never will be.
+pub(super) type Opened = Shared<BoxFuture<'static, Option<Workspaces>>>;
+
+/// They come by this channel.
+pub(super) fn opened(channel: oneshot::Receiver<Workspaces>) -> Opened {
+    channel.map(Result::ok).boxed().shared()
+}
+
+/// What tools use of the workspaces before their journal is open.
+#[derive(Clone)]
+pub(super) struct Doors {
+    apis: Vec<WorkspaceApi>,
+    healths: Vec<HealthBoard>,
+}
+
+impl Doors {
+    pub(super) fn of(bundles: &[Bundle]) -> Self {
+        Self {
+            apis: bundles.iter().map(|bundle| bundle.api.clone()).collect(),
+            healths: bundles.iter().map(|bundle| bundle.health.clone()).collect(),
+        }
+    }
+}
+
+/// The tools that the configuration shows. Those that need them wait for the workspaces to be opened.
+///
+/// # Errors
+/// When two tools have the same name.
+pub(super) fn toolset(
+    config: &Config,
+    catalogue: Catalogue,
+    doors: &Doors,
+    workspaces: Opened,
+) -> Result<Toolset, Duplicate> {
+    let opening = Opening {
+        workspaces: workspaces.boxed(),
+        healths: doors.healths.clone(),
+    };
+    let bench = bench::of_workspaces(config, doors.apis.clone(), opening);
+    catalogue.finish(&config.shown, config.access.api_key.is_some(), bench)
+}
+
+/// What a client is served.
+///
+/// # Errors
+/// When two tools have the same name.
+pub(super) fn offer(
+    config: &Config,
+    catalogue: Catalogue,
+    doors: &Doors,
+    workspaces: Opened,
+) -> Result<Offer, Duplicate> {
+    let toolset = toolset(config, catalogue, doors, workspaces.clone())?;
+    let instructions = match toolset.has("wait_for_message") {
+        true => instructions::text(config.poll_hint_secs, config.inbox, config.memberships.len()),
+        false => manage::INSTRUCTIONS.to_owned(),
+    };
+    // News are for an agent that can look at them and acknowledge.
+    let has_inbox = config.inbox == Switch::On && ["inbox_peek", "inbox_pop"].iter().all(|tool| toolset.has(tool));
+    Ok(Offer {
+        toolset,
+        instructions,
+        protocol: config.protocol,
+        inbox: has_inbox.then(|| InboxNews {
+            inboxes: workspaces.map(|all| all.map(|all| all.inboxes().clone())).boxed(),
+            host: config.host,
+            senders: config.senders.clone(),
+            timing: config.timing,
+        }),
+    })
 }
 
 /// Serves MCP on standard input and output until the client goes away.

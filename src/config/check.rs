@@ -132,6 +132,7 @@ pub(crate) fn check(
     let on_message = OnMessage::read(reader);
     let http = listen::http(reader);
     let log = log(reader);
+    let http_mcp = listen::http_mcp(reader);
     let speed = reader.whole("MOLECULE_TEST_SPEED");
     let runtime = runtime_identity(reader);
     let (problems, warnings) = reader.finish();
@@ -168,6 +169,7 @@ pub(crate) fn check(
         on_message,
         http,
         log,
+        http_mcp,
         timing: Timing { speed },
         warnings,
     };

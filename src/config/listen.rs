@@ -23,6 +23,11 @@ pub(crate) fn loopback(text: &str) -> Result<SocketAddr, &'static str> {
     }
 }
 
+/// `MOLECULE_HTTP_MCP`: whether MCP is served there, too.
+pub(super) fn http_mcp(reader: &mut Reader<'_>) -> bool {
+    reader.one_or_zero("MOLECULE_HTTP_MCP") == Some(true)
+}
+
 /// `MOLECULE_HTTP`.
 pub(super) fn http(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     const NAME: &str = "MOLECULE_HTTP";

@@ -330,6 +330,13 @@ pub static GROUPS: [Group; 6] = [
                 "where serve answers /healthz, /readyz and /metrics, a loopback address",
             ),
             both(
+                &["MOLECULE_HTTP_MCP"],
+                "http_mcp",
+                Kind::Switch,
+                "false",
+                "serve serves MCP there, too, to clients that show the token in http.token",
+            ),
+            both(
                 &["DELEGATION_TIMEOUT"],
                 "delegation_timeout",
                 Kind::Number,

@@ -75,19 +75,8 @@ where
     W: AsyncWrite + Send + Unpin,
 {
     let ends = Ends::of(&stop);
-    let supported = revisions(offer.protocol);
-    let (guard, writer) = transport::pair(input, output, supported.clone(), ends.clone());
-    let (ready, is_ready) = watch::channel(None);
-    let subscriptions = Arc::new(Subscriptions::default());
-    let server = Server {
-        toolset: Arc::new(offer.toolset),
-        instructions: offer.instructions,
-        supported,
-        closing: ends.closing.clone(),
-        has_inbox: offer.inbox.is_some(),
-        subscriptions: Arc::clone(&subscriptions),
-        ready,
-    };
+    let (guard, writer) = transport::pair(input, output, revisions(offer.protocol), ends.clone());
+    let (server, news) = Server::of(offer, ends.closing.clone());
     let session = async move {
         match server.serve(guard).await {
             Ok(running) => drop(running.waiting().await),
@@ -99,7 +88,7 @@ where
     let mut both = pin!(async {
         tokio::select! {
             _ = talk => {}
-            () = tell_news(offer.inbox, &subscriptions, is_ready, &ends.closing) => {}
+            () = news.tell(&ends.closing) => {}
         }
     });
     tokio::select! {
@@ -119,30 +108,45 @@ where
     }
 }
 
-/// Tells the client what is new in the inbox. Never ends by itself.
-async fn tell_news(
+/// What is new in the inbox, for the client of one session.
+pub(super) struct News {
     inbox: Option<InboxNews>,
-    subscriptions: &Subscriptions,
+    subscriptions: Arc<Subscriptions>,
     ready: watch::Receiver<Option<Peer<RoleServer>>>,
-    closing: &CancellationToken,
-) {
-    let work = async {
-        let Some(inbox) = inbox else { return };
-        let Some(inboxes) = inbox.inboxes.await else { return };
-        let push = Push {
-            inboxes: &inboxes,
-            host: inbox.host,
-            senders: inbox.senders,
-            timing: inbox.timing,
+}
+
+impl News {
+    /// Resolves when the session's server is gone.
+    pub(super) fn unheard(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut ready = self.ready.clone();
+        async move { while ready.changed().await.is_ok() {} }
+    }
+
+    /// Tells it, until the session closes. Never ends by itself.
+    pub(super) async fn tell(self, closing: &CancellationToken) {
+        let Self {
+            inbox,
+            subscriptions,
+            ready,
+        } = self;
+        let work = async {
+            let Some(inbox) = inbox else { return };
+            let Some(inboxes) = inbox.inboxes.await else { return };
+            let push = Push {
+                inboxes: &inboxes,
+                host: inbox.host,
+                senders: inbox.senders,
+                timing: inbox.timing,
+            };
+            tokio::join!(
+                push.run(ready.clone()),
+                subscriptions.follow(&inboxes, inbox.timing),
+                subscriptions.tell(ready),
+            );
         };
-        tokio::join!(
-            push.run(ready.clone()),
-            subscriptions.follow(&inboxes, inbox.timing),
-            subscriptions.tell(ready),
-        );
-    };
-    closing.run_until_cancelled(work).await;
-    std::future::pending::<()>().await;
+        closing.run_until_cancelled(work).await;
+        std::future::pending::<()>().await;
+    }
 }
 
 fn revisions(protocol: McpProtocol) -> Cow<'static, [ProtocolVersion]> {
@@ -152,7 +156,8 @@ fn revisions(protocol: McpProtocol) -> Cow<'static, [ProtocolVersion]> {
     })
 }
 
-struct Server {
+/// One session's answers.
+pub(super) struct Server {
     toolset: Arc<Toolset>,
     instructions: String,
     supported: Cow<'static, [ProtocolVersion]>,
@@ -164,6 +169,27 @@ struct Server {
 }
 
 impl Server {
+    /// The answers and the news of a session that ends with `closing`.
+    pub(super) fn of(offer: Offer, closing: CancellationToken) -> (Self, News) {
+        let (ready, is_ready) = watch::channel(None);
+        let subscriptions = Arc::new(Subscriptions::default());
+        let server = Self {
+            toolset: Arc::new(offer.toolset),
+            instructions: offer.instructions,
+            supported: revisions(offer.protocol),
+            closing,
+            has_inbox: offer.inbox.is_some(),
+            subscriptions: Arc::clone(&subscriptions),
+            ready,
+        };
+        let news = News {
+            inbox: offer.inbox,
+            subscriptions,
+            ready: is_ready,
+        };
+        (server, news)
+    }
+
     fn note_ready(&self, peer: &Peer<RoleServer>) {
         self.ready.send_if_modified(|known| {
             let first = known.is_none();

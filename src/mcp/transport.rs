@@ -35,7 +35,7 @@ const UNFINISHED_LIMIT: usize = 64;
 const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
 const PARSE_ERROR: i32 = -32700;
-const INVALID_REQUEST: i32 = -32600;
+pub(super) const INVALID_REQUEST: i32 = -32600;
 
 /// The ends a session can come to. Clones share them.
 #[derive(Clone, Debug)]
@@ -314,14 +314,14 @@ fn opens_session(request: &ClientRequest, supported: &[ProtocolVersion]) -> bool
 
 /// Why a line is no message, as the client is told.
 #[derive(Debug, PartialEq)]
-struct Unreadable {
-    id: Option<Value>,
-    code: i32,
-    what: &'static str,
+pub(super) struct Unreadable {
+    pub(super) id: Option<Value>,
+    pub(super) code: i32,
+    pub(super) what: &'static str,
 }
 
 /// Reads one line. `None`: there is nothing in it that wants an answer.
-fn read(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Unreadable> {
+pub(super) fn read(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Unreadable> {
     let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii();
     if line.is_empty() {
         return Ok(None);

@@ -16,7 +16,7 @@ use super::message::{Entry, Kind, State};
 use super::outbox::{Change, Enqueued, Item, Work};
 use crate::types::{ActivityId, PeerId, Timestamp, WorkspaceId};
 use ledger::Ledger;
-use shared::{Inner, Unclaimed, blocking, look_after};
+use shared::{Inner, Seat, Unclaimed, blocking, look_after};
 
 pub use arrivals::Arrivals;
 pub use error::JournalError;
@@ -79,7 +79,7 @@ impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal")
             .field("workspace", &self.inner.workspace)
-            .field("session", &self.inner.folder.session)
+            .field("session", &self.inner.session())
             .finish_non_exhaustive()
     }
 }
@@ -132,16 +132,32 @@ impl Journal {
         Ok(opened.into_iter().map(|inner| Self { inner }).collect())
     }
 
+    /// These journals, which were opened together, as another session sees them: a client beside others that this process
+    /// serves. What it is shown is leased to it alone until the last clone of the last of them is dropped.
+    ///
+    /// # Errors
+    /// When the lock of the session cannot be made.
+    pub async fn for_another_session(journals: &[Self]) -> Result<Vec<Self>, JournalError> {
+        let Some(first) = journals.first() else {
+            return Ok(Vec::new());
+        };
+        let seat = first.in_turn(|inner| Seat::take(&inner.folder)).await?;
+        let seated = |journal: &Self| Self {
+            inner: Arc::new(journal.inner.at(&seat)),
+        };
+        Ok(journals.iter().map(seated).collect())
+    }
+
     /// The workspace whose journal this is.
     #[must_use]
     pub fn workspace(&self) -> &WorkspaceId {
         &self.inner.workspace
     }
 
-    /// This process's session id, a UUID.
+    /// The id of the session that this is the view of, a UUID.
     #[must_use]
     pub fn session(&self) -> &str {
-        &self.inner.folder.session
+        self.inner.session()
     }
 
     /// Where the damaged journal was put that this one replaced when it was opened.

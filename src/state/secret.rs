@@ -9,6 +9,8 @@ use crate::types::Secret;
 
 /// File of the secret that the platform uses towards this workspace.
 pub const INBOUND_SECRET: &str = ".platform_inbound_secret";
+/// File of the token that clients of MCP over HTTP show. This program makes it.
+pub const HTTP_TOKEN: &str = "http.token";
 /// File of the workspace token.
 pub const AUTH_TOKEN: &str = ".auth_token";
 
@@ -43,6 +45,29 @@ pub fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     draft.as_file().sync_all()?;
     draft.persist(dir.join(name)).map_err(|refused| refused.error)?;
     sync_folder(dir)
+}
+
+/// The secret in `<dir>/<name>`, which is made there when there is none. Processes that begin at once end up with the same.
+///
+/// # Errors
+/// When the folder or disk refuses, and when what is there is no secret that only its owner may read
+/// ([`io::ErrorKind::InvalidData`]).
+pub fn kept_or_made(dir: &Path, name: &str, make: impl Fn() -> Secret) -> io::Result<Secret> {
+    let path = dir.join(name);
+    if let Err(error) = fs::symlink_metadata(&path) {
+        if error.kind() != io::ErrorKind::NotFound {
+            return Err(error);
+        }
+        let draft = draft::begin(dir, &format!("{name}."), ".tmp")?;
+        draft::write(&draft, make().expose().as_bytes())?;
+        draft.as_file().sync_all()?;
+        match draft.persist_noclobber(&path) {
+            Err(refused) if refused.error.kind() != io::ErrorKind::AlreadyExists => return Err(refused.error),
+            _ => sync_folder(dir)?,
+        }
+    }
+    let kept = private_content(&path).and_then(|bytes| Secret::parse(std::str::from_utf8(&bytes).ok()?).ok());
+    kept.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// The content of a regular file that only its owner may read; `None` for anything else.
@@ -119,6 +144,26 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn what_is_made_once_is_kept_and_what_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = || kept_or_made(dir.path(), HTTP_TOKEN, || secret(&uuid::Uuid::new_v4().to_string()));
+        let first = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(kept)).collect();
+            let all: Vec<_> = all.into_iter().map(|one| one.join().unwrap().unwrap()).collect();
+            assert!(all.iter().all(|one| *one == all[0]));
+            all[0].clone()
+        });
+        let path = dir.path().join(HTTP_TOKEN);
+        assert_eq!((mode(&path), names(dir.path())), (0o600, vec![HTTP_TOKEN.to_owned()]));
+        assert_eq!(kept().unwrap(), first);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(kept().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        fs::rename(&path, dir.path().join("elsewhere")).unwrap();
+        symlink(dir.path().join("elsewhere"), &path).unwrap();
+        assert_eq!(kept().unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::config::{Permission, Switch};
 use crate::mcp::answer::ToolError;
 use crate::platform::wire::Peer;
 use crate::state::health::{HealthBoard, Trouble};
-use crate::state::journal::Inboxes;
+use crate::state::journal::{Inboxes, Journal, JournalError};
 use crate::state::message::Entry;
 use crate::state::request::Side;
 use crate::types::{PeerId, RequestId, WorkspaceId};
@@ -64,8 +64,23 @@ impl Workspaces {
         &self.inboxes
     }
 
+    /// The same, for another client that this process serves beside others: what it is shown is leased to it alone.
+    ///
+    /// # Errors
+    /// When its session cannot be begun.
+    pub async fn for_another_session(&self) -> Result<Self, JournalError> {
+        let journals: Vec<_> = self.all.iter().map(|context| context.journal.clone()).collect();
+        let journals = Journal::for_another_session(&journals).await?;
+        let seated = self.all.iter().zip(journals).map(|(context, journal)| Context {
+            journal,
+            ..context.clone()
+        });
+        Ok(Self::of(seated.collect()))
+    }
+
     /// All of them, in the order of the settings.
-    pub(super) fn all(&self) -> &[Context] {
+    #[must_use]
+    pub fn all(&self) -> &[Context] {
         &self.all
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
 use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq as _;
 
 use super::Refused;
 
@@ -51,6 +52,12 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// Whether `given` is this credential. How long that takes tells nothing but their lengths.
+    #[must_use]
+    pub fn is(&self, given: &str) -> bool {
+        self.expose().as_bytes().ct_eq(given.as_bytes()).into()
     }
 }
 

@@ -110,6 +110,25 @@ async fn a_start_that_cannot_succeed_has_the_exit_code_that_service_managers_kno
     }
 }
 
+#[tokio::test]
+async fn for_launchd_an_end_that_a_new_start_would_not_mend_is_a_good_one() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    for (name, value, said) in [
+        ("PLATFORM_URL", "nonsense", "PLATFORM_URL"),
+        ("MOLECULE_WORKSPACE_TOKEN", "wrong", "Tokens tab"),
+    ] {
+        let mut command = serve(&world, &workspace);
+        command.arg("--launchd").env(name, value);
+        let (ended, _, complaints) = run_to_end(command).await;
+        assert_eq!(ended, 0, "{name}={value}: {complaints}");
+        assert!(
+            complaints.contains(said) && complaints.contains("molecule-mcp service start"),
+            "{complaints}"
+        );
+    }
+}
+
 /// A daemon that serves its health endpoints, and where.
 async fn with_endpoints(world: &World, workspace: &Workspace) -> (McpChild, String) {
     let mut command = serve(world, workspace);

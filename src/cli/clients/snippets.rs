@@ -16,6 +16,14 @@ pub(crate) fn to_paste(name: &str, entry: &Entry) -> String {
     text
 }
 
+/// What a client needs that connects to a service instead of starting a program. `token` is the file with the token.
+pub(crate) fn over_http(token: &str) -> String {
+    format!(
+        "\nClients that connect to a URL, while `molecule-mcp serve --http 127.0.0.1:9090 --mcp` runs (docs/http.md):\n  url     \
+         http://127.0.0.1:9090/mcp\n  header  Authorization: Bearer <what is in {token}>\n"
+    )
+}
+
 /// What the configuration of this client would hold if it held nothing else.
 pub(crate) fn of(client: Client, name: &str, entry: &Entry) -> String {
     let mut document = client.format().parse("").expect("an empty configuration can be read");

@@ -1,14 +1,15 @@
-//! The endpoints of `serve`, for probes and Prometheus on this computer: `/healthz`, `/readyz`, `/metrics`.
+//! The endpoints of `serve`, for probes and Prometheus on this computer: `/healthz`, `/readyz`, `/metrics`; and the way to MCP.
 //!
-//! They tell nothing secret and change nothing; all the same they answer only on loopback, and only to requests that name this
-//! computer, so that no web page reads them through its visitor's browser.
+//! The three tell nothing secret and change nothing; all the same they answer only on loopback, and only to requests that name
+//! this computer, so that no web page reads them through its visitor's browser.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::server::conn::http1;
@@ -18,10 +19,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::mcp::{self, Entrance};
 use super::metrics;
 use super::vitals::Vitals;
 use crate::agent::supervisor::Ended;
@@ -29,8 +32,23 @@ use crate::state::overview::Overview;
 
 /// Connections at once; further ones wait.
 const CONNECTIONS: usize = 32;
+/// The same where MCP is served: a client keeps one open for as long as it lives, and one for each call that waits.
+pub(super) const CONNECTIONS_OF_CLIENTS: usize = 512;
 /// How long a connection may take to say what it wants.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+/// The same where MCP is served: longer than clients keep a connection that they may use again. One that is closed just when a
+/// call is sent over it fails the call.
+const HEADERS_OF_CLIENTS_WITHIN: Duration = Duration::from_secs(120);
+/// How long answers in flight may take to leave after the stop.
+const LAST_ANSWERS: Duration = Duration::from_millis(1350);
+
+/// What is behind the listener.
+#[derive(Clone)]
+pub(super) struct Front {
+    pub(super) vitals: Vitals,
+    /// `None`: MCP is not served.
+    pub(super) entrance: Option<Entrance>,
+}
 
 /// Begins to listen.
 ///
@@ -47,12 +65,18 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 }
 
 /// Answers until `stop`.
-pub(super) async fn serve(listener: TcpListener, vitals: Vitals, stop: CancellationToken) -> Ended {
-    match listener.local_addr() {
-        Ok(address) => info!("answering /healthz, /readyz and /metrics at http://{address}"),
-        Err(error) => debug!(%error, "the address of the listener is not known"),
+pub(super) async fn serve(listener: TcpListener, front: Front, stop: CancellationToken) -> Ended {
+    let address = match listener.local_addr() {
+        Ok(address) => address,
+        Err(error) => return Ended::Failed(format!("the address of the listener is not known: {error}")),
+    };
+    info!("answering /healthz, /readyz and /metrics at http://{address}");
+    let mut connections = CONNECTIONS;
+    if front.entrance.is_some() {
+        info!("serving MCP at http://{address}{}", mcp::PATH);
+        connections = CONNECTIONS_OF_CLIENTS;
     }
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(connections));
     let connections = TaskTracker::new();
     let accepting = async {
         loop {
@@ -61,9 +85,9 @@ pub(super) async fn serve(listener: TcpListener, vitals: Vitals, stop: Cancellat
             };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (vitals, stop) = (vitals.clone(), stop.clone());
+                    let (front, stop) = (front.clone(), stop.clone());
                     connections.spawn(async move {
-                        stop.run_until_cancelled(attend(stream, vitals)).await;
+                        attend(stream, front, address, stop).await;
                         drop(place);
                     });
                 }
@@ -80,23 +104,47 @@ pub(super) async fn serve(listener: TcpListener, vitals: Vitals, stop: Cancellat
     Ended::Fine
 }
 
-async fn attend(stream: TcpStream, vitals: Vitals) {
+async fn attend(stream: TcpStream, front: Front, address: SocketAddr, stop: CancellationToken) {
+    let within = match front.entrance {
+        Some(_) => HEADERS_OF_CLIENTS_WITHIN,
+        None => HEADERS_WITHIN,
+    };
     let service = service_fn(|request: Request<Incoming>| {
-        let vitals = vitals.clone();
-        async move { Ok::<_, Infallible>(answer(request.method(), request.uri().path(), request.headers(), &vitals).await) }
+        let front = front.clone();
+        async move {
+            Ok::<_, Infallible>(match (&front.entrance, request.uri().path()) {
+                (Some(entrance), mcp::PATH) => entrance.answer(request, address).await,
+                (_, path) => {
+                    let answer = answer(request.method(), path, request.headers(), &front).await;
+                    answer.map(|body| body.boxed())
+                }
+            })
+        }
     });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = served.await {
-        debug!(%error, "a connection to the health endpoints broke");
+    // Short messages in both directions, each waited for.
+    let _ = stream.set_nodelay(true);
+    let mut served = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(within)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let served = tokio::select! {
+        served = served.as_mut() => served,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            timeout(LAST_ANSWERS, served).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "a connection broke");
     }
 }
 
 type Answer = Response<Full<Bytes>>;
 
-async fn answer(method: &Method, path: &str, headers: &HeaderMap, vitals: &Vitals) -> Answer {
+async fn answer(method: &Method, path: &str, headers: &HeaderMap, front: &Front) -> Answer {
+    let vitals = &front.vitals;
     if !names_this_computer(headers) {
         return text(
             StatusCode::FORBIDDEN,
@@ -114,7 +162,11 @@ async fn answer(method: &Method, path: &str, headers: &HeaderMap, vitals: &Vital
         "/metrics" => {
             let text = text(
                 StatusCode::OK,
-                metrics::of(&vitals.overdue(), vitals.overview().await.as_ref()),
+                metrics::of(
+                    &vitals.overdue(),
+                    front.entrance.as_ref().map(Entrance::count),
+                    vitals.overview().await.as_ref(),
+                ),
             );
             with(text, CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
         }
@@ -178,7 +230,7 @@ fn names_this_computer(headers: &HeaderMap) -> bool {
     host_is_ours && origin_is_ours
 }
 
-fn is_local(host: &str) -> bool {
+pub(super) fn is_local(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
@@ -242,7 +294,10 @@ mod tests {
     #[tokio::test]
     async fn paths_and_methods_that_do_not_exist_are_refused_as_what_they_are() {
         let ours = headers(Some("localhost"), None);
-        let vitals = Vitals::default();
+        let front = Front {
+            vitals: Vitals::default(),
+            entrance: None,
+        };
         for (method, path, expected) in [
             (Method::GET, "/healthz", StatusCode::OK),
             (Method::HEAD, "/healthz", StatusCode::OK),
@@ -252,12 +307,12 @@ mod tests {
             (Method::GET, "/healthz/", StatusCode::NOT_FOUND),
         ] {
             assert_eq!(
-                answer(&method, path, &ours, &vitals).await.status(),
+                answer(&method, path, &ours, &front).await.status(),
                 expected,
                 "{method} {path}"
             );
         }
-        let strange = answer(&Method::GET, "/metrics", &HeaderMap::new(), &vitals).await;
+        let strange = answer(&Method::GET, "/metrics", &HeaderMap::new(), &front).await;
         assert_eq!(strange.status(), StatusCode::FORBIDDEN);
     }
 

@@ -1,6 +1,7 @@
 //! What systemd is told (`sd_notify(3)`): ready, how it goes, still alive, reading the configuration again, stopping. Without
 //! its socket in the environment nothing is said.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -94,9 +95,50 @@ fn hangs() -> String {
     "the state folder does not answer; its disk may hang".to_owned()
 }
 
+/// So many workspaces are told of one by one; of more only how many are how, and of the one that is worst off.
+const EACH: usize = 4;
+
 fn line(overview: &Overview) -> String {
-    let lines: Vec<_> = overview.workspaces.iter().map(of_one).collect();
-    lines.join("; ")
+    let all = &overview.workspaces;
+    if all.len() <= EACH {
+        let lines: Vec<_> = all.iter().map(of_one).collect();
+        return lines.join("; ");
+    }
+    let mut kinds = BTreeMap::<_, usize>::new();
+    for standing in all {
+        *kinds.entry(by_need(standing.state())).or_default() += 1;
+    }
+    let counts: Vec<_> = kinds
+        .iter()
+        .rev()
+        .map(|((_, word), count)| format!("{count} {word}"))
+        .collect();
+    let (new, leased) = all.iter().map(Standing::counts).fold((0, 0), |(new, leased), counts| {
+        (new + counts.new, leased + counts.leased)
+    });
+    let mut line = format!(
+        "{} workspaces: {} ({new} new, {leased} being worked on)",
+        all.len(),
+        counts.join(", ")
+    );
+    let worst = all.iter().min_by_key(|standing| by_need(standing.state()));
+    if let Some(worst) = worst.filter(|worst| ![State::Online, State::Starting].contains(&worst.state())) {
+        line.push_str("; ");
+        line.push_str(&of_one(worst));
+    }
+    line
+}
+
+/// The words for states, those that need somebody first.
+fn by_need(state: State) -> (u8, &'static str) {
+    match state {
+        State::Stuck => (0, "stuck"),
+        State::Deaf => (1, "deaf"),
+        State::Offline => (2, "offline"),
+        State::Receiving => (3, "receiving"),
+        State::Starting => (4, "starting"),
+        State::Online => (5, "online"),
+    }
 }
 
 fn of_one(standing: &Standing) -> String {
@@ -121,4 +163,36 @@ fn of_one(standing: &Standing) -> String {
         counts.new,
         counts.leased
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::WorkspaceId;
+
+    fn told_of(count: usize) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let id = |n| WorkspaceId::parse(&format!("5f0c1d2e-0000-4000-8000-{n:012}")).unwrap();
+        let wanted: Vec<_> = (0..count).map(|n| ("https://x.example".to_owned(), id(n))).collect();
+        line(&Overview::of(folder.path(), &wanted, Duration::from_secs(45)))
+    }
+
+    #[test]
+    fn few_workspaces_are_told_of_one_by_one_and_many_in_one_sentence() {
+        let few = told_of(EACH);
+        assert_eq!(few.matches("receiving nothing").count(), EACH, "{few}");
+        let many = told_of(200);
+        assert!(
+            many.starts_with("200 workspaces: 200 offline (0 new, 0 being worked on); 5f0c1d2e receiving nothing"),
+            "{many}"
+        );
+        assert!(many.len() < 300 && !many.contains('\n'), "{many}");
+    }
+
+    #[test]
+    fn those_that_need_somebody_come_first_and_the_sound_ones_first_in_the_sum() {
+        let mut words = [State::Online, State::Receiving, State::Deaf, State::Stuck].map(by_need);
+        words.sort_unstable();
+        assert_eq!(words.map(|(_, word)| word), ["stuck", "deaf", "receiving", "online"]);
+    }
 }

@@ -17,8 +17,9 @@ const STATES: [(State, &str); 6] = [
     (State::Offline, "offline"),
 ];
 
-/// All of them. Without an overview, because the state folder does not answer, only what this process knows by itself.
-pub(super) fn of(overdue: &[&str], overview: Option<&Overview>) -> String {
+/// All of them. `clients` are those of MCP over HTTP, where that is served. Without an overview, because the state folder does
+/// not answer, only what this process knows by itself.
+pub(super) fn of(overdue: &[&str], clients: Option<usize>, overview: Option<&Overview>) -> String {
     let mut page = Page::default();
     page.gauge("molecule_mcp_build_info", "The version that runs.");
     page.value(
@@ -31,6 +32,10 @@ pub(super) fn of(overdue: &[&str], overview: Option<&Overview>) -> String {
         "1: the loops of this process turn, whether or not the platform answers.",
     );
     page.value("molecule_mcp_alive", None, u8::from(overdue.is_empty()));
+    if let Some(clients) = clients {
+        page.gauge("molecule_mcp_http_sessions", "Open sessions of MCP over HTTP.");
+        page.value("molecule_mcp_http_sessions", None, clients);
+    }
     if let Some(overview) = overview {
         workspaces(&mut page, &overview.workspaces, Timestamp::now());
     }
@@ -148,7 +153,7 @@ mod tests {
         let id = WorkspaceId::parse("5f0c1d2e-0000-4000-8000-000000000001").unwrap();
         let wanted = [("https://x.example".to_owned(), id)];
         let overview = Overview::of(folder.path(), &wanted, Duration::from_secs(45));
-        let text = of(&["inbox"], Some(&overview));
+        let text = of(&["inbox"], Some(2), Some(&overview));
         let mut announced = "";
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# ") {
@@ -164,6 +169,6 @@ mod tests {
         assert!(text.contains("molecule_mcp_workspaces{state=\"offline\"} 1\n"));
         assert!(text.contains("molecule_mcp_troubles{code=\"NOT_RUNNING\"} 1\n"));
         assert!(!text.contains("5f0c") && !text.contains("example"), "{text}");
-        assert!(of(&[], None).contains("molecule_mcp_alive 1\n"));
+        assert!(of(&[], None, None).contains("molecule_mcp_alive 1\n"));
     }
 }

@@ -22,7 +22,10 @@ fn the_agent_is_a_property_list_that_says_what_launchd_has_to_know() {
         .into_dictionary()
         .unwrap();
     let program = agent["ProgramArguments"].as_array().unwrap();
-    assert_eq!(program[0].as_string(), Some("/opt/a & b/molecule-mcp"));
+    let program: Vec<_> = program.iter().filter_map(plist::Value::as_string).collect();
+    // Codes 2 and 3 must not be tried again and again.
+    assert_eq!(program, ["/opt/a & b/molecule-mcp", "serve", "--launchd"]);
+    is_fine_with_the_system(text);
     assert_eq!(agent["Label"].as_string(), Some("ai.molecule.molecule-mcp"));
     assert_eq!(agent["RunAtLoad"].as_boolean(), Some(true));
     assert_eq!(
@@ -42,6 +45,21 @@ fn the_agent_is_a_property_list_that_says_what_launchd_has_to_know() {
     );
     let shown = steps::describe(&steps);
     assert!(shown.contains("$ launchctl bootstrap gui/501 "), "{shown}");
+}
+
+/// Where the system has its own tool for property lists, it decides.
+fn is_fine_with_the_system(text: &str) {
+    if cfg!(target_os = "macos") {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent.plist");
+        std::fs::write(&file, text).unwrap();
+        let lint = std::process::Command::new("plutil")
+            .arg("-lint")
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(lint.status.success(), "{lint:?}");
+    }
 }
 
 #[tokio::test]

@@ -68,6 +68,8 @@ pub(super) struct Whose<'a> {
     /// Told with every message where this process serves several workspaces.
     pub(super) arrival: Option<&'a WorkspaceId>,
     pub(super) awaited: &'a Awaited,
+    /// The session that asks, where it is another than that of the process.
+    pub(super) session: Option<&'a Sessions>,
 }
 
 /// Rows of one workspace within one transaction.
@@ -212,7 +214,7 @@ impl Store {
             conn,
             scope: whose.scope,
             arrival: whose.arrival,
-            sessions: &self.sessions,
+            sessions: whose.session.unwrap_or(&self.sessions),
             awaited: whose.awaited,
             lease: self.lease,
             files: self.files,

@@ -1,4 +1,5 @@
-//! Sessions: each open journal holds a lock on `sessions/<uuid>.lock` for its life, so the kernel tells who is alive.
+//! Sessions: each open journal holds a lock on `sessions/<uuid>.lock` for its life, so the kernel tells who is alive. A process
+//! that serves several clients at once holds one more for each of them.
 //!
 //! A missing or free lock file means that the session has ended and its leases are void. Nobody has to write anything at
 //! the end, and nobody has to guess from process ids.
@@ -29,6 +30,18 @@ impl Sessions {
     pub(super) fn begin(state_dir: &Path, scopes: &[String]) -> Result<Self, JournalError> {
         let dir = folder(state_dir);
         make_private_dir(&dir).map_err(|error| JournalError::at(&dir, &error))?;
+        Self::begin_in(dir, scopes)
+    }
+
+    /// Begins another session in this process. It counts as no process.
+    ///
+    /// # Errors
+    /// As for [`Self::begin`].
+    pub(super) fn another(&self) -> Result<Self, JournalError> {
+        Self::begin_in(self.dir.clone(), &[])
+    }
+
+    fn begin_in(dir: PathBuf, scopes: &[String]) -> Result<Self, JournalError> {
         remove_ended(&dir);
         // Between its creation and its locking a new file looks like an ended session's and may be removed: then again.
         for _ in 0..10 {
@@ -224,6 +237,19 @@ mod tests {
         for id in ["", "../x", "x", "/etc/passwd"] {
             assert!(!asks.is_alive(id), "{id}");
         }
+    }
+
+    #[test]
+    fn another_session_of_a_process_lives_and_is_no_further_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Sessions::begin(dir.path(), &["s".to_owned()]).unwrap();
+        let other_process = Sessions::begin(dir.path(), &["s".to_owned()]).unwrap();
+        let guest = first.another().unwrap();
+        let id = guest.id().to_owned();
+        assert!(first.is_alive(&id) && other_process.is_alive(&id) && guest.is_alive(first.id()));
+        assert_eq!(guest.count("s"), 2);
+        drop(guest);
+        assert!(!first.is_alive(&id) && !other_process.is_alive(&id));
     }
 
     #[test]

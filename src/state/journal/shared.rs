@@ -13,6 +13,7 @@ use tokio::task;
 use super::error::JournalError;
 use super::ledger::{Awaited, Begun, Ledger, Store, Whose};
 use super::scope;
+use super::sessions::Sessions;
 use super::shape::Settings;
 use super::wake::{Calls, Wake};
 use crate::state::lock::scope_key;
@@ -38,6 +39,8 @@ pub(super) struct Folder {
 
 /// What the clones of one workspace's journal share.
 pub(super) struct Inner {
+    /// Another session than the process's own. Dropped before the folder.
+    pub(super) seat: Option<Arc<Seat>>,
     pub(super) folder: Arc<Folder>,
     scope: i64,
     /// Names its platform and workspace in file names.
@@ -76,6 +79,7 @@ impl Inner {
             .zip(scopes)
             .map(|((origin, workspace), scope)| {
                 Arc::new(Self {
+                    seat: None,
                     folder: Arc::clone(&folder),
                     scope,
                     key: scope_key(origin, workspace),
@@ -93,6 +97,24 @@ impl Inner {
             }
         }
         Ok(members)
+    }
+
+    /// The same rows, for somebody who has taken a seat.
+    pub(super) fn at(&self, seat: &Arc<Seat>) -> Self {
+        Self {
+            seat: Some(Arc::clone(seat)),
+            folder: Arc::clone(&self.folder),
+            scope: self.scope,
+            key: self.key.clone(),
+            workspace: self.workspace.clone(),
+            awaited: Awaited::default(),
+            changes: self.changes.clone(),
+        }
+    }
+
+    /// The session that asks.
+    pub(super) fn session(&self) -> &str {
+        self.seat.as_ref().map_or(&self.folder.session, |seat| &seat.id)
     }
 
     fn announce_damage(&self, cut: bool) -> Result<(), JournalError> {
@@ -136,6 +158,7 @@ impl Inner {
             scope: self.scope,
             arrival: (!is_alone).then_some(&self.workspace),
             awaited: &self.awaited,
+            session: self.seat.as_ref().and_then(|seat| seat.session.as_ref()),
         }
     }
 
@@ -220,6 +243,35 @@ impl Folder {
             overdue.write(|ledger| ledger.free_overdue())?;
         }
         Ok(())
+    }
+}
+
+/// One client of several that a process serves at once: a session of its own on the open folder.
+pub(super) struct Seat {
+    id: String,
+    /// There until this is dropped.
+    session: Option<Sessions>,
+    folder: Arc<Folder>,
+}
+
+impl Seat {
+    /// Begins a session beside those that there are.
+    pub(super) fn take(folder: &Arc<Folder>) -> Result<Arc<Self>, JournalError> {
+        let session = folder.store().sessions().another()?;
+        Ok(Arc::new(Self {
+            id: session.id().to_owned(),
+            session: Some(session),
+            folder: Arc::clone(folder),
+        }))
+    }
+}
+
+impl Drop for Seat {
+    /// Its leases are void from now on, and everybody looks at once.
+    fn drop(&mut self) {
+        self.session = None;
+        self.folder.calls.wake();
+        self.folder.wake.touch();
     }
 }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::state::journal::fixture::{Folder, LEASE, batch, end, eventually, id, lease_name, message};
-use crate::state::journal::{Counts, Popped};
+use crate::state::journal::{Counts, Journal, Popped};
 use crate::state::message::{Kind, State};
 
 #[tokio::test]
@@ -73,6 +73,36 @@ async fn an_ended_session_frees_its_leases_without_counting_them() {
     }
     assert_eq!(watcher.peek(1).await.unwrap()[0].state, State::New);
     assert_eq!(watcher.lease_next().await.unwrap().unwrap().delivery_count, 9);
+}
+
+#[tokio::test]
+async fn several_sessions_of_one_process_are_as_separate_as_processes() {
+    let folder = Folder::new();
+    let (process, elsewhere) = (folder.open().await, folder.open().await);
+    let seat = async || {
+        let mut seated = Journal::for_another_session(std::slice::from_ref(&process))
+            .await
+            .unwrap();
+        seated.pop().unwrap()
+    };
+    let (one, two) = (seat().await, seat().await);
+    assert!(one.session() != two.session() && one.session() != process.session());
+    assert_eq!(process.sessions().await.unwrap(), 2, "they are no processes");
+    process.commit(batch([message("a", 0), message("b", 1)])).await.unwrap();
+    assert_eq!(lease_name(&one).await.as_deref(), Some("a"));
+    assert_eq!(lease_name(&two).await.as_deref(), Some("b"));
+    for other in [&process, &elsewhere, &two] {
+        assert_eq!(lease_name(other).await, None);
+        assert!(matches!(other.pop(&id("a")).await.unwrap(), Popped::LeasedElsewhere));
+    }
+    let mut changes = elsewhere.changes();
+    changes.borrow_and_update();
+    drop(one);
+    changes.changed().await.unwrap();
+    assert_eq!(lease_name(&elsewhere).await.as_deref(), Some("a"));
+    // A seat outlives the journals it was taken beside.
+    drop(process);
+    assert_eq!(two.pop(&id("b")).await.unwrap(), Popped::Removed);
 }
 
 #[tokio::test]
