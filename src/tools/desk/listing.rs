@@ -9,6 +9,9 @@ use crate::tools::paging::{LIST_LIMIT, fit, size};
 /// Most items of one page.
 const MOST: usize = 500;
 
+/// Field of a page that says how many items the platform was asked for, when so many came.
+pub(super) const CUT_AT: &str = "cut_at";
+
 /// The part of a result that is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::tools) struct Wanted {
@@ -94,6 +97,11 @@ impl Wanted {
             (
                 "next_offset".to_owned(),
                 json!({ "type": "integer", "description": "There are more: call again with this offset." }),
+            ),
+            (
+                CUT_AT.to_owned(),
+                json!({ "type": "integer", "description":
+                    "The platform was asked for so many at most, and may have more: the tool's filters reach them." }),
             ),
         ])
     }

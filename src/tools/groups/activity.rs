@@ -71,7 +71,7 @@ impl Plain<Ops> for RecordDelegation {
     }
 }
 
-/// Write down how a delegation ended, in the delegating workspace's list.
+/// Write down how a delegation ended, in the delegating workspace's list. Platforms also take ids that they do not know.
 #[derive(Deserialize, JsonSchema)]
 struct UpdateDelegationStatus {
     /// Who delegated.
@@ -213,15 +213,17 @@ impl Plain<Ops> for ListActivity {
     const EFFECT: Effect = Effect::READ;
     const ANSWER: Answer = Answer::List("activity");
     fn plan(self) -> Result<Plan, ToolError> {
-        let order = Order::workspace(Get, &self.workspace_id, ["activity".into()]);
-        Ok(order
+        let order = Order::workspace(Get, &self.workspace_id, ["activity".into()])
             .query("type", self.r#type.map(word))
             .query("source", self.source.map(word))
             .query("peer_id", self.peer_id)
             .query("since_id", self.since_id)
             .query("before_ts", self.before_ts)
-            .query("limit", Some(500))
-            .into())
+            .rows(500);
+        Ok(Plan::from(order).advising(
+            410,
+            "the platform knows no row of this since_id any more: leave it out, or page back with before_ts",
+        ))
     }
 }
 

@@ -142,7 +142,10 @@ impl Plain<Ops> for RemoveChannel {
     }
 }
 
-/// Write into a channel, for everyone there to read.
+const REFUSED: &str =
+    "there is no such channel, or the service refused the message: check id and configuration with list_channels";
+
+/// Write into a channel, for everyone there to read. Newer platforms say sent even when the service refused it.
 #[derive(Deserialize, JsonSchema)]
 struct SendChannelMessage {
     workspace_id: WorkspaceId,
@@ -161,14 +164,15 @@ impl Plain<Ops> for SendChannelMessage {
         }
         let path = ["channels".into(), (&self.channel_id).into(), "send".into()];
         let order = Order::workspace(Post, &self.workspace_id, path).body(json!({ "text": self.text }));
-        Ok(Plan::from(order).advising(
+        Ok(Plan::from(order).advising(500, REFUSED).advising(
             429,
             "either too many requests, which passes in a minute, or this channel's message budget is used up, which stays",
         ))
     }
 }
 
-/// Write a fixed test message into a channel, to see that it works. Everyone there reads it.
+/// Write a fixed test message into a channel, for everyone there to read, to see that it works. Newer platforms say ok even
+/// when the service refused it: look there.
 #[derive(Deserialize, JsonSchema)]
 struct TestChannel {
     workspace_id: WorkspaceId,
@@ -182,10 +186,7 @@ impl Plain<Ops> for TestChannel {
     fn plan(self) -> Result<Plan, ToolError> {
         let path = ["channels".into(), (&self.channel_id).into(), "test".into()];
         let order = Order::workspace(Post, &self.workspace_id, path).body(json!({}));
-        Ok(Plan::from(order).advising(
-            500,
-            "the service refused the message: check the channel's configuration",
-        ))
+        Ok(Plan::from(order).advising(500, REFUSED))
     }
 }
 

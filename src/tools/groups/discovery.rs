@@ -56,6 +56,7 @@ impl Tool<Ops> for DiscoverWorkspace {
             Some(401) => error.advising(
                 "the platform wants the token of caller_id itself; from June 2026 on the tenant's key is enough",
             ),
+            Some(503) => error.advising("its agent is not there now, as status in body says: look with get_workspace"),
             Some(403) => error.advising("these two may not talk: they are neither siblings nor parent and child"),
             _ => error,
         })?;

@@ -91,7 +91,7 @@ impl Plain<Ops> for SessionSearch {
     fn plan(self) -> Result<Plan, ToolError> {
         let order = Order::workspace(Get, &self.workspace_id, ["session-search".into()]);
         let q = self.q.filter(|q| !q.trim().is_empty());
-        Ok(order.query("q", q).query("limit", Some(Self::MOST)).into())
+        Ok(order.query("q", q).rows(Self::MOST).into())
     }
 }
 

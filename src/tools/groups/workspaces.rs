@@ -138,7 +138,7 @@ impl Plain<Shared> for PauseWorkspace {
     const NAME: &'static str = "pause_workspace";
     const EFFECT: Effect = Effect::WRITE.idempotent();
     fn plan(self) -> Result<Plan, ToolError> {
-        cascading(&self.workspace_id, "pause", self.cascade)
+        Ok(cascading(&self.workspace_id, "pause", self.cascade))
     }
 }
 
@@ -154,21 +154,28 @@ impl Plain<Shared> for ResumeWorkspace {
     const NAME: &'static str = "resume_workspace";
     const EFFECT: Effect = Effect::WRITE.idempotent();
     fn plan(self) -> Result<Plan, ToolError> {
-        let plan = cascading(&self.workspace_id, "resume", self.cascade)?;
-        Ok(plan)
+        Ok(cascading(&self.workspace_id, "resume", self.cascade).advising(503, NO_PROVISIONER))
     }
 }
 
 const NO_PROVISIONER: &str = "this platform has nothing to run workspaces with; an external workspace comes back by itself \
     when its agent registers";
 
-fn cascading(id: &WorkspaceId, what: &'static str, cascade: Option<bool>) -> Result<Plan, ToolError> {
+/// Pausing and resuming, which differ in one word.
+fn cascading(id: &WorkspaceId, what: &'static str, cascade: Option<bool>) -> Plan {
     let order = Order::workspace(Post, id, [what.into()])
         .query("cascade", cascade.filter(|wanted| *wanted))
         .body(json!({}));
-    let hint = "see detail and body: either a workspace above is paused and comes first, or others below would be changed \
-         too, which cascade: true allows";
-    Ok(Plan::from(order).advising(409, hint))
+    Plan::from(order)
+        .advising(
+            404,
+            "there is no such workspace, or it is paused, or not paused, already: get_workspace tells its status",
+        )
+        .advising(
+            409,
+            "see detail and body: either a workspace above is paused and comes first, or others below would be changed \
+             too, which cascade: true allows",
+        )
 }
 
 /// Delete a workspace and all workspaces below it, for good. With others below it, or where the platform wants it
