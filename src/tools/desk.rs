@@ -23,6 +23,9 @@ pub(super) mod keep;
 pub(super) mod listing;
 pub(super) mod plain;
 
+/// What to do about an answer that is none of a platform's.
+pub(super) const NO_PLATFORM: &str = "the address may name something else than a platform";
+
 pub(super) use doors::Doors;
 pub(super) use errand::{Errand, Reply};
 

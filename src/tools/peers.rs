@@ -1,4 +1,4 @@
-//! Who is around: the workspaces this one may talk to, and what the platform says about this one.
+//! Who is around: the workspaces that this one may talk to.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -6,7 +6,7 @@ use std::pin::pin;
 use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::context::Context;
 use super::paging::{LIST_LIMIT, clip, fit, size};
@@ -18,24 +18,21 @@ use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::client::Purpose;
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Get;
-use crate::platform::wire::{Existence, Peer};
+use crate::platform::wire::Peer;
 use crate::types::WorkspaceId;
 
-/// Adds the tools of this file.
+/// Adds the tool of this file.
 pub(super) fn register(tools: &mut Registry<Workspaces>) {
-    tools
-        .add_to::<ListPeers>(Sets::AGENT | Sets::OPS)
-        .add::<GetWorkspaceInfo>();
+    tools.add_to::<ListPeers>(Sets::AGENT | Sets::OPS);
 }
 
 /// List the workspaces you may talk and delegate to, each with its id, name, status, role, description and skills.
 /// Those words are the peers' own. Where this daemon serves several workspaces, via tells through which of them.
 #[derive(Deserialize, JsonSchema)]
 struct ListPeers {
-    /// Only through this workspace of this daemon; left out: through all.
     /// Whose peers; left out: your own. Of another workspace only with MOLECULE_API_KEY.
     workspace_id: Option<WorkspaceId>,
-    /// Left out, or this daemon's own workspace.
+    /// Only through this workspace of this daemon; left out: through all.
     source_workspace_id: Option<WorkspaceId>,
     /// Skip so many peers: next_offset of the result before.
     offset: Option<u32>,
@@ -311,78 +308,10 @@ impl PeerView {
     }
 }
 
-/// What the platform knows about your own workspace: its name, status, role, place in the hierarchy and more.
-#[derive(Deserialize, JsonSchema)]
-struct GetWorkspaceInfo {
-    /// Which workspace of this daemon acts: needed only where it serves several.
-    source_workspace_id: Option<WorkspaceId>,
-}
-
-/// The workspace as the platform describes it.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct WorkspaceInfo(Map<String, Value>);
-
-impl Tool<Workspaces> for GetWorkspaceInfo {
-    const NAME: &'static str = "get_workspace_info";
-    const EFFECT: Effect = Effect::READ;
-    type Output = WorkspaceInfo;
-
-    async fn call(self, all: &Workspaces, _: &Call) -> Result<WorkspaceInfo, ToolError> {
-        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
-        description(context.api.existence().await?, &context.own)
-    }
-}
-
-fn description(existence: Existence, own: &WorkspaceId) -> Result<WorkspaceInfo, ToolError> {
-    match existence {
-        Existence::Known(Value::Object(row)) => Ok(WorkspaceInfo(fitting(row))),
-        Existence::Known(_) => Err(ToolError::failed(
-            "PLATFORM_ERROR",
-            "the platform described this workspace in a form that could not be read",
-            "PLATFORM_URL may name something else than a platform",
-        )),
-        Existence::Unknown => Err(ToolError::failed(
-            "NOT_FOUND",
-            "the platform does not know this workspace",
-            "check WORKSPACE_ID and PLATFORM_URL",
-        )),
-        Existence::Removed(body) => {
-            let said = |key: &str| body[key].as_str().map(|text| clip(text, 300));
-            let hint = "create a new workspace on the canvas and configure its id and token (Tokens tab)";
-            Err(ToolError::failed(
-                "removed",
-                "this workspace was deleted on the platform",
-                said("hint").unwrap_or_else(|| hint.to_owned()),
-            )
-            .with("id", own.as_str())
-            .with("removed_at", said("removed_at")))
-        }
-    }
-}
-
-/// The row with its largest fields left out, and said so, until it fits into one result.
-fn fitting(mut row: Map<String, Value>) -> Map<String, Value> {
-    while size(&row) > LIST_LIMIT {
-        let largest = row.iter().max_by_key(|(_, value)| size(value));
-        let Some((name, bytes)) = largest.map(|(name, value)| (name.clone(), size(value))) else {
-            break;
-        };
-        let marker = Value::from(format!("(omitted: {bytes} bytes)"));
-        if size(&marker) >= bytes {
-            // Nothing but small fields, too many of them.
-            row.remove(&name);
-        } else {
-            row.insert(name, marker);
-        }
-    }
-    row
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::answer::{RESULT_LIMIT, shape};
+    use crate::mcp::answer::RESULT_LIMIT;
     use crate::platform::testing::TOKEN;
     use crate::tools::testing::{OWN, PEER, World};
     use serde_json::json;
@@ -484,40 +413,5 @@ mod tests {
         assert_eq!((page.peers.len(), page.next_offset), (2, None));
         assert!(page.peers[0].skills.is_empty() && page.peers[0].description.is_empty());
         assert_eq!(page.peers[1].description, "small");
-    }
-
-    #[test]
-    fn a_workspace_that_is_too_large_is_shown_without_its_largest_fields() {
-        let own = WorkspaceId::parse("w-1").unwrap();
-        let row = json!({ "id": "w-1", "agent_card": { "x": "y".repeat(90_000) }, "config": "z".repeat(70_000) });
-        let shown = description(Existence::Known(row), &own).ok().unwrap().0;
-        assert_eq!(shown["id"], "w-1");
-        for field in ["agent_card", "config"] {
-            assert!(shown[field].as_str().unwrap().starts_with("(omitted: "), "{field}");
-        }
-        let many: Map<String, Value> = (0..8_000).map(|n| (n.to_string(), Value::from(1))).collect();
-        let shown = description(Existence::Known(Value::Object(many)), &own).ok().unwrap().0;
-        assert!(size(&shown) <= LIST_LIMIT);
-    }
-
-    #[test]
-    fn a_removed_workspace_is_a_failure_of_the_known_shape() {
-        let own = WorkspaceId::parse("w-1").unwrap();
-        let body = json!({ "error": "workspace removed", "id": "w-1", "removed_at": "2026-05-01T00:00:00Z", "hint": "make a new one" });
-        let outcome = description(Existence::Removed(body), &own).map(|_| Value::Null);
-        let shown = shape(outcome).structured_content.unwrap();
-        for (key, expected) in [
-            ("error", "removed"),
-            ("id", "w-1"),
-            ("removed_at", "2026-05-01T00:00:00Z"),
-            ("hint", "make a new one"),
-        ] {
-            assert_eq!(shown[key], expected);
-        }
-        assert_eq!(description(Existence::Unknown, &own).err().unwrap().code(), "NOT_FOUND");
-        assert_eq!(
-            description(Existence::Known(json!({ "a": 1 })), &own).ok().unwrap().0["a"],
-            1
-        );
     }
 }

@@ -199,7 +199,7 @@ mod tests {
             ),
             (
                 json!({ "peer": "must be", "task": "x" }),
-                "argument `peer` must be a string",
+                "argument `peer` is not of the form",
             ),
             (json!({ "peer": id, "task": 77 }), "argument `task` must be a string"),
             (

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::doors::Door;
 use super::{Desk, failure};
@@ -34,6 +34,30 @@ pub(in crate::tools) struct Reply {
     pub(in crate::tools) body: Value,
     /// Of a list that was asked for by rows: as many came as were asked for, so there may be more.
     pub(in crate::tools) cut_at: Option<u16>,
+}
+
+impl Reply {
+    /// The fields of the object that was expected. `hint`: what to do when it is none.
+    ///
+    /// # Errors
+    /// When the body is something else.
+    pub(in crate::tools) fn object(self, hint: &str) -> Result<Map<String, Value>, ToolError> {
+        match self.body {
+            Value::Object(fields) => Ok(fields),
+            _ => {
+                let what = "the answer is not a JSON object";
+                Err(ToolError::failed("PLATFORM_ERROR", what, hint).with("status", self.status))
+            }
+        }
+    }
+
+    /// The fields of an answer that only has to say yes; `done` is the `status` of one that says it without words.
+    pub(in crate::tools) fn fields(self, done: &str) -> Map<String, Value> {
+        match self.body {
+            Value::Object(fields) if !fields.contains_key("raw") => fields,
+            _ => Map::from_iter([("status".to_owned(), json!(done))]),
+        }
+    }
 }
 
 impl<'a> Errand<'a> {
@@ -100,6 +124,14 @@ impl<'a> Errand<'a> {
             record.end(outcome.as_ref().map_or_else(ToolError::code, |_| "ok"));
         }
         outcome
+    }
+
+    /// Records what was found out about a request that had failed, under the same target.
+    pub(in crate::tools) async fn found(&self, order: &Order, outcome: &str) {
+        // The failure is in the record already; that this line is missing there does no harm.
+        if let Ok(record) = self.record(order).await {
+            record.end(outcome);
+        }
     }
 
     /// Sends it, and once more after a wait that the platform asked for.

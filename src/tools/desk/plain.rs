@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::confirm::Unasked;
 use super::listing::{CUT_AT, Wanted};
-use super::{Desk, Reply};
+use super::{Desk, NO_PLATFORM, Reply};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Description, Effect, Given, Registry};
@@ -253,7 +253,7 @@ impl Answer {
     fn shape(self, reply: Reply, wanted: &Wanted) -> Result<Value, ToolError> {
         let Reply { status, body, cut_at } = reply;
         let expected = match (self, body) {
-            (Self::Object, body @ Value::Object(_)) => return Ok(wanted.object(body)),
+            (Self::Object, Value::Object(fields)) => return Ok(Value::Object(wanted.object(fields))),
             // Nothing more to say than yes.
             (Self::Object, Value::Null) => return Ok(json!({ "raw": "", "status": status })),
             (Self::Object, _) => "an object",
@@ -277,7 +277,7 @@ impl Answer {
         Err(ToolError::failed(
             "PLATFORM_ERROR",
             format!("the platform's answer is not {expected}"),
-            "the address may name something else than a platform",
+            NO_PLATFORM,
         )
         .with("status", status))
     }

@@ -108,7 +108,7 @@ impl Tool<Ops> for DecideApproval {
         let approval = Order::workspace(Post, &self.workspace_id, path)
             .body(json!({ "decision": self.decision, "decided_by": "mcp-client" }));
         let refusal = match errand.send(&approval).await {
-            Ok(reply) => return Ok(Decided(fields(reply.body))),
+            Ok(reply) => return Ok(Decided(reply.fields("decided"))),
             Err(refusal) if refusal.fact("status") != Some(&json!(404)) => return Err(refusal),
             Err(refusal) => refusal
                 .advising("it is decided already, or not of this workspace: list_pending_approvals shows what waits"),
@@ -130,17 +130,10 @@ impl Tool<Ops> for DecideApproval {
                 false => second,
             }
         })?;
-        let mut decided = fields(reply.body);
+        let mut decided = reply.fields("decided");
         decided.insert("status".to_owned(), json!(self.decision));
         decided.insert("approval_id".to_owned(), json!(self.approval_id));
         Ok(Decided(decided))
-    }
-}
-
-fn fields(body: Value) -> Map<String, Value> {
-    match body {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
     }
 }
 

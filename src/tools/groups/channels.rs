@@ -11,8 +11,8 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Delete, Get, Patch, Post};
-use crate::tools::desk::Ops;
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
+use crate::tools::desk::{NO_PLATFORM, Ops};
 use crate::types::{ResourceId, WorkspaceId};
 
 mod config;
@@ -240,10 +240,8 @@ impl Tool<Ops> for DiscoverChannelChats {
             .asking()
             .body(json!({ "channel_type": service, "bot_token": token, "workspace_id": workspace }));
         let sent = desk.errand(Self::NAME, call).send(&order).await;
-        match sent.map_err(|error| error.without(&[token]))?.body {
-            Value::Object(fields) => Ok(Chats(fields)),
-            _ => Ok(Chats(Map::new())),
-        }
+        let reply = sent.map_err(|error| error.without(&[token]))?;
+        reply.object(NO_PLATFORM).map(Chats)
     }
 }
 

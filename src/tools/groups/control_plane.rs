@@ -63,6 +63,9 @@ enum Provider {
 #[serde(transparent)]
 struct Migration(Map<String, Value>);
 
+/// What to do about an answer that is none of a control plane's.
+const NO_CONTROL_PLANE: &str = "MOLECULE_CP_URL may name something else than a control plane";
+
 /// The one route of both tools.
 fn migration(id: &WorkspaceId) -> [crate::platform::order::Segment; 6] {
     [
@@ -108,7 +111,7 @@ impl Tool<Control> for MigrateWorkspaceProvider {
         errand
             .confirm(&question, Unasked::Confirmed(self.confirm == Some(true)))
             .await?;
-        fields(errand.send(&order).await?.body)
+        errand.send(&order).await?.object(NO_CONTROL_PLANE).map(Migration)
     }
 }
 
@@ -135,18 +138,7 @@ impl Tool<Control> for GetWorkspaceMigrationStatus {
             ),
             _ => error,
         })?;
-        fields(reply.body)
-    }
-}
-
-fn fields(body: Value) -> Result<Migration, ToolError> {
-    match body {
-        Value::Object(fields) => Ok(Migration(fields)),
-        _ => Err(ToolError::failed(
-            "PLATFORM_ERROR",
-            "the control plane's answer is not an object",
-            "MOLECULE_CP_URL may name something else than a control plane",
-        )),
+        reply.object(NO_CONTROL_PLANE).map(Migration)
     }
 }
 

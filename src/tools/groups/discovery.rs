@@ -11,7 +11,7 @@ use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Post, Put};
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
-use crate::tools::desk::{Management, Ops};
+use crate::tools::desk::{Management, NO_PLATFORM, Ops};
 use crate::types::WorkspaceId;
 
 /// Adds the tools of this file.
@@ -60,14 +60,7 @@ impl Tool<Ops> for DiscoverWorkspace {
             Some(403) => error.advising("these two may not talk: they are neither siblings nor parent and child"),
             _ => error,
         })?;
-        match reply.body {
-            Value::Object(fields) => Ok(Discovered(fields)),
-            _ => Err(ToolError::failed(
-                "PLATFORM_ERROR",
-                "the platform's answer is not an object",
-                "the address may name something else than a platform",
-            )),
-        }
+        reply.object(NO_PLATFORM).map(Discovered)
     }
 }
 

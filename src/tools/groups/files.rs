@@ -179,10 +179,7 @@ impl Tool<Ops> for DeleteFile {
         let question = format!("Delete {} of workspace {} for good?", self.path, self.workspace_id);
         errand.confirm(&question, Unasked::Proceed).await?;
         match errand.send(&order).await {
-            Ok(reply) => Ok(Deleted(match reply.body {
-                Value::Object(fields) => fields,
-                _ => Map::from_iter([("status".to_owned(), json!("deleted"))]),
-            })),
+            Ok(reply) => Ok(Deleted(reply.fields("deleted"))),
             Err(error) if takes_every_path_for_absolute(&error) => Err(ToolError::failed(
                 "NOT_SUPPORTED_BY_PLATFORM",
                 "this platform cannot delete files: it takes every path for an absolute one, and refuses it",

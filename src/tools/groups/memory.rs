@@ -64,10 +64,7 @@ impl Tool<Ops> for DeleteMemory {
             Err(error) if error.fact("status") == Some(&json!(404)) => errand.send(&newer).await.map_err(|_| error),
             settled => settled,
         };
-        Ok(Deleted(match reply?.body {
-            Value::Object(fields) => fields,
-            _ => Map::from_iter([("status".to_owned(), json!("deleted"))]),
-        }))
+        Ok(Deleted(reply?.fields("deleted")))
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Groups;
-use super::workspaces::creation::{WorkspaceAccess, somewhere};
+use super::workspaces::creation::{WorkspaceAccess, external, somewhere};
 use super::workspaces::removal::Removal;
 use super::workspaces::{check_tier, given};
 use crate::mcp::answer::ToolError;
@@ -142,6 +142,7 @@ impl ProvisionWorkspace {
             ("tier", self.tier.map(Value::from)),
             ("parent_id", self.parent_id.as_ref().map(|id| json!(id))),
             ("runtime", Some(settled.runtime.clone().into())),
+            ("external", external(&settled.runtime)),
             ("workspace_dir", text(&self.workspace_dir)),
             ("workspace_access", self.workspace_access.map(|access| json!(access))),
             // Newer platforms refuse to create a workspace without one.

@@ -181,30 +181,28 @@ async fn build(errand: &Errand<'_>, body: Value) -> Result<Built, ToolError> {
         }
         _ => error,
     })?;
-    let Value::Object(built) = reply.body else {
-        return Err(ToolError::failed(
-            "PLATFORM_ERROR",
-            "the platform's answer is not an object",
-            "look with list_workspaces at what was built",
-        ));
-    };
+    let status = reply.status;
+    let built = reply.object("look with list_workspaces at what was built")?;
     let why = ["error", "reconcile_errors"]
         .iter()
         .find_map(|key| built.get(*key))
         .filter(|why| **why != json!([]));
-    match why {
-        Some(why) => {
-            let why = why.as_str().map_or_else(|| why.to_string(), str::to_owned);
-            Err(ToolError::failed(
-                "PARTIALLY_DONE",
-                format!("a part of the organization was built: {why}"),
-                "result tells which workspaces there are now; mend what is wrong and call again: those are left alone then",
-            )
-            .with("status", reply.status)
-            .with("result", Value::Object(built)))
-        }
-        None => Ok(Built(built)),
-    }
+    let Some(why) = why else { return Ok(Built(built)) };
+    let why = why.as_str().map_or_else(|| why.to_string(), str::to_owned);
+    let failure = if built.get("workspaces") == Some(&json!([])) && built.contains_key("error") {
+        ToolError::failed(
+            "IMPORT_FAILED",
+            format!("nothing of the organization was built: {why}"),
+            "mend what is wrong, and call again",
+        )
+    } else {
+        ToolError::failed(
+            "PARTIALLY_DONE",
+            format!("a part of the organization was built: {why}"),
+            "result tells which workspaces there are now; mend what is wrong and call again: those are left alone then",
+        )
+    };
+    Err(failure.with("status", status).with("result", Value::Object(built)))
 }
 
 #[cfg(test)]
@@ -283,12 +281,14 @@ mod tests {
         let half = json!({ "org": "o", "workspaces": [{ "id": "w" }], "count": 1, "error": "disk full" });
         let stayed =
             json!({ "org": "o", "workspaces": [], "count": 0, "mode": "reconcile", "reconcile_errors": ["x"] });
-        for (status, body, word) in [(207, half, "disk full"), (201, stayed, "x")] {
+        let none = json!({ "org": "o", "workspaces": [], "count": 0, "error": "no model" });
+        for (status, body, code, word) in [
+            (207, half, "PARTIALLY_DONE", "disk full"),
+            (201, stayed, "PARTIALLY_DONE", "x"),
+            (207, none, "IMPORT_FAILED", "no model"),
+        ] {
             let seen = exchange("import_org", json!({ "dir": "dev" }), status, body.clone()).await;
-            assert_eq!(
-                (&seen.result["error"], &seen.result["result"]),
-                (&json!("PARTIALLY_DONE"), &body)
-            );
+            assert_eq!((&seen.result["error"], &seen.result["result"]), (&json!(code), &body));
             assert!(seen.result["detail"].as_str().unwrap().contains(word));
         }
         let missing = json!({ "error": "missing required environment variables", "missing_env": ["KEY"] });

@@ -128,17 +128,12 @@ async fn mint(
     reveal: Option<bool>,
 ) -> Result<Minted, ToolError> {
     let errand = desk.errand(tool, call);
-    let mut minted = errand.send(&order).await?.body;
-    let about = minted[about].as_str().unwrap_or_default().to_owned();
-    errand.keep_token(&mut minted, &about, reveal == Some(true)).await?;
-    match minted {
-        Value::Object(fields) => Ok(Minted(fields)),
-        _ => Err(ToolError::failed(
-            "PLATFORM_ERROR",
-            "the platform's answer holds no token",
-            "look with list_org_tokens whether one was made",
-        )),
-    }
+    let mut reply = errand.send(&order).await?;
+    let about = reply.body[about].as_str().unwrap_or_default().to_owned();
+    errand.keep_token(&mut reply.body, &about, reveal == Some(true)).await?;
+    reply
+        .object("look with list_org_tokens whether one was made")
+        .map(Minted)
 }
 
 #[cfg(test)]

@@ -65,10 +65,8 @@ impl Tool<Management> for SetWorkspaceBudget {
             .body;
         let body = merged(&present, &changes)?;
         let order = Order::workspace(Patch, &self.workspace_id, ["budget".into()]).for_admin();
-        match errand.send(&order.body(body)).await?.body {
-            Value::Object(budget) => Ok(Budget(budget)),
-            _ => Ok(Budget(Map::from_iter([("status".to_owned(), json!("updated"))]))),
-        }
+        let reply = errand.send(&order.body(body)).await?;
+        Ok(Budget(reply.fields("updated")))
     }
 }
 

@@ -263,7 +263,8 @@ async fn row_6b_own_compute_may_be_called_anything_and_keeps_its_connection() {
         let file = result["connection"]["auth_token_file"].as_str().unwrap();
         assert_eq!(std::fs::read_to_string(file).unwrap(), token);
         assert_eq!(bench.lines(), ALL_READ[1..]);
-        assert!(bench.platform.seen()[0].json().get("template").is_none());
+        let sent = bench.platform.seen()[0].json();
+        assert_eq!((sent.get("template"), &sent["external"]), (None, &json!(true)));
     }
     let arguments = json!({ "name": "n", "runtime": "external", "reveal": true });
     let (result, _) = provision(arguments, vec![made(), row("external")]).await;

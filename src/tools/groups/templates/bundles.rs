@@ -13,7 +13,7 @@ use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Post};
 use crate::state::secret;
-use crate::tools::desk::{Errand, Shared};
+use crate::tools::desk::{Errand, NO_PLATFORM, Shared};
 use crate::tools::groups::Groups;
 use crate::tools::paging::{LIST_LIMIT, size};
 use crate::types::{ResourceId, WorkspaceId};
@@ -49,13 +49,7 @@ impl Tool<Shared> for ExportBundle {
         let errand = desk.errand(Self::NAME, call);
         let path = ["bundles".into(), "export".into(), (&self.workspace_id).into()];
         let reply = errand.send(&Order::admin(Get, path).patient()).await?;
-        let Value::Object(bundle) = reply.body else {
-            return Err(ToolError::failed(
-                "PLATFORM_ERROR",
-                "the platform's answer is not a bundle",
-                "the address may name something else than a platform",
-            ));
-        };
+        let bundle = reply.object(NO_PLATFORM)?;
         if self.to_file != Some(true) && size(&bundle) <= LIST_LIMIT {
             return Ok(Exported(bundle));
         }

@@ -26,6 +26,17 @@ pub(in crate::tools::groups) enum WorkspaceAccess {
     ReadWrite,
 }
 
+/// Whether somebody else than the platform runs workspaces of this runtime, on a computer of their own.
+pub(in crate::tools::groups) fn is_own_compute(runtime: &str) -> bool {
+    matches!(runtime, "external" | "kimi" | "kimi-cli")
+}
+
+/// What a platform is told of a runtime besides its name. Those of May 2026 take `external` alone for one that others run,
+/// unless they are told; later ones know all three, and do not mind.
+pub(in crate::tools::groups) fn external(runtime: &str) -> Option<Value> {
+    is_own_compute(runtime).then_some(Value::Bool(true))
+}
+
 /// Create a workspace. The platform may choose another runtime than asked for; provision_workspace verifies it. The token of
 /// an external workspace is written to a file, unless reveal is true.
 #[derive(Deserialize, JsonSchema)]
@@ -43,6 +54,8 @@ pub(super) struct CreateWorkspace {
     parent_id: Option<WorkspaceId>,
     /// Runtime, such as claude-code or external.
     runtime: Option<String>,
+    /// The model; newer platforms want one unless the template has it or the runtime is external.
+    model: Option<String>,
     /// Absolute path of a folder on the platform's host.
     workspace_dir: Option<String>,
     /// What it may do there.
@@ -72,7 +85,9 @@ impl Tool<Ops> for CreateWorkspace {
             ("template", self.template.map(Value::from)),
             ("tier", Some(self.tier.unwrap_or(1).into())),
             ("parent_id", self.parent_id.map(|id| json!(id))),
+            ("external", self.runtime.as_deref().and_then(external)),
             ("runtime", self.runtime.map(Value::from)),
+            ("model", self.model.map(Value::from)),
             ("workspace_dir", self.workspace_dir.map(Value::from)),
             ("workspace_access", self.workspace_access.map(|access| json!(access))),
             ("canvas", Some(somewhere())),
