@@ -1,7 +1,7 @@
 //! Channels: chats of other services (Telegram, Slack, Lark, Discord) that a workspace listens and writes to.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Groups;
@@ -12,7 +12,7 @@ use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Delete, Get, Patch, Post};
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
-use crate::tools::desk::{NO_PLATFORM, Ops};
+use crate::tools::desk::{NO_PLATFORM, Ops, Told};
 use crate::types::{ResourceId, WorkspaceId};
 
 mod config;
@@ -206,17 +206,12 @@ struct DiscoverChannelChats {
     config: Option<Map<String, Value>>,
 }
 
-/// The bot and its chats, as the platform tells them.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Chats(Map<String, Value>);
-
 impl Tool<Ops> for DiscoverChannelChats {
     const NAME: &'static str = "discover_channel_chats";
     const EFFECT: Effect = Effect::READ;
-    type Output = Chats;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Chats, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         let within = |name: &str| {
             let found = self.config.as_ref().and_then(|config| config.get(name));
             found.and_then(Value::as_str).map(str::to_owned)
@@ -241,7 +236,7 @@ impl Tool<Ops> for DiscoverChannelChats {
             .body(json!({ "channel_type": service, "bot_token": token, "workspace_id": workspace }));
         let sent = desk.errand(Self::NAME, call).send(&order).await;
         let reply = sent.map_err(|error| error.without(&[token]))?;
-        reply.object(NO_PLATFORM).map(Chats)
+        reply.object(NO_PLATFORM).map(Told)
     }
 }
 

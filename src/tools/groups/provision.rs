@@ -3,7 +3,7 @@
 //! The order of the steps, and what each of their failures is called, is the contract's state table.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Groups;
@@ -15,7 +15,7 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Post;
-use crate::tools::desk::{Errand, Shared};
+use crate::tools::desk::{Errand, Shared, Told};
 use crate::types::WorkspaceId;
 
 mod role;
@@ -78,17 +78,12 @@ struct RoleConfig {
     config_yaml: Option<String>,
 }
 
-/// The workspace, and how far it is verified.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Provisioned(Map<String, Value>);
-
 impl Tool<Shared> for ProvisionWorkspace {
     const NAME: &'static str = "provision_workspace";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Provisioned;
+    type Output = Told;
 
-    async fn call(mut self, desk: &Shared, call: &Call) -> Result<Provisioned, ToolError> {
+    async fn call(mut self, desk: &Shared, call: &Call) -> Result<Told, ToolError> {
         self.check()?;
         let role = Role::of(self.model.take(), self.role_config.take())?;
         let wish = Wish::of(self.runtime.take(), self.template.take())?;
@@ -98,7 +93,7 @@ impl Tool<Shared> for ProvisionWorkspace {
         let made = self.create(&errand, &wish, &role).await?;
         let finished = self.finish(&errand, &made, &role).await;
         match finished {
-            Ok(result) => Ok(Provisioned(result)),
+            Ok(result) => Ok(Told(result)),
             Err(failure) => Err(self.roll_back(&errand, made, failure).await),
         }
     }

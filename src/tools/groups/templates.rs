@@ -15,7 +15,7 @@ use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Post};
 use crate::tools::desk::confirm::Unasked;
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
-use crate::tools::desk::{Errand, Management, Ops, Shared};
+use crate::tools::desk::{Errand, Management, Ops, Shared, Told};
 use crate::types::FilePath;
 
 mod bundles;
@@ -101,17 +101,12 @@ struct ImportOrg {
     dir: FilePath,
 }
 
-/// The organization, its workspaces and how many.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Built(Map<String, Value>);
-
 impl Tool<Ops> for ImportOrg {
     const NAME: &'static str = "import_org";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Built;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Built, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         build(&desk.errand(Self::NAME, call), json!({ "dir": self.dir })).await
     }
 }
@@ -140,9 +135,9 @@ enum Mode {
 impl Tool<Management> for CreateOrgFromTemplate {
     const NAME: &'static str = "create_org_from_template";
     const EFFECT: Effect = Effect::DESTROY;
-    type Output = Built;
+    type Output = Told;
 
-    async fn call(self, desk: &Management, call: &Call) -> Result<Built, ToolError> {
+    async fn call(self, desk: &Management, call: &Call) -> Result<Told, ToolError> {
         if self.dir.is_some() == self.template.is_some() {
             return Err(ToolError::argument("dir", "or `template` is required, and not both"));
         }
@@ -169,7 +164,7 @@ fn import(body: Value) -> Order {
 }
 
 /// Sends the request; an organization that was built in part only is a failure that names the part.
-async fn build(errand: &Errand<'_>, body: Value) -> Result<Built, ToolError> {
+async fn build(errand: &Errand<'_>, body: Value) -> Result<Told, ToolError> {
     let sent = errand.send(&import(body)).await;
     let reply = sent.map_err(|error| match error.fact("status").and_then(Value::as_u64) {
         Some(412) => error.advising(
@@ -187,7 +182,7 @@ async fn build(errand: &Errand<'_>, body: Value) -> Result<Built, ToolError> {
         .iter()
         .find_map(|key| built.get(*key))
         .filter(|why| **why != json!([]));
-    let Some(why) = why else { return Ok(Built(built)) };
+    let Some(why) = why else { return Ok(Told(built)) };
     let why = why.as_str().map_or_else(|| why.to_string(), str::to_owned);
     let failure = if built.get("workspaces") == Some(&json!([])) && built.contains_key("error") {
         ToolError::failed(

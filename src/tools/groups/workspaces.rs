@@ -1,7 +1,7 @@
 //! Workspaces: making, looking at, changing, stopping and removing them.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Groups;
@@ -11,7 +11,7 @@ use crate::mcp::toolset::{Effect, Nullable, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Patch, Post};
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
-use crate::tools::desk::{Management, Ops, Shared};
+use crate::tools::desk::{Errand, Management, Ops, Shared, Told};
 use crate::types::WorkspaceId;
 
 pub(super) mod creation;
@@ -76,7 +76,7 @@ struct UpdateWorkspace {
     /// New tier, 1 to 4.
     #[schemars(range(min = 1, max = 4))]
     tier: Option<u8>,
-    /// New parent; null makes it a root.
+    /// New parent; null makes it a root, which newer platforms refuse. They also take no new name in the same call.
     #[serde(default)]
     parent_id: Nullable<WorkspaceId>,
     /// New place on the canvas; needs y too.
@@ -189,41 +189,36 @@ struct DeleteWorkspace {
     confirm: Option<bool>,
 }
 
-/// What became of the workspace.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Removed(Map<String, Value>);
-
 impl Tool<Ops> for DeleteWorkspace {
     const NAME: &'static str = "delete_workspace";
     const EFFECT: Effect = Effect::DESTROY.idempotent();
-    type Output = Removed;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Removed, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
+        self.carry_out(&desk.errand(Self::NAME, call)).await
+    }
+}
+
+impl DeleteWorkspace {
+    async fn carry_out(self, errand: &Errand<'_>) -> Result<Told, ToolError> {
         let removal = Removal::of(self.workspace_id, self.confirm, self.confirm_name);
-        removal.carry_out(&desk.errand(Self::NAME, call)).await.map(Removed)
+        removal.carry_out(errand).await.map(Told)
     }
 }
 
 /// Delete a workspace and all workspaces below it, for good. With others below it, or where the platform wants it
 /// confirmed, nothing happens unless confirm is true or the person agrees.
 #[derive(Deserialize, JsonSchema)]
-struct DeprovisionWorkspace {
-    workspace_id: WorkspaceId,
-    /// Its exact name, as a safeguard: with another name nothing happens.
-    confirm_name: Option<String>,
-    /// Yes, delete it, and those below it.
-    confirm: Option<bool>,
-}
+#[serde(transparent)]
+struct DeprovisionWorkspace(DeleteWorkspace);
 
 impl Tool<Management> for DeprovisionWorkspace {
     const NAME: &'static str = "deprovision_workspace";
     const EFFECT: Effect = Effect::DESTROY.idempotent();
-    type Output = Removed;
+    type Output = Told;
 
-    async fn call(self, desk: &Management, call: &Call) -> Result<Removed, ToolError> {
-        let removal = Removal::of(self.workspace_id, self.confirm, self.confirm_name);
-        removal.carry_out(&desk.errand(Self::NAME, call)).await.map(Removed)
+    async fn call(self, desk: &Management, call: &Call) -> Result<Told, ToolError> {
+        self.0.carry_out(&desk.errand(Self::NAME, call)).await
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which plugins an organization lets its workspaces install.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::not_empty;
 use crate::mcp::answer::ToolError;
@@ -12,7 +12,7 @@ use crate::platform::order::Verb::{Get, Put};
 use crate::platform::order::{Order, Verb};
 use crate::tools::desk::confirm::Unasked;
 use crate::tools::desk::listing::Wanted;
-use crate::tools::desk::{Errand, Management, NO_PLATFORM};
+use crate::tools::desk::{Errand, Management, NO_PLATFORM, Told};
 use crate::tools::groups::Groups;
 use crate::types::{KeyName, ResourceId};
 
@@ -33,17 +33,12 @@ struct GetOrgPluginAllowlist {
     offset: Option<u32>,
 }
 
-/// An allowlist.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Allowlist(Map<String, Value>);
-
 impl Tool<Management> for GetOrgPluginAllowlist {
     const NAME: &'static str = "get_org_plugin_allowlist";
     const EFFECT: Effect = Effect::READ;
-    type Output = Allowlist;
+    type Output = Told;
 
-    async fn call(self, desk: &Management, call: &Call) -> Result<Allowlist, ToolError> {
+    async fn call(self, desk: &Management, call: &Call) -> Result<Told, ToolError> {
         let errand = desk.errand(Self::NAME, call);
         let org = organization(&errand, self.org_id)?;
         let reply = errand.send(&allowlist(Get, &org)).await.map_err(unbound)?;
@@ -52,7 +47,7 @@ impl Tool<Management> for GetOrgPluginAllowlist {
             let wanted = Wanted::part(self.offset, None);
             list.extend(wanted.page("plugins", plugins));
         }
-        Ok(Allowlist(list))
+        Ok(Told(list))
     }
 }
 
@@ -70,9 +65,9 @@ struct SetOrgPluginAllowlist {
 impl Tool<Management> for SetOrgPluginAllowlist {
     const NAME: &'static str = "set_org_plugin_allowlist";
     const EFFECT: Effect = Effect::DESTROY.idempotent();
-    type Output = Allowlist;
+    type Output = Told;
 
-    async fn call(self, desk: &Management, call: &Call) -> Result<Allowlist, ToolError> {
+    async fn call(self, desk: &Management, call: &Call) -> Result<Told, ToolError> {
         let enabled_by = not_empty("enabled_by", self.enabled_by)?;
         let errand = desk.errand(Self::NAME, call);
         let org = organization(&errand, self.org_id)?;
@@ -84,7 +79,7 @@ impl Tool<Management> for SetOrgPluginAllowlist {
         };
         errand.confirm(&question, Unasked::Proceed).await?;
         let reply = errand.send(&order).await.map_err(unbound)?;
-        Ok(Allowlist(reply.fields("updated")))
+        Ok(Told(reply.fields("updated")))
     }
 }
 

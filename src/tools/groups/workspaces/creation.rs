@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{check_tier, given};
@@ -11,7 +11,7 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Post;
-use crate::tools::desk::Ops;
+use crate::tools::desk::{Ops, Told};
 use crate::types::WorkspaceId;
 
 /// What a workspace may do with the folder it is given.
@@ -64,16 +64,12 @@ pub(super) struct CreateWorkspace {
     reveal: Option<bool>,
 }
 
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-pub(super) struct Created(Map<String, Value>);
-
 impl Tool<Ops> for CreateWorkspace {
     const NAME: &'static str = "create_workspace";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Created;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Created, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         if self.name.trim().is_empty() {
             return Err(ToolError::argument("name", "must not be empty"));
         }
@@ -97,7 +93,7 @@ impl Tool<Ops> for CreateWorkspace {
         let id = made["id"].as_str().unwrap_or_default().to_owned();
         errand.keep_token(&mut made, &id, self.reveal == Some(true)).await?;
         match made {
-            Value::Object(fields) if !id.is_empty() => Ok(Created(fields)),
+            Value::Object(fields) if !id.is_empty() => Ok(Told(fields)),
             _ => Err(ToolError::failed(
                 "PLATFORM_ERROR",
                 "the platform accepted the workspace and did not say which one it is",
