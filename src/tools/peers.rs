@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::context::Context;
-use super::paging::{LIST_LIMIT, clip, fit, size};
+use super::paging::{LIST_LIMIT, clip, part, size};
 use super::workspaces::Workspaces;
 use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
@@ -36,6 +36,16 @@ struct ListPeers {
     source_workspace_id: Option<WorkspaceId>,
     /// Skip so many peers: next_offset of the result before.
     offset: Option<u32>,
+    /// At most so many.
+    #[schemars(range(min = 1))]
+    limit: Option<u32>,
+}
+
+/// The part of the list that is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    offset: Option<u32>,
+    limit: Option<u32>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -92,20 +102,23 @@ impl Tool<Workspaces> for ListPeers {
     type Output = Peers;
 
     async fn call(self, all: &Workspaces, call: &Call) -> Result<Peers, ToolError> {
-        let offset = self.offset.unwrap_or(0) as usize;
+        let wanted = Wanted {
+            offset: self.offset,
+            limit: self.limit,
+        };
         let given = self.source_workspace_id.as_ref();
         let other = self.workspace_id.as_ref();
         if given.is_none() && other.is_none() && all.only().is_none() {
-            return seen_by_all(all, offset, call).await;
+            return seen_by_all(all, wanted, call).await;
         }
         let context = all.acting(given, other)?;
         if let Some(other) = context.other(other) {
             let peers = peers_of(context, call, other).await?;
-            return Ok(listing(&Seen::by_one(&peers), offset));
+            return Ok(listing(&Seen::by_one(&peers), wanted));
         }
         let peers = context.api.peers().await?;
         all.learn_peers(context, &peers);
-        Ok(listing(&Seen::by_one(&peers), offset))
+        Ok(listing(&Seen::by_one(&peers), wanted))
     }
 }
 
@@ -140,11 +153,13 @@ impl Seen {
 
 /// Asks for each workspace that runs, a few at a time. A further page is one of the list that the first was of: asking again
 /// would cost as many requests as there are workspaces.
-async fn seen_by_all(all: &Workspaces, offset: usize, call: &Call) -> Result<Peers, ToolError> {
+async fn seen_by_all(all: &Workspaces, wanted: Wanted, call: &Call) -> Result<Peers, ToolError> {
     const ABREAST: usize = 8;
-    let before = all.seen_before().filter(|_| offset > 0);
+    let before = all
+        .seen_before()
+        .filter(|_| wanted.offset.is_some_and(|offset| offset > 0));
     if let Some(seen) = before {
-        return Ok(listing(&seen, offset));
+        return Ok(listing(&seen, wanted));
     }
     let running = all.all().iter().filter(|context| context.running().is_ok());
     let running: Vec<Context> = running.cloned().collect();
@@ -179,7 +194,7 @@ async fn seen_by_all(all: &Workspaces, offset: usize, call: &Call) -> Result<Pee
     {
         return Err(error);
     }
-    let first = listing(&seen, offset);
+    let first = listing(&seen, wanted);
     all.keep_seen(first.next_offset.map(|_| seen));
     Ok(first)
 }
@@ -224,13 +239,13 @@ async fn peers_of(context: &Context, call: &Call, other: &WorkspaceId) -> Result
         .collect())
 }
 
-fn listing(seen: &Seen, offset: usize) -> Peers {
-    let (shown, next) = fit(seen.peers.iter().skip(offset).cloned(), LIST_LIMIT);
+fn listing(seen: &Seen, wanted: Wanted) -> Peers {
+    let (peers, next_offset) = part(seen.peers.iter().cloned(), wanted.offset, wanted.limit, LIST_LIMIT);
     let failed = seen.failed.iter().take(Failed::SHOWN).cloned();
     Peers {
-        peers: shown,
+        peers,
         count: seen.peers.len(),
-        next_offset: next.map(|count| offset + count),
+        next_offset,
         note: seen
             .peers
             .is_empty()
@@ -381,13 +396,17 @@ mod tests {
         let peers = vec![peer(card); 20];
         let (mut seen, mut offset) = (0, Some(0));
         while let Some(at) = offset {
-            let page = listing(&Seen::by_one(&peers), at);
+            let wanted = Wanted {
+                offset: Some(at),
+                ..Wanted::default()
+            };
+            let page = listing(&Seen::by_one(&peers), wanted);
             assert!(serde_json::to_string(&page).unwrap().len() < RESULT_LIMIT);
             seen += page.peers.len();
-            offset = page.next_offset;
+            offset = page.next_offset.map(|next| u32::try_from(next).unwrap());
         }
         assert_eq!(seen, 20);
-        assert!(listing(&Seen::default(), 0).note.is_some());
+        assert!(listing(&Seen::default(), Wanted::default()).note.is_some());
     }
 
     #[test]
@@ -400,7 +419,7 @@ mod tests {
         assert_eq!(seen.peers.len(), 1);
         assert_eq!(seen.peers[0].via, ["w0", "w1", "w2", "w3", "w4"]);
         assert_eq!(seen.peers[0].via_more, Some(2));
-        let alone = serde_json::to_value(listing(&Seen::by_one(&[peer(json!(null))]), 0)).unwrap();
+        let alone = serde_json::to_value(listing(&Seen::by_one(&[peer(json!(null))]), Wanted::default())).unwrap();
         for absent in ["via", "via_more"] {
             assert!(alone["peers"][0].get(absent).is_none(), "{absent}");
         }
@@ -409,7 +428,10 @@ mod tests {
     #[test]
     fn one_card_keeps_no_other_peer_from_being_listed() {
         let card = json!({ "description": "\u{1}".repeat(2_000), "skills": vec!["\u{1}".repeat(256); 50] });
-        let page = listing(&Seen::by_one(&[peer(card), peer(json!({ "description": "small" }))]), 0);
+        let page = listing(
+            &Seen::by_one(&[peer(card), peer(json!({ "description": "small" }))]),
+            Wanted::default(),
+        );
         assert_eq!((page.peers.len(), page.next_offset), (2, None));
         assert!(page.peers[0].skills.is_empty() && page.peers[0].description.is_empty());
         assert_eq!(page.peers[1].description, "small");

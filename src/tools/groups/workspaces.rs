@@ -142,7 +142,8 @@ impl Plain<Shared> for PauseWorkspace {
     }
 }
 
-/// Start a paused workspace again.
+/// Start a paused workspace again. An external one may count as failed afterwards (platforms of May 2026), until its agent
+/// registers: start its daemon anew.
 #[derive(Deserialize, JsonSchema)]
 struct ResumeWorkspace {
     workspace_id: WorkspaceId,

@@ -31,6 +31,9 @@ struct GetOrgPluginAllowlist {
     org_id: Option<ResourceId>,
     /// Skip so many plugins: next_offset of the result before.
     offset: Option<u32>,
+    /// At most so many plugins, up to 500.
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<u32>,
 }
 
 impl Tool<Management> for GetOrgPluginAllowlist {
@@ -44,7 +47,7 @@ impl Tool<Management> for GetOrgPluginAllowlist {
         let reply = errand.send(&allowlist(Get, &org)).await.map_err(unbound)?;
         let mut list = reply.object(NO_PLATFORM)?;
         if let Some(Value::Array(plugins)) = list.remove("plugins") {
-            let wanted = Wanted::part(self.offset, None);
+            let wanted = Wanted::part(self.offset, self.limit);
             list.extend(wanted.page("plugins", plugins));
         }
         Ok(Told(list))
