@@ -219,6 +219,8 @@ impl ProvisionWorkspace {
             Ok(_) => failure
                 .with("rolled_back", true)
                 .with("workspace_exists", false)
+                .with("provisioned", false)
+                .with("role_config_applied", false)
                 .advising("the workspace was deleted again; the reason is in detail"),
             Err(error) => failure
                 .with("rolled_back", false)

@@ -433,6 +433,19 @@ async fn a_failure_is_taken_back_only_when_that_was_wanted() {
         &json!({ "error": "RUNTIME_MISMATCH", "rolled_back": true, "workspace_exists": false }),
     );
     assert_eq!(bench.lines()[3], format!("DELETE /workspaces/{WS}"));
+    // Whatever it was before, nothing of it is there now.
+    let mut waiting = arguments.clone();
+    waiting["wait_until_online"] = json!(true);
+    waiting["model"] = json!("m-1");
+    let model = || reply(200, json!({ "model": "m-1", "source": "workspace_secrets" }));
+    let failed = reply(200, json!({ "runtime": "codex", "status": "failed" }));
+    let gone = reply(200, json!({ "status": "removed" }));
+    let replies = vec![templates(), made(), row("codex"), model(), model(), failed, gone];
+    let (result, _) = provision(waiting, replies).await;
+    assert_facts(
+        &result,
+        &json!({ "error": "NOT_ONLINE", "rolled_back": true, "provisioned": false, "role_config_applied": false }),
+    );
     let stays = reply(403, json!({ "error": "no" }));
     let (result, _) = provision(arguments, [wrong(), vec![stays]].concat()).await;
     assert_facts(

@@ -72,7 +72,7 @@ impl Removal {
             Some(name) if name == given => Ok(()),
             name => Err(ToolError::failed(
                 "CONFIRMATION_REQUIRED",
-                "confirm_name is not the name of this workspace; nothing was sent",
+                "confirm_name is not the name of this workspace; nothing was changed",
                 "check the id, and give the exact name",
             )
             .with("workspace_name", name)),
