@@ -36,8 +36,8 @@ const WRONG_TIME: &str = "unless detail says otherwise: cron_expr takes five fie
      */15 9-17 * * 1-5; timezone a name such as Europe/Berlin";
 
 /// What to do about a 422: later platforms run schedules by calling the agent.
-const NOT_CALLED: &str = "this platform keeps schedules only for agents that it can call; for one that polls, let something else start \
-     it at those times";
+const NOT_CALLED: &str = "this platform keeps schedules only for agents that it can call; for one that polls, let \
+     something else start it at those times";
 
 /// The plan of a route below the schedules of a workspace.
 fn plan(order: Order) -> Plan {
