@@ -94,6 +94,8 @@ pub struct Order {
     pub path: Vec<String>,
     /// Query pairs, unescaped.
     pub query: Vec<(&'static str, String)>,
+    /// Most rows of a list that are asked for (`limit`).
+    pub rows: Option<u16>,
     /// JSON body.
     pub body: Option<Value>,
     /// Whose credential the route accepts.
@@ -138,6 +140,7 @@ impl Order {
             verb,
             path,
             query: Vec::new(),
+            rows: None,
             body: None,
             gate,
             sender: None,
@@ -196,6 +199,20 @@ impl Order {
         self
     }
 
+    /// A list of which at most so many rows are asked for. Where they are too large together, [`Order::fewer`] asks for less.
+    #[must_use]
+    pub fn rows(mut self, most: u16) -> Self {
+        self.rows = Some(most);
+        self
+    }
+
+    /// The same list with a tenth of the rows; `None` where it is none, or one row already.
+    #[must_use]
+    pub fn fewer(&self) -> Option<Self> {
+        let rows = self.rows.filter(|rows| *rows > 1)?;
+        Some(self.clone().rows(rows.div_ceil(10)))
+    }
+
     /// In the name of this workspace (`X-Workspace-ID`).
     #[must_use]
     pub fn sent_by(mut self, id: &WorkspaceId) -> Self {
@@ -244,10 +261,12 @@ pub(super) async fn send(client: &Client, order: &Order, bearer: Option<Secret>)
 }
 
 pub(super) fn request<'a>(order: &'a Order, path: &'a [&'a str], bearer: Option<Secret>) -> Request<'a> {
+    let mut query = order.query.clone();
+    query.extend(order.rows.map(|rows| ("limit", rows.to_string())));
     Request {
         method: order.verb.method(),
         path,
-        query: order.query.clone(),
+        query,
         body: order.body.clone(),
         file: None,
         bearer,

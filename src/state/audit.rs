@@ -24,7 +24,8 @@ pub struct Record {
     pub tool: String,
     /// Method and path: ids and names.
     pub target: String,
-    /// `ok`, or the code of the failure; `UNKNOWN` when nobody waited for the answer.
+    /// `ok`, or the code of the failure; `UNKNOWN` when nobody waited for the answer; `REMOVED` when a deletion had failed, and
+    /// looking showed that it had taken effect.
     pub outcome: String,
 }
 

@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::workspaces::{self, Workspaces};
-use super::{broadcast, delegation, history, identity, inbox, memory, peers, reply, requests, user};
+use super::{broadcast, delegation, history, identity, inbox, memory, peers, reply, requests, user, workspace_info};
 use crate::config::shown::Sets;
 use crate::mcp::toolset::{Duplicate, Registry, Toolset};
 use crate::state::health::HealthBoard;
@@ -26,6 +26,7 @@ pub(super) fn finish(tools: Registry<Workspaces>, opening: Opening) -> Result<To
 pub(super) fn registry() -> Registry<Workspaces> {
     let mut tools = Registry::of(Sets::AGENT);
     peers::register(&mut tools);
+    workspace_info::register(&mut tools);
     delegation::register(&mut tools);
     inbox::register(&mut tools);
     reply::register(&mut tools);

@@ -6,6 +6,10 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
 use crate::config::Timing;
 use crate::mcp::call::Call;
 use crate::platform::control::ControlApi;
@@ -22,6 +26,14 @@ mod failure;
 pub(super) mod keep;
 pub(super) mod listing;
 pub(super) mod plain;
+
+/// What a platform told, or what was made of that: mostly the platform's own fields.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub(super) struct Told(pub(super) Map<String, Value>);
+
+/// What to do about an answer that is none of a platform's.
+pub(super) const NO_PLATFORM: &str = "the address may name something else than a platform";
 
 pub(super) use doors::Doors;
 pub(super) use errand::{Errand, Reply};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::paging::{LIST_LIMIT, check_text, clip, fit, page};
+use super::paging::{LIST_LIMIT, check_text, clip, page, part};
 use super::redaction::redact;
 use super::supported::unless_supported;
 use super::workspaces::Workspaces;
@@ -100,6 +100,9 @@ struct RecallMemory {
     source_workspace_id: Option<WorkspaceId>,
     /// Skip so many memories: next_offset of the result before.
     offset: Option<u32>,
+    /// At most so many.
+    #[schemars(range(min = 1))]
+    limit: Option<u32>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -164,12 +167,12 @@ impl Tool<Workspaces> for RecallMemory {
         let query = self.query.as_deref().unwrap_or_default().trim();
         let found = context.api.memories(query, scope).await;
         let found = found.map_err(|error| unless_supported(MEMORY, error))?;
-        let offset = self.offset.unwrap_or(0) as usize;
-        let (memories, next) = fit(found.iter().skip(offset).map(MemoryView::of), LIST_LIMIT);
+        let views = found.iter().map(MemoryView::of);
+        let (memories, next_offset) = part(views, self.offset, self.limit, LIST_LIMIT);
         Ok(Recalled {
             memories,
             count: found.len(),
-            next_offset: next.map(|shown| offset + shown),
+            next_offset,
             note: found.is_empty().then_some("no memories found"),
         })
     }

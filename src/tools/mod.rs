@@ -22,6 +22,7 @@ pub mod peers;
 pub mod reply;
 pub mod requests;
 pub mod user;
+pub mod workspace_info;
 pub mod workspaces;
 
 mod groups;

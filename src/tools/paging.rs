@@ -66,6 +66,21 @@ pub(super) fn fit<T: Serialize>(items: impl Iterator<Item = T>, limit: usize) ->
     (fitting, None)
 }
 
+/// The part of a list from `offset` on, of at most `limit` items and `bytes` of JSON, and where the next part starts.
+pub(super) fn part<T: Serialize>(
+    items: impl ExactSizeIterator<Item = T>,
+    offset: Option<u32>,
+    limit: Option<u32>,
+    bytes: usize,
+) -> (Vec<T>, Option<usize>) {
+    let (count, offset) = (items.len(), offset.unwrap_or(0) as usize);
+    let most = limit.map_or(usize::MAX, |limit| limit.max(1) as usize);
+    let (shown, _) = fit(items.skip(offset).take(most), bytes);
+    let next = offset + shown.len();
+    let there_is_more = !shown.is_empty() && next < count;
+    (shown, there_is_more.then_some(next))
+}
+
 /// Bytes of JSON that an item of a list takes.
 pub(super) fn size(item: &impl Serialize) -> usize {
     serde_json::to_vec(item).map_or(0, |json| json.len() + 1)
@@ -127,6 +142,22 @@ mod tests {
         assert_eq!(fit(items(), 100), (vec!["12345", "12345", "1"], None));
         assert_eq!(fit(items(), 16), (vec!["12345", "12345"], Some(2)));
         assert_eq!(fit(items(), 3), (vec!["12345"], Some(1)));
+    }
+
+    #[test]
+    fn the_parts_of_a_list_are_the_list() {
+        let items: Vec<u32> = (0..100).collect();
+        for (limit, bytes) in [(None, 10), (Some(0), 1_000), (Some(7), 1_000), (Some(1_000), 1_000)] {
+            let (mut whole, mut offset) = (Vec::new(), Some(0));
+            while let Some(at) = offset {
+                let (shown, next) = part(items.iter().copied(), Some(at as u32), limit, bytes);
+                assert!(limit.is_none_or(|limit| shown.len() <= limit.max(1) as usize));
+                whole.extend(shown);
+                offset = next;
+            }
+            assert_eq!(whole, items);
+        }
+        assert_eq!(part(items.iter(), Some(100), None, 1_000), (vec![], None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who is around: the workspaces this one may talk to, and what the platform says about this one.
+//! Who is around: the workspaces that this one may talk to.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -6,10 +6,10 @@ use std::pin::pin;
 use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::context::Context;
-use super::paging::{LIST_LIMIT, clip, fit, size};
+use super::paging::{LIST_LIMIT, clip, part, size};
 use super::workspaces::Workspaces;
 use crate::config::shown::Sets;
 use crate::mcp::answer::ToolError;
@@ -18,27 +18,34 @@ use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::client::Purpose;
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Get;
-use crate::platform::wire::{Existence, Peer};
+use crate::platform::wire::Peer;
 use crate::types::WorkspaceId;
 
-/// Adds the tools of this file.
+/// Adds the tool of this file.
 pub(super) fn register(tools: &mut Registry<Workspaces>) {
-    tools
-        .add_to::<ListPeers>(Sets::AGENT | Sets::OPS)
-        .add::<GetWorkspaceInfo>();
+    tools.add_to::<ListPeers>(Sets::AGENT | Sets::OPS);
 }
 
 /// List the workspaces you may talk and delegate to, each with its id, name, status, role, description and skills.
 /// Those words are the peers' own. Where this daemon serves several workspaces, via tells through which of them.
 #[derive(Deserialize, JsonSchema)]
 struct ListPeers {
-    /// Only through this workspace of this daemon; left out: through all.
     /// Whose peers; left out: your own. Of another workspace only with MOLECULE_API_KEY.
     workspace_id: Option<WorkspaceId>,
-    /// Left out, or this daemon's own workspace.
+    /// Only through this workspace of this daemon; left out: through all.
     source_workspace_id: Option<WorkspaceId>,
     /// Skip so many peers: next_offset of the result before.
     offset: Option<u32>,
+    /// At most so many.
+    #[schemars(range(min = 1))]
+    limit: Option<u32>,
+}
+
+/// The part of the list that is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    offset: Option<u32>,
+    limit: Option<u32>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -95,20 +102,23 @@ impl Tool<Workspaces> for ListPeers {
     type Output = Peers;
 
     async fn call(self, all: &Workspaces, call: &Call) -> Result<Peers, ToolError> {
-        let offset = self.offset.unwrap_or(0) as usize;
+        let wanted = Wanted {
+            offset: self.offset,
+            limit: self.limit,
+        };
         let given = self.source_workspace_id.as_ref();
         let other = self.workspace_id.as_ref();
         if given.is_none() && other.is_none() && all.only().is_none() {
-            return seen_by_all(all, offset, call).await;
+            return seen_by_all(all, wanted, call).await;
         }
         let context = all.acting(given, other)?;
         if let Some(other) = context.other(other) {
             let peers = peers_of(context, call, other).await?;
-            return Ok(listing(&Seen::by_one(&peers), offset));
+            return Ok(listing(&Seen::by_one(&peers), wanted));
         }
         let peers = context.api.peers().await?;
         all.learn_peers(context, &peers);
-        Ok(listing(&Seen::by_one(&peers), offset))
+        Ok(listing(&Seen::by_one(&peers), wanted))
     }
 }
 
@@ -143,11 +153,13 @@ impl Seen {
 
 /// Asks for each workspace that runs, a few at a time. A further page is one of the list that the first was of: asking again
 /// would cost as many requests as there are workspaces.
-async fn seen_by_all(all: &Workspaces, offset: usize, call: &Call) -> Result<Peers, ToolError> {
+async fn seen_by_all(all: &Workspaces, wanted: Wanted, call: &Call) -> Result<Peers, ToolError> {
     const ABREAST: usize = 8;
-    let before = all.seen_before().filter(|_| offset > 0);
+    let before = all
+        .seen_before()
+        .filter(|_| wanted.offset.is_some_and(|offset| offset > 0));
     if let Some(seen) = before {
-        return Ok(listing(&seen, offset));
+        return Ok(listing(&seen, wanted));
     }
     let running = all.all().iter().filter(|context| context.running().is_ok());
     let running: Vec<Context> = running.cloned().collect();
@@ -182,7 +194,7 @@ async fn seen_by_all(all: &Workspaces, offset: usize, call: &Call) -> Result<Pee
     {
         return Err(error);
     }
-    let first = listing(&seen, offset);
+    let first = listing(&seen, wanted);
     all.keep_seen(first.next_offset.map(|_| seen));
     Ok(first)
 }
@@ -227,13 +239,13 @@ async fn peers_of(context: &Context, call: &Call, other: &WorkspaceId) -> Result
         .collect())
 }
 
-fn listing(seen: &Seen, offset: usize) -> Peers {
-    let (shown, next) = fit(seen.peers.iter().skip(offset).cloned(), LIST_LIMIT);
+fn listing(seen: &Seen, wanted: Wanted) -> Peers {
+    let (peers, next_offset) = part(seen.peers.iter().cloned(), wanted.offset, wanted.limit, LIST_LIMIT);
     let failed = seen.failed.iter().take(Failed::SHOWN).cloned();
     Peers {
-        peers: shown,
+        peers,
         count: seen.peers.len(),
-        next_offset: next.map(|count| offset + count),
+        next_offset,
         note: seen
             .peers
             .is_empty()
@@ -311,78 +323,10 @@ impl PeerView {
     }
 }
 
-/// What the platform knows about your own workspace: its name, status, role, place in the hierarchy and more.
-#[derive(Deserialize, JsonSchema)]
-struct GetWorkspaceInfo {
-    /// Which workspace of this daemon acts: needed only where it serves several.
-    source_workspace_id: Option<WorkspaceId>,
-}
-
-/// The workspace as the platform describes it.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct WorkspaceInfo(Map<String, Value>);
-
-impl Tool<Workspaces> for GetWorkspaceInfo {
-    const NAME: &'static str = "get_workspace_info";
-    const EFFECT: Effect = Effect::READ;
-    type Output = WorkspaceInfo;
-
-    async fn call(self, all: &Workspaces, _: &Call) -> Result<WorkspaceInfo, ToolError> {
-        let context = all.one("source_workspace_id", self.source_workspace_id.as_ref())?;
-        description(context.api.existence().await?, &context.own)
-    }
-}
-
-fn description(existence: Existence, own: &WorkspaceId) -> Result<WorkspaceInfo, ToolError> {
-    match existence {
-        Existence::Known(Value::Object(row)) => Ok(WorkspaceInfo(fitting(row))),
-        Existence::Known(_) => Err(ToolError::failed(
-            "PLATFORM_ERROR",
-            "the platform described this workspace in a form that could not be read",
-            "PLATFORM_URL may name something else than a platform",
-        )),
-        Existence::Unknown => Err(ToolError::failed(
-            "NOT_FOUND",
-            "the platform does not know this workspace",
-            "check WORKSPACE_ID and PLATFORM_URL",
-        )),
-        Existence::Removed(body) => {
-            let said = |key: &str| body[key].as_str().map(|text| clip(text, 300));
-            let hint = "create a new workspace on the canvas and configure its id and token (Tokens tab)";
-            Err(ToolError::failed(
-                "removed",
-                "this workspace was deleted on the platform",
-                said("hint").unwrap_or_else(|| hint.to_owned()),
-            )
-            .with("id", own.as_str())
-            .with("removed_at", said("removed_at")))
-        }
-    }
-}
-
-/// The row with its largest fields left out, and said so, until it fits into one result.
-fn fitting(mut row: Map<String, Value>) -> Map<String, Value> {
-    while size(&row) > LIST_LIMIT {
-        let largest = row.iter().max_by_key(|(_, value)| size(value));
-        let Some((name, bytes)) = largest.map(|(name, value)| (name.clone(), size(value))) else {
-            break;
-        };
-        let marker = Value::from(format!("(omitted: {bytes} bytes)"));
-        if size(&marker) >= bytes {
-            // Nothing but small fields, too many of them.
-            row.remove(&name);
-        } else {
-            row.insert(name, marker);
-        }
-    }
-    row
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::answer::{RESULT_LIMIT, shape};
+    use crate::mcp::answer::RESULT_LIMIT;
     use crate::platform::testing::TOKEN;
     use crate::tools::testing::{OWN, PEER, World};
     use serde_json::json;
@@ -452,13 +396,17 @@ mod tests {
         let peers = vec![peer(card); 20];
         let (mut seen, mut offset) = (0, Some(0));
         while let Some(at) = offset {
-            let page = listing(&Seen::by_one(&peers), at);
+            let wanted = Wanted {
+                offset: Some(at),
+                ..Wanted::default()
+            };
+            let page = listing(&Seen::by_one(&peers), wanted);
             assert!(serde_json::to_string(&page).unwrap().len() < RESULT_LIMIT);
             seen += page.peers.len();
-            offset = page.next_offset;
+            offset = page.next_offset.map(|next| u32::try_from(next).unwrap());
         }
         assert_eq!(seen, 20);
-        assert!(listing(&Seen::default(), 0).note.is_some());
+        assert!(listing(&Seen::default(), Wanted::default()).note.is_some());
     }
 
     #[test]
@@ -471,7 +419,7 @@ mod tests {
         assert_eq!(seen.peers.len(), 1);
         assert_eq!(seen.peers[0].via, ["w0", "w1", "w2", "w3", "w4"]);
         assert_eq!(seen.peers[0].via_more, Some(2));
-        let alone = serde_json::to_value(listing(&Seen::by_one(&[peer(json!(null))]), 0)).unwrap();
+        let alone = serde_json::to_value(listing(&Seen::by_one(&[peer(json!(null))]), Wanted::default())).unwrap();
         for absent in ["via", "via_more"] {
             assert!(alone["peers"][0].get(absent).is_none(), "{absent}");
         }
@@ -480,44 +428,12 @@ mod tests {
     #[test]
     fn one_card_keeps_no_other_peer_from_being_listed() {
         let card = json!({ "description": "\u{1}".repeat(2_000), "skills": vec!["\u{1}".repeat(256); 50] });
-        let page = listing(&Seen::by_one(&[peer(card), peer(json!({ "description": "small" }))]), 0);
+        let page = listing(
+            &Seen::by_one(&[peer(card), peer(json!({ "description": "small" }))]),
+            Wanted::default(),
+        );
         assert_eq!((page.peers.len(), page.next_offset), (2, None));
         assert!(page.peers[0].skills.is_empty() && page.peers[0].description.is_empty());
         assert_eq!(page.peers[1].description, "small");
-    }
-
-    #[test]
-    fn a_workspace_that_is_too_large_is_shown_without_its_largest_fields() {
-        let own = WorkspaceId::parse("w-1").unwrap();
-        let row = json!({ "id": "w-1", "agent_card": { "x": "y".repeat(90_000) }, "config": "z".repeat(70_000) });
-        let shown = description(Existence::Known(row), &own).ok().unwrap().0;
-        assert_eq!(shown["id"], "w-1");
-        for field in ["agent_card", "config"] {
-            assert!(shown[field].as_str().unwrap().starts_with("(omitted: "), "{field}");
-        }
-        let many: Map<String, Value> = (0..8_000).map(|n| (n.to_string(), Value::from(1))).collect();
-        let shown = description(Existence::Known(Value::Object(many)), &own).ok().unwrap().0;
-        assert!(size(&shown) <= LIST_LIMIT);
-    }
-
-    #[test]
-    fn a_removed_workspace_is_a_failure_of_the_known_shape() {
-        let own = WorkspaceId::parse("w-1").unwrap();
-        let body = json!({ "error": "workspace removed", "id": "w-1", "removed_at": "2026-05-01T00:00:00Z", "hint": "make a new one" });
-        let outcome = description(Existence::Removed(body), &own).map(|_| Value::Null);
-        let shown = shape(outcome).structured_content.unwrap();
-        for (key, expected) in [
-            ("error", "removed"),
-            ("id", "w-1"),
-            ("removed_at", "2026-05-01T00:00:00Z"),
-            ("hint", "make a new one"),
-        ] {
-            assert_eq!(shown[key], expected);
-        }
-        assert_eq!(description(Existence::Unknown, &own).err().unwrap().code(), "NOT_FOUND");
-        assert_eq!(
-            description(Existence::Known(json!({ "a": 1 })), &own).ok().unwrap().0["a"],
-            1
-        );
     }
 }

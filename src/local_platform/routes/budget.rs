@@ -2,16 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
+use super::agents::known;
 use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::server::Level;
-use crate::local_platform::store::workspaces::Workspace;
 
 const KIND: &str = "budget";
 const PERIODS: [&str; 4] = ["hourly", "daily", "weekly", "monthly"];
 
 /// The limits and what is left of them.
 pub(crate) fn show(call: &Call) -> Outcome {
-    known(call)?;
+    known(call, &call.id, "workspace not found")?;
     let limits = call
         .site
         .store
@@ -37,7 +37,7 @@ pub(crate) fn show(call: &Call) -> Outcome {
 
 /// Replaces the limits as a whole. Before level C there is one, for a month.
 pub(crate) fn set(call: &Call) -> Outcome {
-    known(call)?;
+    known(call, &call.id, "workspace not found")?;
     let sent: Map<String, Value> = call.json("invalid request body")?;
     let by_period = sent.get("budget_limits").filter(|_| call.site.level == Level::C);
     let limits = match (by_period, sent.get("budget_limit")) {
@@ -61,9 +61,4 @@ pub(crate) fn set(call: &Call) -> Outcome {
         .store
         .put_resource(KIND, "", &call.id, &Value::Object(limits))?;
     show(call)
-}
-
-fn known(call: &Call) -> Result<Workspace, Answer> {
-    let found = call.site.store.workspace(&call.id)?.filter(|one| !one.is_removed());
-    found.ok_or_else(|| Answer::error(404, "workspace not found"))
 }

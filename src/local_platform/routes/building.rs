@@ -49,9 +49,10 @@ pub(crate) fn import_template(call: &Call) -> Outcome {
             &json!({ "error": "template already exists", "id": id }),
         ));
     }
-    call.site
-        .store
-        .put_resource(TEMPLATE, "", &id, &org::template_row(&id, "claude-code"))?;
+    let config = sent.files.get("config.yaml").map(String::as_str).unwrap_or_default();
+    let runtime = config.lines().find_map(|line| line.strip_prefix("runtime:"));
+    let row = org::template_row(&id, runtime.map_or("claude-code", str::trim));
+    call.site.store.put_resource(TEMPLATE, "", &id, &row)?;
     Ok(Answer::json(
         201,
         &json!({ "status": "imported", "id": id, "name": sent.name }),
@@ -141,11 +142,16 @@ fn tree(
     let there = all
         .iter()
         .find(|one| !one.is_removed() && one.name == name && one.parent_id.as_deref() == parent);
+    let mut row = json!({ "name": name, "tier": 3 });
     let id = match there {
-        Some(there) => there.id.clone(),
+        Some(there) => {
+            row["skipped"] = json!(true);
+            there.id.clone()
+        }
         None => make(call, name, parent.map(str::to_owned))?,
     };
-    built.push(json!({ "id": id, "name": name, "skipped": there.is_some() }));
+    row["id"] = json!(id);
+    built.push(row);
     for child in wanted["children"].as_array().into_iter().flatten() {
         if let Err(why) = tree(call, child, Some(&id), built)? {
             return Ok(Err(why));

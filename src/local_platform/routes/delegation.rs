@@ -82,7 +82,13 @@ pub(crate) fn delegate(call: &Call) -> Outcome {
 
 /// The sender's delegations.
 pub(crate) fn list(call: &Call) -> Outcome {
-    Ok(Answer::ok(&call.site.store.delegations(&call.id)?))
+    let mut rows = json!(call.site.store.delegations(&call.id)?);
+    if call.site.level == Level::C {
+        for row in rows.as_array_mut().into_iter().flatten() {
+            row["direction"] = json!("sent");
+        }
+    }
+    Ok(Answer::ok(&rows))
 }
 
 #[derive(Deserialize)]

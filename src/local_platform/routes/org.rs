@@ -70,7 +70,7 @@ pub(crate) fn mint_token(call: &Call) -> Outcome {
     approvals::gate(call, "org_token.mint", name)?;
     let (id, token) = (Uuid::new_v4().to_string(), credentials::fresh());
     let mut row = json!({ "id": id, "prefix": token[..8], "hash": credentials::digest(&token),
-        "created_at": clock::text(clock::now()) });
+        "created_by": "admin-token", "created_at": clock::text(clock::now()) });
     let mut answer = json!({ "id": id, "prefix": token[..8], "auth_token": token,
         "warning": "copy this token now; it is not shown again" });
     if !name.is_empty() {
@@ -86,7 +86,7 @@ pub(crate) fn revoke_token(call: &Call) -> Outcome {
     if call.site.store.delete_resource(KEYS, "", &call.id)? {
         Ok(Answer::ok(&json!({ "revoked": call.id })))
     } else {
-        Err(Answer::error(404, "token not found"))
+        Err(Answer::error(404, "token not found or already revoked"))
     }
 }
 

@@ -146,12 +146,26 @@ pub(crate) fn inbox(call: &Call) -> Outcome {
 /// What is open anywhere, for the person.
 pub(crate) fn pending(call: &Call) -> Outcome {
     let kind = call.query("kind");
-    listed(call, |request| {
+    let open = found(call, |request| {
         request.is_open() && kind.is_none_or(|kind| request.kind == kind)
-    })
+    })?;
+    let mut rows = json!(open);
+    for row in rows.as_array_mut().into_iter().flatten() {
+        let asker = call
+            .site
+            .store
+            .workspace(row["requester_id"].as_str().unwrap_or_default())?;
+        row["workspace_name"] = json!(asker.map(|asker| asker.name));
+    }
+    Ok(Answer::ok(&rows))
 }
 
 fn listed(call: &Call, which: impl Fn(&Request) -> bool) -> Outcome {
+    Ok(Answer::ok(&found(call, which)?))
+}
+
+/// The newest of these, with the status that is asked for.
+fn found(call: &Call, which: impl Fn(&Request) -> bool) -> Result<Vec<Request>, Answer> {
     let status = call.query("status");
     let mut found: Vec<Request> = call
         .site
@@ -163,7 +177,7 @@ fn listed(call: &Call, which: impl Fn(&Request) -> bool) -> Outcome {
         .collect();
     found.reverse();
     found.truncate(MOST);
-    Ok(Answer::ok(&found))
+    Ok(found)
 }
 
 /// The id of the request in the path: the second parameter, with or without a workspace before it.

@@ -15,7 +15,7 @@ pub(crate) fn list(call: &Call) -> Outcome {
     let rows: Vec<Value> = all
         .iter()
         .filter(|one| !one.is_removed())
-        .map(Workspace::admin_row)
+        .map(|one| one.admin_row(call.site.level))
         .collect();
     Ok(Answer::ok(&rows))
 }
@@ -28,7 +28,7 @@ pub(crate) fn get(call: &Call) -> Outcome {
     if workspace.is_removed() && hidden {
         return Err(removed(&workspace));
     }
-    Ok(Answer::ok(&workspace.public_row()))
+    Ok(Answer::ok(&workspace.public_row(call.site.level)))
 }
 
 /// Changes what is given and ignores the rest; a value that cannot be written is dropped without a word.
@@ -42,6 +42,9 @@ pub(crate) fn patch(call: &Call) -> Outcome {
         if let Some(problem) = sent[field].as_str().and_then(|text| field_problem(text, most, strict)) {
             return Err(Answer::error(400, &format!("{field} {problem}")));
         }
+    }
+    if call.site.level == Level::C {
+        check_move(call, &sent)?;
     }
     let parent = match &sent["parent_id"] {
         Value::String(id) => uuid(id)
@@ -61,6 +64,29 @@ pub(crate) fn patch(call: &Call) -> Outcome {
         answer["needs_restart"] = json!(true);
     }
     Ok(Answer::ok(&answer))
+}
+
+/// Level C: what is moved is not renamed at once, and nothing leaves its root.
+fn check_move(call: &Call, sent: &Value) -> Result<(), Answer> {
+    let Some(parent) = sent.get("parent_id") else {
+        return Ok(());
+    };
+    if sent.get("name").is_some() {
+        return Err(Answer::json(
+            400,
+            &json!({ "code": "WORKSPACE_REPARENT_AMBIGUOUS_WITH_RENAME",
+                "error": "parent_id and name cannot be changed in the same request; issue them as two PATCHes" }),
+        ));
+    }
+    let known = call.site.store.workspace(&call.id)?.ok_or_else(not_found)?;
+    if parent.is_null() && known.parent_id.is_some() {
+        return Err(Answer::json(
+            422,
+            &json!({ "code": "WORKSPACE_REPARENT_ROOT_PROMOTION_FORBIDDEN", "current_parent_id": known.parent_id,
+                "error": "promoting a workspace to org root is not permitted" }),
+        ));
+    }
+    Ok(())
 }
 
 fn apply(workspace: &mut Workspace, sent: &Value, parent: Option<String>) {
@@ -146,7 +172,10 @@ pub(super) fn remove<'a>(call: &Call, all: impl Iterator<Item = &'a Workspace>, 
 fn confirm_name(call: &Call, known: Option<&Workspace>, below: &[Workspace]) -> Result<(), Answer> {
     let known = known.ok_or_else(not_found)?;
     if known.is_removed() {
-        return Err(removed(known));
+        return Err(Answer::json(
+            410,
+            &json!({ "error": "workspace removed", "id": known.id }),
+        ));
     }
     // Compared as bytes: names need not be ASCII.
     if call.headers.get("x-confirm-name").map(|name| name.as_bytes()) == Some(known.name.as_bytes()) {

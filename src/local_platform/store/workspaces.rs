@@ -80,28 +80,49 @@ impl Workspace {
     }
 
     /// The row of `GET /workspaces/:id`.
-    pub(crate) fn public_row(&self) -> Value {
-        json!({
+    pub(crate) fn public_row(&self, level: Level) -> Value {
+        let mut row = self.common_row(level);
+        row["last_outbound_at"] = json!(self.last_outbound_at.map(clock::text));
+        if level == Level::C {
+            row["last_heartbeat_at"] = json!(self.last_beat.map(clock::text));
+            row["last_sample_error"] = json!(self.last_sample_error);
+            row["wedged"] = json!(false);
+        }
+        row
+    }
+
+    /// What both rows have.
+    fn common_row(&self, level: Level) -> Value {
+        let mut row = json!({
             "id": self.id, "name": self.name, "role": self.role, "tier": self.tier, "status": self.status,
             "url": self.url.as_deref().unwrap_or_default(), "parent_id": self.parent_id,
             "active_tasks": self.active_tasks, "max_concurrent_tasks": self.max_concurrent_tasks,
             "last_error_rate": self.last_error_rate, "uptime_seconds": self.uptime_seconds, "runtime": self.runtime,
             "x": self.x, "y": self.y, "collapsed": self.collapsed, "agent_card": self.agent_card,
-            "last_outbound_at": self.last_outbound_at.map(clock::text),
-        })
+        });
+        if level == Level::C {
+            row["kind"] = json!(if self.parent_id.is_none() {
+                "platform"
+            } else {
+                "workspace"
+            });
+            row["broadcast_enabled"] = json!(self.broadcast_enabled);
+            row["talk_to_user_enabled"] = json!(!self.talk_to_user_disabled);
+            row["compute"] = json!({});
+            row["loaded_mcp_tools"] = json!([]);
+            row["mcp_surface"] = Value::Null;
+        }
+        row
     }
 
     /// The row of `GET /workspaces`.
-    pub(crate) fn admin_row(&self) -> Value {
-        let mut row = self.public_row();
+    pub(crate) fn admin_row(&self, level: Level) -> Value {
+        let mut row = self.common_row(level);
         row["last_sample_error"] = json!(self.last_sample_error);
         row["current_task"] = json!(self.current_task);
         row["workspace_dir"] = json!(self.workspace_dir);
         row["monthly_spend"] = json!(self.monthly_spend);
         row["budget_limit"] = json!(self.budget_limit);
-        if let Some(row) = row.as_object_mut() {
-            row.remove("last_outbound_at");
-        }
         row
     }
 }

@@ -193,3 +193,34 @@ async fn new_workspaces_stand_below_the_concierge_and_ghosts_alone() {
     assert_eq!(names, ["beta", "Org Concierge"]);
     assert_eq!(world.tell(&alpha, &beta, "hi").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_workspace_stays_below_its_root_and_is_not_renamed_on_the_way() {
+    let world = World::at(Level::C).await;
+    let guest = world.join("alpha").await;
+    let other = world.create("beta", None).await;
+    let path = format!("/workspaces/{}", guest.id);
+    for (change, status, code) in [
+        (
+            json!({ "parent_id": null }),
+            422,
+            "WORKSPACE_REPARENT_ROOT_PROMOTION_FORBIDDEN",
+        ),
+        (
+            json!({ "parent_id": other.id, "name": "gamma" }),
+            400,
+            "WORKSPACE_REPARENT_AMBIGUOUS_WITH_RENAME",
+        ),
+    ] {
+        let refused = world.admin("PATCH", &path, change).await;
+        assert_eq!((refused.status, &refused.body["code"]), (status, &json!(code)));
+    }
+    let moved = world.admin("PATCH", &path, json!({ "parent_id": other.id })).await;
+    assert_eq!(moved.status, 200);
+    let row = world.admin("GET", &path, Value::Null).await.body;
+    assert_eq!(
+        (&row["parent_id"], &row["kind"], &row["broadcast_enabled"]),
+        (&json!(other.id), &json!("workspace"), &json!(false))
+    );
+    assert!(row["last_heartbeat_at"].is_string(), "{row}");
+}

@@ -224,3 +224,18 @@ async fn the_structure_is_told_and_any_workspace_may_move_the_canvas() {
         (&json!("d-1"), &json!("dispatched"))
     );
 }
+
+#[tokio::test]
+async fn an_added_template_brings_the_runtime_that_its_configuration_names() {
+    let world = World::new().await;
+    for (name, config, runtime) in [
+        ("one", "name: one\nruntime: codex\n", "codex"),
+        ("two", "name: two\n", "claude-code"),
+    ] {
+        let added = json!({ "name": name, "files": { "config.yaml": config } });
+        assert_eq!(world.admin("POST", "/templates/import", added).await.status, 201);
+        let listed = world.admin("GET", "/templates", Value::Null).await.body;
+        let row = listed.as_array().unwrap().iter().find(|row| row["id"] == name).unwrap();
+        assert_eq!(row["runtime"], runtime);
+    }
+}

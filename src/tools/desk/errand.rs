@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::doors::Door;
 use super::{Desk, failure};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -31,6 +32,32 @@ pub(in crate::tools) struct Reply {
     pub(in crate::tools) status: u16,
     /// The JSON. A body that is none is `{"raw": text, "status": n}`.
     pub(in crate::tools) body: Value,
+    /// Of a list that was asked for by rows: as many came as were asked for, so there may be more.
+    pub(in crate::tools) cut_at: Option<u16>,
+}
+
+impl Reply {
+    /// The fields of the object that was expected. `hint`: what to do when it is none.
+    ///
+    /// # Errors
+    /// When the body is something else.
+    pub(in crate::tools) fn object(self, hint: &str) -> Result<Map<String, Value>, ToolError> {
+        match self.body {
+            Value::Object(fields) => Ok(fields),
+            _ => {
+                let what = "the answer is not a JSON object";
+                Err(ToolError::failed("PLATFORM_ERROR", what, hint).with("status", self.status))
+            }
+        }
+    }
+
+    /// The fields of an answer that only has to say yes; `done` is the `status` of one that says it without words.
+    pub(in crate::tools) fn fields(self, done: &str) -> Map<String, Value> {
+        match self.body {
+            Value::Object(fields) if !fields.contains_key("raw") => fields,
+            _ => Map::from_iter([("status".to_owned(), json!(done))]),
+        }
+    }
 }
 
 impl<'a> Errand<'a> {
@@ -75,7 +102,7 @@ impl<'a> Errand<'a> {
         self.call.can_ask()
     }
 
-    /// Sends one request.
+    /// Sends one request. A list whose answer is too large is asked for again with fewer rows.
     ///
     /// # Errors
     /// No credential for it, no record of it possible, an answer outside 2xx, or one that waits for an approval.
@@ -85,7 +112,31 @@ impl<'a> Errand<'a> {
             true => Some(self.record(order).await?),
             false => None,
         };
-        let answered = match door.send(order).await {
+        let (mut answered, mut rows, mut smaller) = (self.attempt(door, order).await, order.rows, order.fewer());
+        while let (Err(CallError::TooLarge { .. }), Some(part)) = (&answered, smaller) {
+            (answered, rows, smaller) = (self.attempt(door, &part).await, part.rows, part.fewer());
+        }
+        let outcome = answered
+            .and_then(|answer| read(&answer, rows))
+            .map_err(|error| failure::of(error, door, order))
+            .and_then(|reply| failure::pending_approval(&reply.body).map_or(Ok(reply), Err));
+        if let Some(record) = record {
+            record.end(outcome.as_ref().map_or_else(ToolError::code, |_| "ok"));
+        }
+        outcome
+    }
+
+    /// Records what was found out about a request that had failed, under the same target.
+    pub(in crate::tools) async fn found(&self, order: &Order, outcome: &str) {
+        // The failure is in the record already; that this line is missing there does no harm.
+        if let Ok(record) = self.record(order).await {
+            record.end(outcome);
+        }
+    }
+
+    /// Sends it, and once more after a wait that the platform asked for.
+    async fn attempt(&self, door: Door<'_>, order: &Order) -> Result<Answer, CallError> {
+        match door.send(order).await {
             Err(error) if self.may_wait(&error, order) => {
                 let wait = self.desk.common.timing.of(error.retry_after().unwrap_or_default());
                 tokio::select! {
@@ -94,15 +145,7 @@ impl<'a> Errand<'a> {
                 }
             }
             settled => settled,
-        };
-        let outcome = answered
-            .and_then(read)
-            .map_err(|error| failure::of(error, door, order))
-            .and_then(|reply| failure::pending_approval(&reply.body).map_or(Ok(reply), Err));
-        if let Some(record) = record {
-            record.end(outcome.as_ref().map_or_else(ToolError::code, |_| "ok"));
         }
-        outcome
     }
 
     /// Once, when the wait is short. What was refused with 429 was not done, so a write may be repeated as well.
@@ -135,10 +178,12 @@ impl<'a> Errand<'a> {
 }
 
 /// The JSON of an answer. A page made by something in front of the platform is no answer of the platform.
-fn read(answer: Answer) -> Result<Reply, CallError> {
+fn read(answer: &Answer, rows: Option<u16>) -> Result<Reply, CallError> {
     let status = answer.status;
-    if let Ok(body) = serde_json::from_slice(&answer.body) {
-        return Ok(Reply { status, body });
+    if let Ok(body) = serde_json::from_slice::<Value>(&answer.body) {
+        let came = body.as_array().map_or(0, Vec::len);
+        let cut_at = rows.filter(|rows| came >= usize::from(*rows));
+        return Ok(Reply { status, body, cut_at });
     }
     let text = String::from_utf8_lossy(&answer.body);
     if text.trim_start().starts_with('<') {
@@ -147,5 +192,9 @@ fn read(answer: Answer) -> Result<Reply, CallError> {
         });
     }
     let body = json!({ "raw": text, "status": status });
-    Ok(Reply { status, body })
+    Ok(Reply {
+        status,
+        body,
+        cut_at: None,
+    })
 }

@@ -46,10 +46,10 @@ pub(super) fn of(error: CallError, door: Door<'_>, order: &Order) -> ToolError {
         }
         other => {
             let unknown = other.outcome_is_unknown() && order.writes();
-            let hint = if unknown {
-                "whether it took effect is not known; read the current state before repeating it"
-            } else {
-                "check the address of the platform and the network, then try again"
+            let hint = match &other {
+                _ if unknown => "whether it took effect is not known; read the current state before repeating it",
+                CallError::TooLarge { .. } => "ask for less, as far as the tool's arguments can say so",
+                _ => "check the address of the platform and the network, then try again",
             };
             let outcome = unknown.then_some("unknown");
             ToolError::failed(other.code(), told, hint).with("outcome", outcome)

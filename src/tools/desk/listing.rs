@@ -9,6 +9,9 @@ use crate::tools::paging::{LIST_LIMIT, fit, size};
 /// Most items of one page.
 const MOST: usize = 500;
 
+/// Field of a page that says how many items the platform was asked for, when so many came.
+pub(super) const CUT_AT: &str = "cut_at";
+
 /// The part of a result that is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::tools) struct Wanted {
@@ -95,6 +98,11 @@ impl Wanted {
                 "next_offset".to_owned(),
                 json!({ "type": "integer", "description": "There are more: call again with this offset." }),
             ),
+            (
+                CUT_AT.to_owned(),
+                json!({ "type": "integer", "description":
+                    "The platform was asked for so many at most, and may have more: the tool's filters reach them." }),
+            ),
         ])
     }
 
@@ -102,7 +110,7 @@ impl Wanted {
     pub(in crate::tools) fn page(&self, key: &str, items: Vec<Value>) -> Map<String, Value> {
         let count = items.len();
         let rest = items.into_iter().skip(self.offset).take(self.limit.unwrap_or(MOST));
-        let (shown, _) = fit(rest.map(|item| shrunk(self.chosen(item))), LIST_LIMIT);
+        let (shown, _) = fit(rest.map(|item| self.item(item)), LIST_LIMIT);
         let next = self.offset + shown.len();
         let mut page = Map::new();
         if next < count && !shown.is_empty() {
@@ -114,24 +122,23 @@ impl Wanted {
     }
 
     /// An object with the wanted fields, and without those that would not fit.
-    pub(in crate::tools) fn object(&self, object: Value) -> Value {
-        shrunk(self.chosen(object))
+    pub(in crate::tools) fn object(&self, mut fields: Map<String, Value>) -> Map<String, Value> {
+        if !self.fields.is_empty() {
+            fields.retain(|name, _| self.fields.contains(name));
+        }
+        shrunk(fields)
     }
 
-    fn chosen(&self, item: Value) -> Value {
+    fn item(&self, item: Value) -> Value {
         match item {
-            Value::Object(fields) if !self.fields.is_empty() => {
-                let wanted = fields.into_iter().filter(|(name, _)| self.fields.contains(name));
-                Value::Object(wanted.collect())
-            }
+            Value::Object(fields) => Value::Object(self.object(fields)),
             other => other,
         }
     }
 }
 
 /// An object with its largest fields replaced by a note, until it fits into one result. `omitted` names them.
-fn shrunk(item: Value) -> Value {
-    let Value::Object(mut fields) = item else { return item };
+fn shrunk(mut fields: Map<String, Value>) -> Map<String, Value> {
     let mut omitted = Vec::new();
     while size(&fields) > LIST_LIMIT {
         let largest = fields.iter().max_by_key(|(_, value)| size(value));
@@ -147,7 +154,7 @@ fn shrunk(item: Value) -> Value {
     if !omitted.is_empty() {
         fields.insert("omitted".to_owned(), Value::Array(omitted));
     }
-    Value::Object(fields)
+    fields
 }
 
 fn whole(name: &str, value: Option<Value>, range: std::ops::RangeInclusive<usize>) -> Result<Option<usize>, ToolError> {
@@ -209,11 +216,9 @@ mod tests {
     #[test]
     fn fields_are_chosen_and_what_is_too_large_is_named() {
         let item = json!({ "id": 1, "name": "n", "card": "x".repeat(70_000) });
-        let some = wanted(json!({ "fields": ["id", "nope"] }))
-            .unwrap()
-            .object(item.clone());
+        let some = wanted(json!({ "fields": ["id", "nope"] })).unwrap().item(item.clone());
         assert_eq!(some, json!({ "id": 1 }));
-        let all = Wanted::default().object(item.clone());
+        let all = Wanted::default().item(item.clone());
         assert_eq!(
             all,
             json!({ "id": 1, "name": "n", "omitted": [{ "field": "card", "bytes": 70_003 }] })

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::confirm::Unasked;
-use super::listing::Wanted;
-use super::{Desk, Reply};
+use super::listing::{CUT_AT, Wanted};
+use super::{Desk, NO_PLATFORM, Reply};
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Description, Effect, Given, Registry};
@@ -250,14 +250,17 @@ impl Answer {
         }
     }
 
-    fn shape(self, Reply { status, body }: Reply, wanted: &Wanted) -> Result<Value, ToolError> {
+    fn shape(self, reply: Reply, wanted: &Wanted) -> Result<Value, ToolError> {
+        let Reply { status, body, cut_at } = reply;
         let expected = match (self, body) {
-            (Self::Object, body @ Value::Object(_)) => return Ok(wanted.object(body)),
+            (Self::Object, Value::Object(fields)) => return Ok(Value::Object(wanted.object(fields))),
             // Nothing more to say than yes.
             (Self::Object, Value::Null) => return Ok(json!({ "raw": "", "status": status })),
             (Self::Object, _) => "an object",
             (Self::List(key) | Self::ListWithin(key), Value::Array(items)) => {
-                return Ok(Value::Object(wanted.page(key, items)));
+                let mut page = wanted.page(key, items);
+                page.extend(cut_at.map(|rows| (CUT_AT.to_owned(), json!(rows))));
+                return Ok(Value::Object(page));
             }
             // An empty list, as programs in Go write it.
             (Self::List(key) | Self::ListWithin(key), Value::Null) => {
@@ -274,7 +277,7 @@ impl Answer {
         Err(ToolError::failed(
             "PLATFORM_ERROR",
             format!("the platform's answer is not {expected}"),
-            "the address may name something else than a platform",
+            NO_PLATFORM,
         )
         .with("status", status))
     }

@@ -71,7 +71,7 @@ impl Plain<Ops> for RecordDelegation {
     }
 }
 
-/// Write down how a delegation ended, in the delegating workspace's list.
+/// Write down how a delegation ended, in the delegating workspace's list. Platforms also take ids that they do not know.
 #[derive(Deserialize, JsonSchema)]
 struct UpdateDelegationStatus {
     /// Who delegated.
@@ -213,15 +213,17 @@ impl Plain<Ops> for ListActivity {
     const EFFECT: Effect = Effect::READ;
     const ANSWER: Answer = Answer::List("activity");
     fn plan(self) -> Result<Plan, ToolError> {
-        let order = Order::workspace(Get, &self.workspace_id, ["activity".into()]);
-        Ok(order
+        let order = Order::workspace(Get, &self.workspace_id, ["activity".into()])
             .query("type", self.r#type.map(word))
             .query("source", self.source.map(word))
             .query("peer_id", self.peer_id)
             .query("since_id", self.since_id)
             .query("before_ts", self.before_ts)
-            .query("limit", Some(500))
-            .into())
+            .rows(500);
+        Ok(Plan::from(order).advising(
+            410,
+            "the platform knows no row of this since_id any more: leave it out, or page back with before_ts",
+        ))
     }
 }
 
@@ -273,7 +275,8 @@ impl Plain<Ops> for ListTraces {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{WS, exchange, refused};
+    use super::super::testing::{Bench, Keys, WS, exchange, refused};
+    use crate::platform::testing::Reply;
     use serde_json::{Value, json};
 
     const TARGET: &str = "5f0c1d2e-0000-4000-8000-00000000000b";
@@ -372,6 +375,32 @@ mod tests {
         let traces = json!({ "data": [{ "id": "t" }], "meta": { "page": 1 } });
         let seen = exchange("list_traces", json!({ "workspace_id": WS }), 200, traces).await;
         assert_eq!(seen.result, json!({ "data": [{ "id": "t" }], "count": 1 }));
+    }
+
+    #[tokio::test]
+    async fn a_log_that_is_too_large_is_read_in_a_smaller_part_which_is_said() {
+        let large = || Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 90000000\r\n\r\n");
+        let row = json!({ "id": "r" });
+        let rows = |count: usize| Reply::json(200, &json!(vec![&row; count]).to_string());
+        for (replies, asked, count, cut_at) in [
+            (vec![large(), large(), rows(5)], vec![500, 50, 5], 5, json!(5)),
+            (vec![large(), rows(7)], vec![500, 50], 7, json!(null)),
+            (vec![rows(500)], vec![500], 500, json!(500)),
+        ] {
+            let bench = Bench::new(replies, Keys::All).await;
+            let told = bench
+                .call("list_activity", json!({ "workspace_id": WS, "limit": 2 }))
+                .await;
+            let lines = asked
+                .iter()
+                .map(|rows| format!("GET /workspaces/{WS}/activity?limit={rows}"));
+            assert_eq!(bench.lines(), lines.collect::<Vec<_>>());
+            assert_eq!((&told["count"], &told["cut_at"]), (&json!(count), &cut_at));
+        }
+        let bench = Bench::new(vec![large()], Keys::All).await;
+        let told = bench.call("list_activity", json!({ "workspace_id": WS })).await;
+        assert_eq!((bench.lines().len(), &told["error"]), (4, &json!("PLATFORM_ERROR")));
+        assert!(told["hint"].as_str().unwrap().contains("ask for less"), "{told}");
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Post};
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
-use crate::tools::desk::{Ops, Shared};
+use crate::tools::desk::{Ops, Shared, Told};
 use crate::types::{ResourceId, WorkspaceId};
 
 /// Adds the tools of this file.
@@ -70,8 +70,14 @@ fn as_approval(request: Value) -> Option<Value> {
         ("decided_at", "responded_at"),
         ("created_at", "created_at"),
     ];
-    let fields = renamed.map(|(ours, theirs)| (ours.to_owned(), request[theirs].clone()));
-    Some(Value::Object(fields.into_iter().collect()))
+    let mut fields: Map<_, _> = renamed
+        .map(|(ours, theirs)| (ours.to_owned(), request[theirs].clone()))
+        .into_iter()
+        .collect();
+    if let Some(name) = request.get("workspace_name") {
+        fields.insert("workspace_name".to_owned(), name.clone());
+    }
+    Some(Value::Object(fields))
 }
 
 /// Approve or deny what waits, in the person's name. Only do so when the person said it.
@@ -92,23 +98,18 @@ enum Decision {
     Denied,
 }
 
-/// How it was decided.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Decided(Map<String, Value>);
-
 impl Tool<Ops> for DecideApproval {
     const NAME: &'static str = "decide_approval";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Decided;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Decided, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         let errand = desk.errand(Self::NAME, call);
         let path = ["approvals".into(), (&self.approval_id).into(), "decide".into()];
         let approval = Order::workspace(Post, &self.workspace_id, path)
             .body(json!({ "decision": self.decision, "decided_by": "mcp-client" }));
         let refusal = match errand.send(&approval).await {
-            Ok(reply) => return Ok(Decided(fields(reply.body))),
+            Ok(reply) => return Ok(Told(reply.fields("decided"))),
             Err(refusal) if refusal.fact("status") != Some(&json!(404)) => return Err(refusal),
             Err(refusal) => refusal
                 .advising("it is decided already, or not of this workspace: list_pending_approvals shows what waits"),
@@ -130,17 +131,10 @@ impl Tool<Ops> for DecideApproval {
                 false => second,
             }
         })?;
-        let mut decided = fields(reply.body);
+        let mut decided = reply.fields("decided");
         decided.insert("status".to_owned(), json!(self.decision));
         decided.insert("approval_id".to_owned(), json!(self.approval_id));
-        Ok(Decided(decided))
-    }
-}
-
-fn fields(body: Value) -> Map<String, Value> {
-    match body {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
+        Ok(Told(decided))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Channels: chats of other services (Telegram, Slack, Lark, Discord) that a workspace listens and writes to.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Groups;
@@ -11,8 +11,8 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Delete, Get, Patch, Post};
-use crate::tools::desk::Ops;
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
+use crate::tools::desk::{NO_PLATFORM, Ops, Told};
 use crate::types::{ResourceId, WorkspaceId};
 
 mod config;
@@ -142,7 +142,10 @@ impl Plain<Ops> for RemoveChannel {
     }
 }
 
-/// Write into a channel, for everyone there to read.
+const REFUSED: &str =
+    "there is no such channel, or the service refused the message: check id and configuration with list_channels";
+
+/// Write into a channel, for everyone there to read. Newer platforms say sent even when the service refused it.
 #[derive(Deserialize, JsonSchema)]
 struct SendChannelMessage {
     workspace_id: WorkspaceId,
@@ -161,14 +164,15 @@ impl Plain<Ops> for SendChannelMessage {
         }
         let path = ["channels".into(), (&self.channel_id).into(), "send".into()];
         let order = Order::workspace(Post, &self.workspace_id, path).body(json!({ "text": self.text }));
-        Ok(Plan::from(order).advising(
+        Ok(Plan::from(order).advising(500, REFUSED).advising(
             429,
             "either too many requests, which passes in a minute, or this channel's message budget is used up, which stays",
         ))
     }
 }
 
-/// Write a fixed test message into a channel, to see that it works. Everyone there reads it.
+/// Write a fixed test message into a channel, for everyone there to read, to see that it works. Newer platforms say ok even
+/// when the service refused it: look there.
 #[derive(Deserialize, JsonSchema)]
 struct TestChannel {
     workspace_id: WorkspaceId,
@@ -182,10 +186,7 @@ impl Plain<Ops> for TestChannel {
     fn plan(self) -> Result<Plan, ToolError> {
         let path = ["channels".into(), (&self.channel_id).into(), "test".into()];
         let order = Order::workspace(Post, &self.workspace_id, path).body(json!({}));
-        Ok(Plan::from(order).advising(
-            500,
-            "the service refused the message: check the channel's configuration",
-        ))
+        Ok(Plan::from(order).advising(500, REFUSED))
     }
 }
 
@@ -205,17 +206,12 @@ struct DiscoverChannelChats {
     config: Option<Map<String, Value>>,
 }
 
-/// The bot and its chats, as the platform tells them.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Chats(Map<String, Value>);
-
 impl Tool<Ops> for DiscoverChannelChats {
     const NAME: &'static str = "discover_channel_chats";
     const EFFECT: Effect = Effect::READ;
-    type Output = Chats;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Chats, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         let within = |name: &str| {
             let found = self.config.as_ref().and_then(|config| config.get(name));
             found.and_then(Value::as_str).map(str::to_owned)
@@ -239,10 +235,8 @@ impl Tool<Ops> for DiscoverChannelChats {
             .asking()
             .body(json!({ "channel_type": service, "bot_token": token, "workspace_id": workspace }));
         let sent = desk.errand(Self::NAME, call).send(&order).await;
-        match sent.map_err(|error| error.without(&[token]))?.body {
-            Value::Object(fields) => Ok(Chats(fields)),
-            _ => Ok(Chats(Map::new())),
-        }
+        let reply = sent.map_err(|error| error.without(&[token]))?;
+        reply.object(NO_PLATFORM).map(Told)
     }
 }
 

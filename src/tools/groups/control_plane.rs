@@ -6,7 +6,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Groups;
 use super::workspaces::given;
@@ -16,8 +16,8 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Post};
-use crate::tools::desk::Control;
 use crate::tools::desk::confirm::Unasked;
+use crate::tools::desk::{Control, Told};
 use crate::types::WorkspaceId;
 
 mod promotion;
@@ -58,10 +58,8 @@ enum Provider {
     Gcp,
 }
 
-/// What the control plane says.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Migration(Map<String, Value>);
+/// What to do about an answer that is none of a control plane's.
+const NO_CONTROL_PLANE: &str = "MOLECULE_CP_URL may name something else than a control plane";
 
 /// The one route of both tools.
 fn migration(id: &WorkspaceId) -> [crate::platform::order::Segment; 6] {
@@ -78,9 +76,9 @@ fn migration(id: &WorkspaceId) -> [crate::platform::order::Segment; 6] {
 impl Tool<Control> for MigrateWorkspaceProvider {
     const NAME: &'static str = "migrate_workspace_provider";
     const EFFECT: Effect = Effect::DESTROY;
-    type Output = Migration;
+    type Output = Told;
 
-    async fn call(self, desk: &Control, call: &Call) -> Result<Migration, ToolError> {
+    async fn call(self, desk: &Control, call: &Call) -> Result<Told, ToolError> {
         if self.from == self.to {
             return Err(ToolError::argument("to", "must be another provider than `from`"));
         }
@@ -108,7 +106,7 @@ impl Tool<Control> for MigrateWorkspaceProvider {
         errand
             .confirm(&question, Unasked::Confirmed(self.confirm == Some(true)))
             .await?;
-        fields(errand.send(&order).await?.body)
+        errand.send(&order).await?.object(NO_CONTROL_PLANE).map(Told)
     }
 }
 
@@ -122,9 +120,9 @@ struct GetWorkspaceMigrationStatus {
 impl Tool<Control> for GetWorkspaceMigrationStatus {
     const NAME: &'static str = "get_workspace_migration_status";
     const EFFECT: Effect = Effect::READ;
-    type Output = Migration;
+    type Output = Told;
 
-    async fn call(self, desk: &Control, call: &Call) -> Result<Migration, ToolError> {
+    async fn call(self, desk: &Control, call: &Call) -> Result<Told, ToolError> {
         let order = Order::admin(Get, migration(&self.workspace_id));
         let sent = desk.errand(Self::NAME, call).send(&order).await;
         let reply = sent.map_err(|error| match error.code() {
@@ -135,18 +133,7 @@ impl Tool<Control> for GetWorkspaceMigrationStatus {
             ),
             _ => error,
         })?;
-        fields(reply.body)
-    }
-}
-
-fn fields(body: Value) -> Result<Migration, ToolError> {
-    match body {
-        Value::Object(fields) => Ok(Migration(fields)),
-        _ => Err(ToolError::failed(
-            "PLATFORM_ERROR",
-            "the control plane's answer is not an object",
-            "MOLECULE_CP_URL may name something else than a control plane",
-        )),
+        reply.object(NO_CONTROL_PLANE).map(Told)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Who may reach whom, what happened to the structure, and the part of the canvas that is looked at.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::Groups;
 use crate::mcp::answer::ToolError;
@@ -11,7 +11,7 @@ use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Post, Put};
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
-use crate::tools::desk::{Management, Ops};
+use crate::tools::desk::{Management, NO_PLATFORM, Ops, Told};
 use crate::types::WorkspaceId;
 
 /// Adds the tools of this file.
@@ -36,17 +36,12 @@ struct DiscoverWorkspace {
     caller_id: Option<WorkspaceId>,
 }
 
-/// The address, with id and name.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Discovered(Map<String, Value>);
-
 impl Tool<Ops> for DiscoverWorkspace {
     const NAME: &'static str = "discover_workspace";
     const EFFECT: Effect = Effect::READ;
-    type Output = Discovered;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Discovered, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         let caller = self.caller_id.or_else(|| desk.home().cloned());
         let caller = caller.ok_or_else(|| ToolError::argument("caller_id", "is required: the workspace that looks"))?;
         let path = ["registry".into(), "discover".into(), (&self.workspace_id).into()];
@@ -56,17 +51,11 @@ impl Tool<Ops> for DiscoverWorkspace {
             Some(401) => error.advising(
                 "the platform wants the token of caller_id itself; from June 2026 on the tenant's key is enough",
             ),
+            Some(503) => error.advising("its agent is not there now, as status in body says: look with get_workspace"),
             Some(403) => error.advising("these two may not talk: they are neither siblings nor parent and child"),
             _ => error,
         })?;
-        match reply.body {
-            Value::Object(fields) => Ok(Discovered(fields)),
-            _ => Err(ToolError::failed(
-                "PLATFORM_ERROR",
-                "the platform's answer is not an object",
-                "the address may name something else than a platform",
-            )),
-        }
+        reply.object(NO_PLATFORM).map(Told)
     }
 }
 

@@ -12,9 +12,9 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Delete, Get, Patch, Put};
-use crate::tools::desk::Ops;
 use crate::tools::desk::confirm::Unasked;
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
+use crate::tools::desk::{Ops, Told};
 use crate::tools::paging::{TEXT_LIMIT, page};
 use crate::types::{FilePath, WorkspaceId};
 
@@ -162,27 +162,19 @@ struct DeleteFile {
     path: FilePath,
 }
 
-/// What the platform said.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Deleted(Map<String, Value>);
-
 impl Tool<Ops> for DeleteFile {
     const NAME: &'static str = "delete_file";
     const EFFECT: Effect = Effect::DESTROY.idempotent();
-    type Output = Deleted;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Deleted, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         let order = Order::workspace(Delete, &self.workspace_id, ["files".into()]).file(&self.path);
         let errand = desk.errand(Self::NAME, call);
         errand.has_door(&order)?;
         let question = format!("Delete {} of workspace {} for good?", self.path, self.workspace_id);
         errand.confirm(&question, Unasked::Proceed).await?;
         match errand.send(&order).await {
-            Ok(reply) => Ok(Deleted(match reply.body {
-                Value::Object(fields) => fields,
-                _ => Map::from_iter([("status".to_owned(), json!("deleted"))]),
-            })),
+            Ok(reply) => Ok(Told(reply.fields("deleted"))),
             Err(error) if takes_every_path_for_absolute(&error) => Err(ToolError::failed(
                 "NOT_SUPPORTED_BY_PLATFORM",
                 "this platform cannot delete files: it takes every path for an absolute one, and refuses it",

@@ -2,8 +2,8 @@
 //! `tools/memory.rs`, for those tools are the agent's too.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::Groups;
 use super::workspaces::given;
@@ -12,9 +12,9 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Delete, Get, Post};
-use crate::tools::desk::Ops;
 use crate::tools::desk::confirm::Unasked;
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
+use crate::tools::desk::{Ops, Told};
 use crate::tools::paging::check_text;
 use crate::types::{KeyName, ResourceId, WorkspaceId};
 
@@ -39,17 +39,12 @@ struct DeleteMemory {
     memory_id: ResourceId,
 }
 
-/// What the platform said.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Deleted(Map<String, Value>);
-
 impl Tool<Ops> for DeleteMemory {
     const NAME: &'static str = "delete_memory";
     const EFFECT: Effect = Effect::DESTROY.idempotent();
-    type Output = Deleted;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Deleted, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         let (workspace, memory) = (&self.workspace_id, &self.memory_id);
         let older = Order::workspace(Delete, workspace, ["memories".into(), memory.into()]);
         let errand = desk.errand(Self::NAME, call);
@@ -64,10 +59,7 @@ impl Tool<Ops> for DeleteMemory {
             Err(error) if error.fact("status") == Some(&json!(404)) => errand.send(&newer).await.map_err(|_| error),
             settled => settled,
         };
-        Ok(Deleted(match reply?.body {
-            Value::Object(fields) => fields,
-            _ => Map::from_iter([("status".to_owned(), json!("deleted"))]),
-        }))
+        Ok(Told(reply?.fields("deleted")))
     }
 }
 
@@ -91,7 +83,7 @@ impl Plain<Ops> for SessionSearch {
     fn plan(self) -> Result<Plan, ToolError> {
         let order = Order::workspace(Get, &self.workspace_id, ["session-search".into()]);
         let q = self.q.filter(|q| !q.trim().is_empty());
-        Ok(order.query("q", q).query("limit", Some(Self::MOST)).into())
+        Ok(order.query("q", q).rows(Self::MOST).into())
     }
 }
 

@@ -1,20 +1,19 @@
-//! Plugins: what there is, what a workspace has, and what an organization allows.
+//! Plugins: what there is, what a workspace has, and what has changed since. What an organization allows is in `allowlist`.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::Groups;
 use crate::mcp::answer::ToolError;
-use crate::mcp::call::Call;
-use crate::mcp::toolset::{Effect, Tool};
-use crate::platform::order::Verb::{Delete, Get, Post, Put};
-use crate::platform::order::{Order, Verb};
-use crate::tools::desk::confirm::Unasked;
-use crate::tools::desk::listing::Wanted;
+use crate::mcp::toolset::Effect;
+use crate::platform::order::Order;
+use crate::platform::order::Verb::{Delete, Get, Post};
+use crate::tools::desk::Ops;
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
-use crate::tools::desk::{Errand, Management, Ops};
 use crate::types::{KeyName, ResourceId, WorkspaceId};
+
+mod allowlist;
 
 /// Adds the tools of this file.
 pub(super) fn register(tools: &mut Groups) {
@@ -29,10 +28,7 @@ pub(super) fn register(tools: &mut Groups) {
         .plain::<UninstallPlugin>()
         .plain::<CheckPluginUpdates>()
         .plain::<ApplyPluginUpdate>();
-    tools
-        .management
-        .add::<GetOrgPluginAllowlist>()
-        .add::<SetOrgPluginAllowlist>();
+    allowlist::register(tools);
 }
 
 /// List the plugins that the platform knows: name, version, description, tags, skills, and runtimes they work on.
@@ -193,94 +189,6 @@ impl Plain<Ops> for ApplyPluginUpdate {
     }
 }
 
-/// Which plugins the organization's workspaces may install. With allow_all there is no restriction.
-#[derive(Deserialize, JsonSchema)]
-struct GetOrgPluginAllowlist {
-    /// Id of the organization's root workspace; left out: MOLECULE_ORG_ID.
-    org_id: Option<ResourceId>,
-    /// Skip so many plugins: next_offset of the result before.
-    offset: Option<u32>,
-}
-
-/// An allowlist.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Allowlist(Map<String, Value>);
-
-impl Tool<Management> for GetOrgPluginAllowlist {
-    const NAME: &'static str = "get_org_plugin_allowlist";
-    const EFFECT: Effect = Effect::READ;
-    type Output = Allowlist;
-
-    async fn call(self, desk: &Management, call: &Call) -> Result<Allowlist, ToolError> {
-        let errand = desk.errand(Self::NAME, call);
-        let org = organization(&errand, self.org_id)?;
-        let reply = errand.send(&allowlist(Get, &org)).await?;
-        let Value::Object(mut list) = reply.body else {
-            return Err(ToolError::failed(
-                "PLATFORM_ERROR",
-                "the platform's answer is not an object",
-                "the address may name something else than a platform",
-            ));
-        };
-        if let Some(Value::Array(plugins)) = list.remove("plugins") {
-            let wanted = Wanted::part(self.offset, None);
-            list.extend(wanted.page("plugins", plugins));
-        }
-        Ok(Allowlist(list))
-    }
-}
-
-/// Replace the list of plugins that the organization's workspaces may install. An empty list allows all plugins.
-#[derive(Deserialize, JsonSchema)]
-struct SetOrgPluginAllowlist {
-    /// Id of the organization's root workspace; left out: MOLECULE_ORG_ID.
-    org_id: Option<ResourceId>,
-    /// Names of all plugins that are allowed from now on.
-    plugins: Vec<KeyName>,
-    /// Who decided it; kept beside each plugin.
-    enabled_by: String,
-}
-
-impl Tool<Management> for SetOrgPluginAllowlist {
-    const NAME: &'static str = "set_org_plugin_allowlist";
-    const EFFECT: Effect = Effect::DESTROY.idempotent();
-    type Output = Allowlist;
-
-    async fn call(self, desk: &Management, call: &Call) -> Result<Allowlist, ToolError> {
-        let enabled_by = not_empty("enabled_by", self.enabled_by)?;
-        let errand = desk.errand(Self::NAME, call);
-        let org = organization(&errand, self.org_id)?;
-        let order = allowlist(Put, &org).body(json!({ "plugins": self.plugins, "enabled_by": enabled_by }));
-        errand.has_door(&order)?;
-        let question = match self.plugins.len() {
-            0 => format!("Allow all plugins in organization {org}?"),
-            count => format!("Allow {count} plugins in organization {org}, and none besides?"),
-        };
-        errand.confirm(&question, Unasked::Proceed).await?;
-        match errand.send(&order).await?.body {
-            Value::Object(list) => Ok(Allowlist(list)),
-            _ => Ok(Allowlist(Map::from_iter([("org_id".to_owned(), json!(org))]))),
-        }
-    }
-}
-
-fn allowlist(verb: Verb, org: &ResourceId) -> Order {
-    Order::admin(verb, ["orgs".into(), org.into(), "plugins".into(), "allowlist".into()])
-}
-
-/// The organization that is meant.
-fn organization(errand: &Errand<'_>, given: Option<ResourceId>) -> Result<ResourceId, ToolError> {
-    let usual = || ResourceId::parse(errand.common().org_id.as_deref()?).ok();
-    given.or_else(usual).ok_or_else(|| {
-        ToolError::failed(
-            "INVALID_ARGUMENTS",
-            "org_id was left out, and MOLECULE_ORG_ID is not set or no id; nothing was sent",
-            "give org_id: the id of the organization's root workspace, see list_workspaces",
-        )
-    })
-}
-
 fn not_empty(name: &str, value: String) -> Result<String, ToolError> {
     if value.trim().is_empty() {
         return Err(ToolError::argument(name, "must not be empty"));
@@ -290,9 +198,8 @@ fn not_empty(name: &str, value: String) -> Result<String, ToolError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Bench, Keys, ORG, WS, exchange, refused};
-    use super::*;
-    use crate::platform::testing::Reply;
+    use super::super::testing::{WS, exchange, refused};
+    use serde_json::{Value, json};
 
     const ID: &str = "5f0c1d2e-0000-4000-8000-0000000000aa";
 
@@ -394,50 +301,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_allowlist_is_of_the_usual_organization_unless_another_is_named() {
-        for (org, given) in [(ORG, json!({})), (ID, json!({ "org_id": ID }))] {
-            let row = json!({ "plugin_name": "a", "enabled_by": "me", "enabled_at": "now" });
-            let answer = json!({ "org_id": org, "plugins": [row], "allow_all": false });
-            let seen = exchange("get_org_plugin_allowlist", given.clone(), 200, answer).await;
-            assert_eq!(seen.line, format!("GET /orgs/{org}/plugins/allowlist"));
-            assert_eq!(seen.bearer, "org-key");
-            assert_eq!(
-                seen.result,
-                json!({ "org_id": org, "plugins": [row], "count": 1, "allow_all": false })
-            );
-            let mut wanted = given;
-            wanted["plugins"] = json!(["a", "b"]);
-            wanted["enabled_by"] = json!("me");
-            let answer = json!({ "org_id": org, "plugins": ["a", "b"], "allow_all": false });
-            let seen = exchange("set_org_plugin_allowlist", wanted, 200, answer.clone()).await;
-            assert_eq!(seen.line, format!("PUT /orgs/{org}/plugins/allowlist"));
-            assert_eq!(seen.body, Some(json!({ "plugins": ["a", "b"], "enabled_by": "me" })));
-            assert_eq!(seen.result, answer);
-        }
-    }
-
-    #[tokio::test]
-    async fn without_an_organization_nothing_is_sent() {
-        let bench = Bench::without_org(vec![Reply::json(200, "{}")]).await;
-        for (tool, arguments) in [
-            ("get_org_plugin_allowlist", json!({})),
-            ("set_org_plugin_allowlist", json!({ "plugins": [], "enabled_by": "me" })),
-        ] {
-            assert_eq!(
-                bench.call(tool, arguments).await["error"],
-                "INVALID_ARGUMENTS",
-                "{tool}"
-            );
-        }
-        assert_eq!(bench.lines(), [""; 0]);
-        let bench = Bench::new(vec![Reply::json(200, "{}")], Keys::None).await;
-        assert_eq!(
-            bench.call("get_org_plugin_allowlist", json!({})).await["error"],
-            "AUTH_ERROR"
-        );
-    }
-
-    #[tokio::test]
     async fn what_the_platform_would_refuse_sends_nothing() {
         for (tool, arguments) in [
             ("install_plugin", json!({ "workspace_id": WS, "source": "" })),
@@ -451,11 +314,6 @@ mod tests {
                 json!({ "workspace_id": WS, "runtime": "" }),
             ),
             ("check_plugin_compatibility", json!({ "workspace_id": WS })),
-            ("set_org_plugin_allowlist", json!({ "plugins": [], "enabled_by": "" })),
-            (
-                "set_org_plugin_allowlist",
-                json!({ "plugins": ["a/b"], "enabled_by": "me" }),
-            ),
             ("apply_plugin_update", json!({})),
         ] {
             assert_eq!(

@@ -3,11 +3,11 @@
 //! The order of the steps, and what each of their failures is called, is the contract's state table.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Groups;
-use super::workspaces::creation::{WorkspaceAccess, somewhere};
+use super::workspaces::creation::{WorkspaceAccess, external, somewhere};
 use super::workspaces::removal::Removal;
 use super::workspaces::{check_tier, given};
 use crate::mcp::answer::ToolError;
@@ -15,7 +15,7 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Post;
-use crate::tools::desk::{Errand, Shared};
+use crate::tools::desk::{Errand, Shared, Told};
 use crate::types::WorkspaceId;
 
 mod role;
@@ -78,17 +78,12 @@ struct RoleConfig {
     config_yaml: Option<String>,
 }
 
-/// The workspace, and how far it is verified.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Provisioned(Map<String, Value>);
-
 impl Tool<Shared> for ProvisionWorkspace {
     const NAME: &'static str = "provision_workspace";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Provisioned;
+    type Output = Told;
 
-    async fn call(mut self, desk: &Shared, call: &Call) -> Result<Provisioned, ToolError> {
+    async fn call(mut self, desk: &Shared, call: &Call) -> Result<Told, ToolError> {
         self.check()?;
         let role = Role::of(self.model.take(), self.role_config.take())?;
         let wish = Wish::of(self.runtime.take(), self.template.take())?;
@@ -98,7 +93,7 @@ impl Tool<Shared> for ProvisionWorkspace {
         let made = self.create(&errand, &wish, &role).await?;
         let finished = self.finish(&errand, &made, &role).await;
         match finished {
-            Ok(result) => Ok(Provisioned(result)),
+            Ok(result) => Ok(Told(result)),
             Err(failure) => Err(self.roll_back(&errand, made, failure).await),
         }
     }
@@ -142,6 +137,7 @@ impl ProvisionWorkspace {
             ("tier", self.tier.map(Value::from)),
             ("parent_id", self.parent_id.as_ref().map(|id| json!(id))),
             ("runtime", Some(settled.runtime.clone().into())),
+            ("external", external(&settled.runtime)),
             ("workspace_dir", text(&self.workspace_dir)),
             ("workspace_access", self.workspace_access.map(|access| json!(access))),
             // Newer platforms refuse to create a workspace without one.
@@ -223,6 +219,8 @@ impl ProvisionWorkspace {
             Ok(_) => failure
                 .with("rolled_back", true)
                 .with("workspace_exists", false)
+                .with("provisioned", false)
+                .with("role_config_applied", false)
                 .advising("the workspace was deleted again; the reason is in detail"),
             Err(error) => failure
                 .with("rolled_back", false)

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Groups;
+use super::workspaces::creation::is_own_compute;
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Nullable, Tool};
@@ -16,9 +17,6 @@ use crate::tools::desk::{Errand, Ops};
 use crate::types::{BaseUrl, PlainHttp, Timestamp, WorkspaceId};
 
 mod command;
-
-/// The runtimes that the platform does not run itself.
-const REMOTE: [&str; 3] = ["external", "kimi", "kimi-cli"];
 
 /// Adds the tools of this file.
 pub(super) fn register(tools: &mut Groups) {
@@ -68,7 +66,7 @@ fn remote(row: Value) -> Option<Value> {
 }
 
 fn is_remote(row: &Value) -> bool {
-    row["runtime"].as_str().is_some_and(|runtime| REMOTE.contains(&runtime))
+    row["runtime"].as_str().is_some_and(is_own_compute)
 }
 
 /// One row, a removed one included.

@@ -35,6 +35,15 @@ pub(super) fn register(tools: &mut Groups) {
 const WRONG_TIME: &str = "unless detail says otherwise: cron_expr takes five fields, minute, hour, day of month, month and day of week, such as \
      */15 9-17 * * 1-5; timezone a name such as Europe/Berlin";
 
+/// What to do about a 422: later platforms run schedules by calling the agent.
+const NOT_CALLED: &str = "this platform keeps schedules only for agents that it can call; for one that polls, let \
+     something else start it at those times";
+
+/// The plan of a route below the schedules of a workspace.
+fn plan(order: Order) -> Plan {
+    Plan::from(order).advising(422, NOT_CALLED)
+}
+
 /// List a workspace's schedules: id, name, times, prompt, whether enabled, last and next run.
 #[derive(Deserialize, JsonSchema)]
 struct ListSchedules {
@@ -48,7 +57,7 @@ impl Plain<Ops> for ListSchedules {
     const ANSWER: Answer = Answer::List("schedules");
     const AT_HOME: bool = true;
     fn plan(self) -> Result<Plan, ToolError> {
-        Ok(Order::workspace(Get, &self.workspace_id, ["schedules".into()]).into())
+        Ok(plan(Order::workspace(Get, &self.workspace_id, ["schedules".into()])))
     }
 }
 
@@ -82,7 +91,7 @@ impl Plain<Ops> for CreateSchedule {
             enabled: self.enabled,
         };
         let order = Order::workspace(Post, &self.workspace_id, ["schedules".into()]);
-        Ok(Plan::from(order.body(asked.body()?)).advising(400, WRONG_TIME))
+        Ok(plan(order.body(asked.body()?)).advising(400, WRONG_TIME))
     }
 }
 
@@ -123,7 +132,7 @@ impl Plain<Ops> for UpdateSchedule {
         }
         let path = ["schedules".into(), (&self.schedule_id).into()];
         let order = Order::workspace(Patch, &self.workspace_id, path);
-        Ok(Plan::from(order.body(body)).advising(400, WRONG_TIME))
+        Ok(plan(order.body(body)).advising(400, WRONG_TIME))
     }
 }
 
@@ -171,7 +180,7 @@ impl Plain<Ops> for DeleteSchedule {
     const AT_HOME: bool = true;
     fn plan(self) -> Result<Plan, ToolError> {
         let path = ["schedules".into(), (&self.schedule_id).into()];
-        Ok(Order::workspace(Delete, &self.workspace_id, path).into())
+        Ok(plan(Order::workspace(Delete, &self.workspace_id, path)))
     }
 }
 
@@ -191,7 +200,7 @@ impl Plain<Ops> for GetScheduleHistory {
     const AT_HOME: bool = true;
     fn plan(self) -> Result<Plan, ToolError> {
         let path = ["schedules".into(), (&self.schedule_id).into(), "history".into()];
-        Ok(Order::workspace(Get, &self.workspace_id, path).into())
+        Ok(plan(Order::workspace(Get, &self.workspace_id, path)))
     }
 }
 
@@ -223,7 +232,11 @@ impl Tool<Ops> for RunSchedule {
             None => errand.home()?.clone(),
         };
         let path = ["schedules".into(), (&self.schedule_id).into(), "run".into()];
-        let reply = errand.send(&Order::workspace(Post, &workspace_id, path)).await?;
+        let sent = errand.send(&Order::workspace(Post, &workspace_id, path)).await;
+        let reply = sent.map_err(|error| match error.code() {
+            "HTTP 422" => error.advising(NOT_CALLED),
+            _ => error,
+        })?;
         // Platforms up to June 2026 only hand the prompt over. Later ones run it, and must not be helped.
         let prompt = reply.body["prompt"].as_str().filter(|prompt| !prompt.is_empty());
         let outcome = match prompt.filter(|_| reply.body["fired_by"] != "daemon") {
@@ -332,6 +345,24 @@ mod tests {
             "{}",
             seen.result
         );
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_cannot_be_called_has_no_schedules_on_later_platforms() {
+        let refusal = json!({ "error": "workspace has no callback URL", "detail": "not push" });
+        for tool in ["list_schedules", "run_schedule", "get_schedule_history"] {
+            let mut arguments = json!({ "workspace_id": WS });
+            if tool != "list_schedules" {
+                arguments["schedule_id"] = json!(ID);
+            }
+            let seen = exchange(tool, arguments, 422, refusal.clone()).await;
+            assert_eq!(seen.result["error"], "HTTP 422");
+            assert!(
+                seen.result["hint"].as_str().unwrap().contains("polls"),
+                "{}",
+                seen.result
+            );
+        }
     }
 
     #[tokio::test]

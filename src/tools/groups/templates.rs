@@ -15,7 +15,7 @@ use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Post};
 use crate::tools::desk::confirm::Unasked;
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
-use crate::tools::desk::{Errand, Management, Ops, Shared};
+use crate::tools::desk::{Errand, Management, Ops, Shared, Told};
 use crate::types::FilePath;
 
 mod bundles;
@@ -101,17 +101,12 @@ struct ImportOrg {
     dir: FilePath,
 }
 
-/// The organization, its workspaces and how many.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Built(Map<String, Value>);
-
 impl Tool<Ops> for ImportOrg {
     const NAME: &'static str = "import_org";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Built;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Built, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         build(&desk.errand(Self::NAME, call), json!({ "dir": self.dir })).await
     }
 }
@@ -140,9 +135,9 @@ enum Mode {
 impl Tool<Management> for CreateOrgFromTemplate {
     const NAME: &'static str = "create_org_from_template";
     const EFFECT: Effect = Effect::DESTROY;
-    type Output = Built;
+    type Output = Told;
 
-    async fn call(self, desk: &Management, call: &Call) -> Result<Built, ToolError> {
+    async fn call(self, desk: &Management, call: &Call) -> Result<Told, ToolError> {
         if self.dir.is_some() == self.template.is_some() {
             return Err(ToolError::argument("dir", "or `template` is required, and not both"));
         }
@@ -169,7 +164,7 @@ fn import(body: Value) -> Order {
 }
 
 /// Sends the request; an organization that was built in part only is a failure that names the part.
-async fn build(errand: &Errand<'_>, body: Value) -> Result<Built, ToolError> {
+async fn build(errand: &Errand<'_>, body: Value) -> Result<Told, ToolError> {
     let sent = errand.send(&import(body)).await;
     let reply = sent.map_err(|error| match error.fact("status").and_then(Value::as_u64) {
         Some(412) => error.advising(
@@ -181,30 +176,28 @@ async fn build(errand: &Errand<'_>, body: Value) -> Result<Built, ToolError> {
         }
         _ => error,
     })?;
-    let Value::Object(built) = reply.body else {
-        return Err(ToolError::failed(
-            "PLATFORM_ERROR",
-            "the platform's answer is not an object",
-            "look with list_workspaces at what was built",
-        ));
-    };
+    let status = reply.status;
+    let built = reply.object("look with list_workspaces at what was built")?;
     let why = ["error", "reconcile_errors"]
         .iter()
         .find_map(|key| built.get(*key))
         .filter(|why| **why != json!([]));
-    match why {
-        Some(why) => {
-            let why = why.as_str().map_or_else(|| why.to_string(), str::to_owned);
-            Err(ToolError::failed(
-                "PARTIALLY_DONE",
-                format!("a part of the organization was built: {why}"),
-                "result tells which workspaces there are now; mend what is wrong and call again: those are left alone then",
-            )
-            .with("status", reply.status)
-            .with("result", Value::Object(built)))
-        }
-        None => Ok(Built(built)),
-    }
+    let Some(why) = why else { return Ok(Told(built)) };
+    let why = why.as_str().map_or_else(|| why.to_string(), str::to_owned);
+    let failure = if built.get("workspaces") == Some(&json!([])) && built.contains_key("error") {
+        ToolError::failed(
+            "IMPORT_FAILED",
+            format!("nothing of the organization was built: {why}"),
+            "mend what is wrong, and call again",
+        )
+    } else {
+        ToolError::failed(
+            "PARTIALLY_DONE",
+            format!("a part of the organization was built: {why}"),
+            "result tells which workspaces there are now; mend what is wrong and call again: those are left alone then",
+        )
+    };
+    Err(failure.with("status", status).with("result", Value::Object(built)))
 }
 
 #[cfg(test)]
@@ -283,12 +276,14 @@ mod tests {
         let half = json!({ "org": "o", "workspaces": [{ "id": "w" }], "count": 1, "error": "disk full" });
         let stayed =
             json!({ "org": "o", "workspaces": [], "count": 0, "mode": "reconcile", "reconcile_errors": ["x"] });
-        for (status, body, word) in [(207, half, "disk full"), (201, stayed, "x")] {
+        let none = json!({ "org": "o", "workspaces": [], "count": 0, "error": "no model" });
+        for (status, body, code, word) in [
+            (207, half, "PARTIALLY_DONE", "disk full"),
+            (201, stayed, "PARTIALLY_DONE", "x"),
+            (207, none, "IMPORT_FAILED", "no model"),
+        ] {
             let seen = exchange("import_org", json!({ "dir": "dev" }), status, body.clone()).await;
-            assert_eq!(
-                (&seen.result["error"], &seen.result["result"]),
-                (&json!("PARTIALLY_DONE"), &body)
-            );
+            assert_eq!((&seen.result["error"], &seen.result["result"]), (&json!(code), &body));
             assert!(seen.result["detail"].as_str().unwrap().contains(word));
         }
         let missing = json!({ "error": "missing required environment variables", "missing_env": ["KEY"] });

@@ -1,8 +1,8 @@
 //! Keys that open a tenant or a workspace: minted, listed, revoked. What is minted goes into a file.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::Groups;
 use crate::mcp::answer::ToolError;
@@ -10,8 +10,8 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Delete, Get, Post};
-use crate::tools::desk::Management;
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
+use crate::tools::desk::{Management, Told};
 use crate::types::{ResourceId, WorkspaceId};
 
 /// Adds the tools of this file.
@@ -66,17 +66,12 @@ struct MintOrgToken {
     reveal: Option<bool>,
 }
 
-/// The new key's id, and where it is.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Minted(Map<String, Value>);
-
 impl Tool<Management> for MintOrgToken {
     const NAME: &'static str = "mint_org_token";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Minted;
+    type Output = Told;
 
-    async fn call(self, desk: &Management, call: &Call) -> Result<Minted, ToolError> {
+    async fn call(self, desk: &Management, call: &Call) -> Result<Told, ToolError> {
         if self.name.as_ref().is_some_and(|name| name.chars().count() > 100) {
             return Err(ToolError::argument("name", "must be at most 100 characters"));
         }
@@ -98,9 +93,9 @@ struct MintWorkspaceToken {
 impl Tool<Management> for MintWorkspaceToken {
     const NAME: &'static str = "mint_workspace_token";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Minted;
+    type Output = Told;
 
-    async fn call(self, desk: &Management, call: &Call) -> Result<Minted, ToolError> {
+    async fn call(self, desk: &Management, call: &Call) -> Result<Told, ToolError> {
         let path = [
             "admin".into(),
             "workspaces".into(),
@@ -126,19 +121,12 @@ async fn mint(
     order: Order,
     about: &str,
     reveal: Option<bool>,
-) -> Result<Minted, ToolError> {
+) -> Result<Told, ToolError> {
     let errand = desk.errand(tool, call);
-    let mut minted = errand.send(&order).await?.body;
-    let about = minted[about].as_str().unwrap_or_default().to_owned();
-    errand.keep_token(&mut minted, &about, reveal == Some(true)).await?;
-    match minted {
-        Value::Object(fields) => Ok(Minted(fields)),
-        _ => Err(ToolError::failed(
-            "PLATFORM_ERROR",
-            "the platform's answer holds no token",
-            "look with list_org_tokens whether one was made",
-        )),
-    }
+    let mut reply = errand.send(&order).await?;
+    let about = reply.body[about].as_str().unwrap_or_default().to_owned();
+    errand.keep_token(&mut reply.body, &about, reveal == Some(true)).await?;
+    reply.object("look with list_org_tokens whether one was made").map(Told)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Workspaces: making, looking at, changing, stopping and removing them.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Groups;
@@ -11,7 +11,7 @@ use crate::mcp::toolset::{Effect, Nullable, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Patch, Post};
 use crate::tools::desk::plain::{Answer, Plain, Plan, RegisterPlain};
-use crate::tools::desk::{Management, Ops, Shared};
+use crate::tools::desk::{Errand, Management, Ops, Shared, Told};
 use crate::types::WorkspaceId;
 
 pub(super) mod creation;
@@ -76,7 +76,7 @@ struct UpdateWorkspace {
     /// New tier, 1 to 4.
     #[schemars(range(min = 1, max = 4))]
     tier: Option<u8>,
-    /// New parent; null makes it a root.
+    /// New parent; null makes it a root, which newer platforms refuse. They also take no new name in the same call.
     #[serde(default)]
     parent_id: Nullable<WorkspaceId>,
     /// New place on the canvas; needs y too.
@@ -138,11 +138,12 @@ impl Plain<Shared> for PauseWorkspace {
     const NAME: &'static str = "pause_workspace";
     const EFFECT: Effect = Effect::WRITE.idempotent();
     fn plan(self) -> Result<Plan, ToolError> {
-        cascading(&self.workspace_id, "pause", self.cascade)
+        Ok(cascading(&self.workspace_id, "pause", self.cascade))
     }
 }
 
-/// Start a paused workspace again.
+/// Start a paused workspace again. An external one may count as failed afterwards (platforms of May 2026), until its agent
+/// registers: start its daemon anew.
 #[derive(Deserialize, JsonSchema)]
 struct ResumeWorkspace {
     workspace_id: WorkspaceId,
@@ -154,21 +155,28 @@ impl Plain<Shared> for ResumeWorkspace {
     const NAME: &'static str = "resume_workspace";
     const EFFECT: Effect = Effect::WRITE.idempotent();
     fn plan(self) -> Result<Plan, ToolError> {
-        let plan = cascading(&self.workspace_id, "resume", self.cascade)?;
-        Ok(plan)
+        Ok(cascading(&self.workspace_id, "resume", self.cascade).advising(503, NO_PROVISIONER))
     }
 }
 
 const NO_PROVISIONER: &str = "this platform has nothing to run workspaces with; an external workspace comes back by itself \
     when its agent registers";
 
-fn cascading(id: &WorkspaceId, what: &'static str, cascade: Option<bool>) -> Result<Plan, ToolError> {
+/// Pausing and resuming, which differ in one word.
+fn cascading(id: &WorkspaceId, what: &'static str, cascade: Option<bool>) -> Plan {
     let order = Order::workspace(Post, id, [what.into()])
         .query("cascade", cascade.filter(|wanted| *wanted))
         .body(json!({}));
-    let hint = "see detail and body: either a workspace above is paused and comes first, or others below would be changed \
-         too, which cascade: true allows";
-    Ok(Plan::from(order).advising(409, hint))
+    Plan::from(order)
+        .advising(
+            404,
+            "there is no such workspace, or it is paused, or not paused, already: get_workspace tells its status",
+        )
+        .advising(
+            409,
+            "see detail and body: either a workspace above is paused and comes first, or others below would be changed \
+             too, which cascade: true allows",
+        )
 }
 
 /// Delete a workspace and all workspaces below it, for good. With others below it, or where the platform wants it
@@ -182,41 +190,36 @@ struct DeleteWorkspace {
     confirm: Option<bool>,
 }
 
-/// What became of the workspace.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Removed(Map<String, Value>);
-
 impl Tool<Ops> for DeleteWorkspace {
     const NAME: &'static str = "delete_workspace";
     const EFFECT: Effect = Effect::DESTROY.idempotent();
-    type Output = Removed;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Removed, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
+        self.carry_out(&desk.errand(Self::NAME, call)).await
+    }
+}
+
+impl DeleteWorkspace {
+    async fn carry_out(self, errand: &Errand<'_>) -> Result<Told, ToolError> {
         let removal = Removal::of(self.workspace_id, self.confirm, self.confirm_name);
-        removal.carry_out(&desk.errand(Self::NAME, call)).await.map(Removed)
+        removal.carry_out(errand).await.map(Told)
     }
 }
 
 /// Delete a workspace and all workspaces below it, for good. With others below it, or where the platform wants it
 /// confirmed, nothing happens unless confirm is true or the person agrees.
 #[derive(Deserialize, JsonSchema)]
-struct DeprovisionWorkspace {
-    workspace_id: WorkspaceId,
-    /// Its exact name, as a safeguard: with another name nothing happens.
-    confirm_name: Option<String>,
-    /// Yes, delete it, and those below it.
-    confirm: Option<bool>,
-}
+#[serde(transparent)]
+struct DeprovisionWorkspace(DeleteWorkspace);
 
 impl Tool<Management> for DeprovisionWorkspace {
     const NAME: &'static str = "deprovision_workspace";
     const EFFECT: Effect = Effect::DESTROY.idempotent();
-    type Output = Removed;
+    type Output = Told;
 
-    async fn call(self, desk: &Management, call: &Call) -> Result<Removed, ToolError> {
-        let removal = Removal::of(self.workspace_id, self.confirm, self.confirm_name);
-        removal.carry_out(&desk.errand(Self::NAME, call)).await.map(Removed)
+    async fn call(self, desk: &Management, call: &Call) -> Result<Told, ToolError> {
+        self.0.carry_out(&desk.errand(Self::NAME, call)).await
     }
 }
 

@@ -42,9 +42,11 @@ async fn forward(context: &Context, tool: &str, arguments: &impl Serialize) -> R
     };
     match context.api.bridged(tool, &arguments).await? {
         Bridged::Answered(text) => Ok(read(text)),
-        Bridged::Unsupported => Err(not_supported(
-            "memory with namespaces, or it was set up without its plugin",
-        )),
+        Bridged::Unsupported => {
+            let missing = not_supported("memory with namespaces, or it was set up without its plugin");
+            let hint = "nothing was done; commit_memory and recall_memory use its older memory, where it has one";
+            Err(missing.advising(hint))
+        }
         Bridged::Failed { detail } => Err(ToolError::failed(
             "PLATFORM_ERROR",
             format!("the platform's tool failed: {detail}"),

@@ -44,7 +44,7 @@ pub(super) async fn search(
     // Where a plugin keeps the memories, this route ignores the words, and its rows have no namespace.
     if query.is_some() && found.iter().any(|memory| memory["namespace"].is_null()) {
         let order = Order::workspace(Get, workspace, ["v2".into(), "memories".into()]);
-        let order = order.query("q", query).query("limit", Some(50));
+        let order = order.query("q", query).rows(50);
         found = rows(errand.send(&order).await?.body["memories"].take())?;
     }
     if let Some(scope) = scope {

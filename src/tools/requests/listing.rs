@@ -9,7 +9,7 @@ use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Registry, Tool};
 use crate::platform::requests::RequestRow;
-use crate::tools::paging::{LIST_LIMIT, fit};
+use crate::tools::paging::{LIST_LIMIT, part};
 use crate::tools::supported::unless_supported;
 use crate::tools::workspaces::Workspaces;
 use crate::types::{RequestId, WorkspaceId};
@@ -29,6 +29,9 @@ struct ListInbox {
     workspace_id: Option<WorkspaceId>,
     /// Skip so many: next_offset of the result before.
     offset: Option<u32>,
+    /// At most so many.
+    #[schemars(range(min = 1))]
+    limit: Option<u32>,
 }
 
 /// How the requests stand that you made, newest first. Answers also arrive in the inbox.
@@ -40,6 +43,9 @@ struct CheckRequests {
     workspace_id: Option<WorkspaceId>,
     /// Skip so many: next_offset of the result before.
     offset: Option<u32>,
+    /// At most so many.
+    #[schemars(range(min = 1))]
+    limit: Option<u32>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -54,16 +60,15 @@ struct Requests {
 }
 
 impl Requests {
-    fn of(rows: &[RequestRow], offset: Option<u32>) -> Self {
+    fn of(rows: &[RequestRow], offset: Option<u32>, limit: Option<u32>) -> Self {
         /// Longest detail in a list, in bytes of JSON.
         const DETAIL: usize = 2_000;
-        let offset = offset.unwrap_or(0) as usize;
-        let views = rows.iter().skip(offset).map(|row| RequestView::of(row, DETAIL));
-        let (requests, next) = fit(views, LIST_LIMIT);
+        let views = rows.iter().map(|row| RequestView::of(row, DETAIL));
+        let (requests, next_offset) = part(views, offset, limit, LIST_LIMIT);
         Self {
             requests,
             count: rows.len(),
-            next_offset: next.map(|shown| offset + shown),
+            next_offset,
         }
     }
 }
@@ -90,7 +95,7 @@ impl Tool<Workspaces> for ListInbox {
         let context = all.one("workspace_id", self.workspace_id.as_ref())?;
         let rows = context.api.request_inbox(checked(self.status.as_deref())?).await;
         let rows = rows.map_err(|error| unless_supported(REQUESTS, error))?;
-        Ok(Requests::of(&rows, self.offset))
+        Ok(Requests::of(&rows, self.offset, self.limit))
     }
 }
 
@@ -117,7 +122,7 @@ impl Tool<Workspaces> for CheckRequests {
             rows => rows,
         };
         let rows = rows.map_err(|error| unless_supported(REQUESTS, error))?;
-        Ok(Requests::of(&rows, self.offset))
+        Ok(Requests::of(&rows, self.offset, self.limit))
     }
 }
 
@@ -156,12 +161,12 @@ impl Tool<Workspaces> for GetRequest {
         let given = self.workspace_id.as_ref();
         let context = all.about_request("workspace_id", given, &self.request_id, None).await?;
         let thread = context.api.request_thread(&self.request_id).await.map_err(about_one)?;
-        let offset = self.offset.unwrap_or(0) as usize;
-        let (messages, next) = fit(thread.messages.iter().skip(offset).map(NoteView::of), MESSAGES);
+        let views = thread.messages.iter().map(NoteView::of);
+        let (messages, next_offset) = part(views, self.offset, None, MESSAGES);
         Ok(Thread {
             request: RequestView::of(&thread.request, DETAIL),
             messages,
-            next_offset: next.map(|shown| offset + shown),
+            next_offset,
         })
     }
 }
@@ -187,7 +192,9 @@ mod tests {
         let shown = json!({ "request_id": ID, "kind": "task", "title": "count", "detail": "all", "from": PEER, "to": "user",
             "status": "done", "answered_by": "user", "priority": 2, "created_at": "2026-05-01T10:00:00Z",
             "responded_at": "2026-05-01T11:00:00Z" });
-        let listed = world.call("list_inbox", json!({ "status": "pending" })).await;
+        let listed = world
+            .call("list_inbox", json!({ "status": "pending", "limit": 1 }))
+            .await;
         assert_eq!(listed.body, json!({ "requests": [shown], "count": 1 }));
         assert_eq!(
             world.call("check_requests", json!({})).await.body["requests"],

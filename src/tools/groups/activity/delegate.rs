@@ -1,8 +1,8 @@
 //! Handing a task from one workspace to another without waiting.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::mcp::answer::ToolError;
@@ -10,7 +10,7 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Post};
-use crate::tools::desk::{Errand, Ops};
+use crate::tools::desk::{Errand, Ops, Told};
 use crate::types::WorkspaceId;
 
 /// Hand a task from one workspace to another and return at once with a delegation_id; check_delegations of the first tells
@@ -27,17 +27,12 @@ pub(super) struct AsyncDelegate {
     idempotency_key: Option<String>,
 }
 
-/// The delegation, as the platform names it.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-pub(super) struct Delegated(Map<String, Value>);
-
 impl Tool<Ops> for AsyncDelegate {
     const NAME: &'static str = "async_delegate";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Delegated;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Delegated, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         check(&self.target_id, &self.task)?;
         if self.target_id == self.workspace_id {
             return Err(ToolError::argument(
@@ -69,7 +64,7 @@ impl Tool<Ops> for AsyncDelegate {
         match sent.body {
             Value::Object(mut fields) if fields.get("delegation_id").is_some_and(Value::is_string) => {
                 fields.insert("idempotency_key".to_owned(), json!(key));
-                Ok(Delegated(fields))
+                Ok(Told(fields))
             }
             _ => Err(ToolError::failed(
                 "PLATFORM_ERROR",

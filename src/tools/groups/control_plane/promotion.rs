@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::mcp::answer::ToolError;
 use crate::mcp::call::Call;
@@ -13,7 +13,7 @@ use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Post;
 use crate::tools::desk::confirm::Unasked;
-use crate::tools::desk::{Control, Desk};
+use crate::tools::desk::{Control, Desk, Told};
 
 /// The one thing that can be rolled out.
 const FLEET: &str = "tenant-fleet";
@@ -47,17 +47,12 @@ enum Component {
     TenantFleet,
 }
 
-/// The plan or the evidence, as the control plane tells it.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-pub(super) struct Promoted(Map<String, Value>);
-
 impl Tool<Control> for PromoteToProduction {
     const NAME: &'static str = "promote_to_production";
     const EFFECT: Effect = Effect::DESTROY;
-    type Output = Promoted;
+    type Output = Told;
 
-    async fn call(self, desk: &Control, call: &Call) -> Result<Promoted, ToolError> {
+    async fn call(self, desk: &Control, call: &Call) -> Result<Told, ToolError> {
         if self.components.is_some_and(|components| components.len() > 1) {
             return Err(ToolError::argument("components", "must have one entry at most"));
         }
@@ -85,7 +80,7 @@ impl Tool<Control> for PromoteToProduction {
             _ => Some("the status is not 200"),
         };
         match (lack, reply.body) {
-            (None, Value::Object(told)) => Ok(Promoted(told)),
+            (None, Value::Object(told)) => Ok(Told(told)),
             (lack, response) => Err(ToolError::failed(
                 "PROMOTE_INCOMPLETE",
                 format!(

@@ -2,7 +2,7 @@
 //! read first and sent along.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::mcp::answer::ToolError;
@@ -10,7 +10,7 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Nullable, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Patch};
-use crate::tools::desk::Management;
+use crate::tools::desk::{Management, Told};
 use crate::types::WorkspaceId;
 
 /// Limit what a workspace may spend, in US cents per hour, day, week or month. What is left out stays as it is; null: no
@@ -43,17 +43,12 @@ struct Limits {
     monthly: Nullable<u64>,
 }
 
-/// The limits by then, and what was spent.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-pub(super) struct Budget(Map<String, Value>);
-
 impl Tool<Management> for SetWorkspaceBudget {
     const NAME: &'static str = "set_workspace_budget";
     const EFFECT: Effect = Effect::WRITE.idempotent();
-    type Output = Budget;
+    type Output = Told;
 
-    async fn call(self, desk: &Management, call: &Call) -> Result<Budget, ToolError> {
+    async fn call(self, desk: &Management, call: &Call) -> Result<Told, ToolError> {
         let changes = changes(self.budget_limits, self.budget_limit);
         if changes.is_empty() {
             return Err(ToolError::argument("budget_limits", "or `budget_limit` is required"));
@@ -65,10 +60,8 @@ impl Tool<Management> for SetWorkspaceBudget {
             .body;
         let body = merged(&present, &changes)?;
         let order = Order::workspace(Patch, &self.workspace_id, ["budget".into()]).for_admin();
-        match errand.send(&order.body(body)).await?.body {
-            Value::Object(budget) => Ok(Budget(budget)),
-            _ => Ok(Budget(Map::from_iter([("status".to_owned(), json!("updated"))]))),
-        }
+        let reply = errand.send(&order.body(body)).await?;
+        Ok(Told(reply.fields("updated")))
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::mcp::answer::ToolError;
+use crate::tools::groups::workspaces::creation::is_own_compute;
 
 /// The runtimes that can be asked for by name.
 pub(super) const KNOWN: [&str; 11] = [
@@ -68,11 +69,6 @@ impl Wish {
             )),
         }
     }
-}
-
-/// Whether somebody else than the platform runs it.
-pub(super) fn is_own_compute(runtime: &str) -> bool {
-    matches!(runtime, "external" | "kimi" | "kimi-cli")
 }
 
 /// The one template that is not called like its runtime.

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::Settled;
-use super::runtime::{Wish, is_own_compute};
+use super::runtime::Wish;
 use crate::mcp::answer::ToolError;
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Get;
 use crate::tools::desk::Errand;
+use crate::tools::groups::workspaces::creation::is_own_compute;
 
 /// Template and runtime, as a reviewer verified them in May 2026. Later platforms have fewer.
 const FIXED: [(&str, &str); 6] = [

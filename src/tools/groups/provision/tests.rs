@@ -263,7 +263,8 @@ async fn row_6b_own_compute_may_be_called_anything_and_keeps_its_connection() {
         let file = result["connection"]["auth_token_file"].as_str().unwrap();
         assert_eq!(std::fs::read_to_string(file).unwrap(), token);
         assert_eq!(bench.lines(), ALL_READ[1..]);
-        assert!(bench.platform.seen()[0].json().get("template").is_none());
+        let sent = bench.platform.seen()[0].json();
+        assert_eq!((sent.get("template"), &sent["external"]), (None, &json!(true)));
     }
     let arguments = json!({ "name": "n", "runtime": "external", "reveal": true });
     let (result, _) = provision(arguments, vec![made(), row("external")]).await;
@@ -432,6 +433,19 @@ async fn a_failure_is_taken_back_only_when_that_was_wanted() {
         &json!({ "error": "RUNTIME_MISMATCH", "rolled_back": true, "workspace_exists": false }),
     );
     assert_eq!(bench.lines()[3], format!("DELETE /workspaces/{WS}"));
+    // Whatever it was before, nothing of it is there now.
+    let mut waiting = arguments.clone();
+    waiting["wait_until_online"] = json!(true);
+    waiting["model"] = json!("m-1");
+    let model = || reply(200, json!({ "model": "m-1", "source": "workspace_secrets" }));
+    let failed = reply(200, json!({ "runtime": "codex", "status": "failed" }));
+    let gone = reply(200, json!({ "status": "removed" }));
+    let replies = vec![templates(), made(), row("codex"), model(), model(), failed, gone];
+    let (result, _) = provision(waiting, replies).await;
+    assert_facts(
+        &result,
+        &json!({ "error": "NOT_ONLINE", "rolled_back": true, "provisioned": false, "role_config_applied": false }),
+    );
     let stays = reply(403, json!({ "error": "no" }));
     let (result, _) = provision(arguments, [wrong(), vec![stays]].concat()).await;
     assert_facts(

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::mcp::answer::ToolError;
@@ -13,7 +13,7 @@ use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::{Get, Post};
 use crate::state::secret;
-use crate::tools::desk::{Errand, Shared};
+use crate::tools::desk::{Errand, NO_PLATFORM, Shared, Told};
 use crate::tools::groups::Groups;
 use crate::tools::paging::{LIST_LIMIT, size};
 use crate::types::{ResourceId, WorkspaceId};
@@ -35,29 +35,18 @@ struct ExportBundle {
     to_file: Option<bool>,
 }
 
-/// The bundle, or where it is.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Exported(Map<String, Value>);
-
 impl Tool<Shared> for ExportBundle {
     const NAME: &'static str = "export_bundle";
     const EFFECT: Effect = Effect::READ;
-    type Output = Exported;
+    type Output = Told;
 
-    async fn call(self, desk: &Shared, call: &Call) -> Result<Exported, ToolError> {
+    async fn call(self, desk: &Shared, call: &Call) -> Result<Told, ToolError> {
         let errand = desk.errand(Self::NAME, call);
         let path = ["bundles".into(), "export".into(), (&self.workspace_id).into()];
         let reply = errand.send(&Order::admin(Get, path).patient()).await?;
-        let Value::Object(bundle) = reply.body else {
-            return Err(ToolError::failed(
-                "PLATFORM_ERROR",
-                "the platform's answer is not a bundle",
-                "the address may name something else than a platform",
-            ));
-        };
+        let bundle = reply.object(NO_PLATFORM)?;
         if self.to_file != Some(true) && size(&bundle) <= LIST_LIMIT {
-            return Ok(Exported(bundle));
+            return Ok(Told(bundle));
         }
         let (id, name) = (short(&bundle, "id"), short(&bundle, "name"));
         let folder = errand.common().state_dir.join(FOLDER);
@@ -74,7 +63,7 @@ impl Tool<Shared> for ExportBundle {
             )
         })?;
         let told = json!({ "bundle_file": path.display().to_string(), "bytes": bytes, "id": id, "name": name });
-        Ok(Exported(told.as_object().cloned().unwrap_or_default()))
+        Ok(Told(told.as_object().cloned().unwrap_or_default()))
     }
 }
 
@@ -103,17 +92,12 @@ struct ImportBundle {
     bundle_file: Option<String>,
 }
 
-/// The new workspace.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct Imported(Map<String, Value>);
-
 impl Tool<Shared> for ImportBundle {
     const NAME: &'static str = "import_bundle";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Imported;
+    type Output = Told;
 
-    async fn call(self, desk: &Shared, call: &Call) -> Result<Imported, ToolError> {
+    async fn call(self, desk: &Shared, call: &Call) -> Result<Told, ToolError> {
         let errand = desk.errand(Self::NAME, call);
         let bundle = match (self.bundle, self.bundle_file) {
             (Some(bundle), None) => bundle,
@@ -130,7 +114,7 @@ impl Tool<Shared> for ImportBundle {
         let order = Order::admin(Post, ["bundles".into(), "import".into()]).body(Value::Object(bundle));
         let reply = errand.send(&order.patient()).await?;
         match reply.body {
-            Value::Object(imported) if !has_failed(&imported) => Ok(Imported(imported)),
+            Value::Object(imported) if !has_failed(&imported) => Ok(Told(imported)),
             result => {
                 let is_whole = result["status"] == "failed" || !result.is_object();
                 let code = if is_whole { "IMPORT_FAILED" } else { "PARTIALLY_DONE" };

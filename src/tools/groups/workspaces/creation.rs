@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{check_tier, given};
@@ -11,7 +11,7 @@ use crate::mcp::call::Call;
 use crate::mcp::toolset::{Effect, Tool};
 use crate::platform::order::Order;
 use crate::platform::order::Verb::Post;
-use crate::tools::desk::Ops;
+use crate::tools::desk::{Ops, Told};
 use crate::types::WorkspaceId;
 
 /// What a workspace may do with the folder it is given.
@@ -24,6 +24,17 @@ pub(in crate::tools::groups) enum WorkspaceAccess {
     ReadOnly,
     /// Read and write.
     ReadWrite,
+}
+
+/// Whether somebody else than the platform runs workspaces of this runtime, on a computer of their own.
+pub(in crate::tools::groups) fn is_own_compute(runtime: &str) -> bool {
+    matches!(runtime, "external" | "kimi" | "kimi-cli")
+}
+
+/// What a platform is told of a runtime besides its name. Those of May 2026 take `external` alone for one that others run,
+/// unless they are told; later ones know all three, and do not mind.
+pub(in crate::tools::groups) fn external(runtime: &str) -> Option<Value> {
+    is_own_compute(runtime).then_some(Value::Bool(true))
 }
 
 /// Create a workspace. The platform may choose another runtime than asked for; provision_workspace verifies it. The token of
@@ -43,6 +54,8 @@ pub(super) struct CreateWorkspace {
     parent_id: Option<WorkspaceId>,
     /// Runtime, such as claude-code or external.
     runtime: Option<String>,
+    /// The model; newer platforms want one unless the template has it or the runtime is external.
+    model: Option<String>,
     /// Absolute path of a folder on the platform's host.
     workspace_dir: Option<String>,
     /// What it may do there.
@@ -51,16 +64,12 @@ pub(super) struct CreateWorkspace {
     reveal: Option<bool>,
 }
 
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-pub(super) struct Created(Map<String, Value>);
-
 impl Tool<Ops> for CreateWorkspace {
     const NAME: &'static str = "create_workspace";
     const EFFECT: Effect = Effect::WRITE;
-    type Output = Created;
+    type Output = Told;
 
-    async fn call(self, desk: &Ops, call: &Call) -> Result<Created, ToolError> {
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Told, ToolError> {
         if self.name.trim().is_empty() {
             return Err(ToolError::argument("name", "must not be empty"));
         }
@@ -72,7 +81,9 @@ impl Tool<Ops> for CreateWorkspace {
             ("template", self.template.map(Value::from)),
             ("tier", Some(self.tier.unwrap_or(1).into())),
             ("parent_id", self.parent_id.map(|id| json!(id))),
+            ("external", self.runtime.as_deref().and_then(external)),
             ("runtime", self.runtime.map(Value::from)),
+            ("model", self.model.map(Value::from)),
             ("workspace_dir", self.workspace_dir.map(Value::from)),
             ("workspace_access", self.workspace_access.map(|access| json!(access))),
             ("canvas", Some(somewhere())),
@@ -82,7 +93,7 @@ impl Tool<Ops> for CreateWorkspace {
         let id = made["id"].as_str().unwrap_or_default().to_owned();
         errand.keep_token(&mut made, &id, self.reveal == Some(true)).await?;
         match made {
-            Value::Object(fields) if !id.is_empty() => Ok(Created(fields)),
+            Value::Object(fields) if !id.is_empty() => Ok(Told(fields)),
             _ => Err(ToolError::failed(
                 "PLATFORM_ERROR",
                 "the platform accepted the workspace and did not say which one it is",

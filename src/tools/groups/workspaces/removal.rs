@@ -72,7 +72,7 @@ impl Removal {
             Some(name) if name == given => Ok(()),
             name => Err(ToolError::failed(
                 "CONFIRMATION_REQUIRED",
-                "confirm_name is not the name of this workspace; nothing was sent",
+                "confirm_name is not the name of this workspace; nothing was changed",
                 "check the id, and give the exact name",
             )
             .with("workspace_name", name)),
@@ -94,7 +94,7 @@ impl Removal {
             let order = self.order().confirming(name.as_deref());
             let order = order.query("confirm", cascade.then_some(true));
             let refusal = match errand.send(&order).await {
-                Ok(reply) => return Ok(fields(reply.body)),
+                Ok(reply) => return Ok(reply.fields("removed")),
                 Err(refusal) => refusal,
             };
             match Demand::of(&refusal) {
@@ -142,11 +142,12 @@ impl Removal {
         granted.map_err(|refusal| refusal.with(fact.0, fact.1))
     }
 
-    /// Platforms remove first and may then fail to stop what ran there, so a failure is no proof that it is still there.
+    /// Platforms remove first and may then fail to stop what ran there, so a failure is no proof that it is still there. One
+    /// that was removed before is removed, whatever the platform calls that.
     async fn after_all(&self, errand: &Errand<'_>, failure: ToolError) -> Result<Map<String, Value>, ToolError> {
         let status = failure.fact("status").and_then(Value::as_u64);
         let is_unknown = failure.fact("outcome").is_some();
-        if !is_unknown && status.is_none_or(|status| status < 500) {
+        if !is_unknown && status.is_none_or(|status| status < 500 && status != 410) {
             return Err(failure);
         }
         let is_gone = match errand.send(&self.look()).await {
@@ -168,13 +169,15 @@ impl Removal {
                 .with("outcome", "not removed")
                 .advising("it is still there; try again later"));
         }
+        errand.found(&self.order(), "REMOVED").await;
+        let note = match status {
+            Some(410) => "it had been removed before",
+            _ => "the workspace is removed; the platform then failed to clean up after it",
+        };
         let told = failure.fact("body").cloned().unwrap_or_default();
         let mut removed = Map::new();
         removed.insert("status".to_owned(), json!("removed"));
-        removed.insert(
-            "note".to_owned(),
-            json!("the workspace is removed; the platform then failed to clean up after it"),
-        );
+        removed.insert("note".to_owned(), json!(note));
         removed.insert("platform_said".to_owned(), json!(failure.to_string()));
         if let Some(count) = told.get("removed_count") {
             removed.insert("removed_count".to_owned(), count.clone());
@@ -197,12 +200,5 @@ impl Demand {
             }
             _ => None,
         }
-    }
-}
-
-fn fields(body: Value) -> Map<String, Value> {
-    match body {
-        Value::Object(fields) => fields,
-        _ => Map::from_iter([("status".to_owned(), json!("removed"))]),
     }
 }

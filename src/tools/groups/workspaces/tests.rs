@@ -183,11 +183,19 @@ async fn a_created_workspace_keeps_its_token_out_of_the_conversation() {
         sent["canvas"]["y"].as_u64().unwrap(),
     );
     assert!((100..500).contains(&x) && (100..400).contains(&y));
-    assert_eq!(sent.as_object().unwrap().len(), 4);
+    assert_eq!((sent.as_object().unwrap().len(), &sent["external"]), (5, &json!(true)));
     let shown = bench
         .call("create_workspace", json!({ "name": "a", "reveal": true }))
         .await;
     assert_eq!(shown, answer);
+}
+
+#[tokio::test]
+async fn a_workspace_that_the_platform_runs_is_created_with_its_model() {
+    let arguments = json!({ "name": "a", "runtime": "codex", "model": "m-1" });
+    let seen = exchange("create_workspace", arguments, 201, json!({ "id": WS })).await;
+    let sent = seen.body.unwrap();
+    assert_eq!((&sent["model"], sent.get("external")), (&json!("m-1"), None));
 }
 
 /// The requests that deleting leads to, and the result.
@@ -299,6 +307,33 @@ async fn a_failed_deletion_is_read_back_before_anything_is_said() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_workspace_that_was_removed_before_is_removed() {
+    let gone = || reply(410, json!({ "error": "workspace removed", "id": WS }));
+    let (_, result, _) = deletion(json!({ "workspace_id": WS }), vec![gone(), gone()]).await;
+    assert_eq!(
+        (&result["status"], &result["note"]),
+        (&json!("removed"), &json!("it had been removed before"))
+    );
+}
+
+#[tokio::test]
+async fn the_record_tells_that_a_failed_deletion_took_effect() {
+    let replies = vec![
+        reply(500, json!({ "error": "stop failed" })),
+        reply(410, json!({ "error": "workspace removed" })),
+    ];
+    let bench = Bench::new(replies, Keys::All).await;
+    bench.call("delete_workspace", json!({ "workspace_id": WS })).await;
+    let records = bench.records();
+    let told: Vec<_> = records
+        .iter()
+        .map(|record| (record.target.as_str(), record.outcome.as_str()))
+        .collect();
+    let target = format!("DELETE /workspaces/{WS}");
+    assert_eq!(told, [(target.as_str(), "HTTP 500"), (target.as_str(), "REMOVED")]);
 }
 
 #[tokio::test]
