@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,7 @@ use crate::local_platform::{Level, LocalPlatform, Options};
 pub use add_workspace::AddWorkspaceArgs;
 
 mod add_workspace;
+mod outfit;
 mod snippets;
 
 /// Arguments of `platform`.
@@ -93,6 +95,8 @@ async fn run(args: PlatformArgs, stop: CancellationToken) -> Result<String, Stri
             args.listen.port()
         ));
     }
+    let folders = outfit::Folders::new(args.data.as_deref())
+        .map_err(|error| format!("no folder for the state of workspaces can be made: {error}"))?;
     let options = Options {
         listen: args.listen,
         data: args.data.clone(),
@@ -102,6 +106,7 @@ async fn run(args: PlatformArgs, stop: CancellationToken) -> Result<String, Stri
             LevelArg::C => Level::C,
         },
         faults: args.faults,
+        outfit: Some(Arc::new(folders)),
         ..Options::default()
     };
     let platform = LocalPlatform::start(options)
@@ -131,8 +136,10 @@ fn greeting(platform: &LocalPlatform, data: Option<&Path>) -> String {
         ),
     };
     format!(
-        "Embedded platform at {url}\nIt is for one machine: no other computer can reach it.\n{admin}\n\
-         Make a workspace: molecule-mcp platform add-workspace NAME --url {url} {flag}\n"
+        "Embedded platform at {url}\nIt is for one machine: no other computer can reach it.\n\
+         Its page, for a browser on this computer: {}\n{admin}\n\
+         Make a workspace: molecule-mcp platform add-workspace NAME --url {url} {flag}\n",
+        platform.page_url()
     )
 }
 
