@@ -100,6 +100,11 @@ impl World {
         &self.url
     }
 
+    /// The address of the platform's page, with its token.
+    pub fn page(&self) -> &str {
+        self.platform.as_ref().expect("the platform is up").page_url()
+    }
+
     pub fn port(&self) -> u16 {
         self.options.listen.port()
     }

@@ -10,7 +10,7 @@ use crate::local_platform::call::{Answer, Outcome};
 use crate::local_platform::routes::delegation::text_of;
 use crate::local_platform::site::Site;
 use crate::local_platform::store::activity::look::{Course, Seen, View};
-use crate::local_platform::store::delegations::REQUEST;
+use crate::local_platform::store::delegations::{REQUEST, RESULT};
 
 /// How much of a text a list shows; the row itself has all of it.
 const SHOWN_BYTES: usize = 8 * 1024;
@@ -31,9 +31,11 @@ pub(super) fn whole(site: &Site, seq: &str) -> Outcome {
         .transpose()?
         .flatten();
     let seen = seen.ok_or_else(|| Answer::error(404, "row not found"))?;
-    let text = text(&seen).0;
     let mut row = listed(site, &seen)?;
-    row["text"] = json!(text);
+    row["text"] = json!(text(&seen).0);
+    if let Some(reply) = reply(&seen) {
+        row["reply"] = json!(reply);
+    }
     row["envelope"] = serde_json::to_value(&seen.row).unwrap_or_default();
     Ok(Answer::ok(&row))
 }
@@ -66,11 +68,12 @@ fn listed(site: &Site, seen: &Seen) -> Result<Value> {
         "message_id": seen.message_id, "delegation_id": seen.delegation_id.clone().or_else(|| metadata(&request, "delegation_id")),
         "fetched_at": seen.fetched_at.map(|at| at / 1000),
     });
-    // What a pushed workspace answered at once.
-    if let Some(reply) = row.response_body.as_deref().filter(|_| is_message(seen)) {
-        let reply = text_of(reply.get().as_bytes());
+    if let Some(reply) = reply(seen) {
         listed["reply"] = json!(cut(&reply));
         listed["reply_bytes"] = json!(reply.len());
+    }
+    if row.method.as_deref() == Some(RESULT) && only_waits(&text) {
+        listed["state"] = json!("queued");
     }
     if row.method.as_deref() == Some(REQUEST)
         && let (Some(target), Some(id)) = (&row.target_id, &seen.delegation_id)
@@ -84,18 +87,19 @@ fn listed(site: &Site, seen: &Seen) -> Result<Value> {
 
 /// How far a delegation has come. A polled target's record says `completed` as soon as the task waits for it.
 fn state<'a>(recorded: &'a str, course: &Course) -> &'a str {
-    let result: Value = course
-        .result
-        .as_deref()
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    let only_waits = result["status"] == "queued" && result["delivery_mode"] == "poll";
+    let waits = course.result.as_deref().is_some_and(only_waits);
     match recorded {
-        "completed" if course.answer.is_some() || !only_waits => "completed",
+        "completed" if course.answer.is_some() || !waits => "completed",
         "completed" | "queued" | "dispatched" if course.fetched_at.is_some() => "fetched",
         "completed" => "queued",
         other => other,
     }
+}
+
+/// Whether a result says no more than that the task waits for a polled target.
+fn only_waits(result: &str) -> bool {
+    let result: Value = serde_json::from_str(result).unwrap_or_default();
+    result["status"] == "queued" && result["delivery_mode"] == "poll"
 }
 
 /// The words of a row, and the files that go with them.
@@ -106,7 +110,7 @@ fn text(seen: &Seen) -> (String, Value) {
     match row.method.as_deref() {
         Some("notify") => (own(&response["result"]), files(&response["parts"])),
         Some("chat_upload_receive") => (String::new(), json!([request])),
-        Some("delegate_result") => (own(&response["text"]), json!([])),
+        Some(RESULT) => (own(&response["text"]), json!([])),
         Some(REQUEST) => (own(&request["task"]), json!([])),
         _ => {
             let parts = &request["params"]["message"]["parts"];
@@ -129,8 +133,11 @@ fn files(parts: &Value) -> Value {
         .collect()
 }
 
-fn is_message(seen: &Seen) -> bool {
-    seen.row.activity_type == "a2a_receive" && seen.row.method.as_deref() != Some("notify")
+/// What a pushed workspace answered a message at once.
+fn reply(seen: &Seen) -> Option<String> {
+    let is_message = seen.row.activity_type == "a2a_receive" && seen.row.method.as_deref() != Some("notify");
+    let answer = seen.row.response_body.as_deref().filter(|_| is_message)?;
+    Some(text_of(answer.get().as_bytes()))
 }
 
 fn metadata(request: &Value, key: &str) -> Option<String> {

@@ -102,7 +102,7 @@ function cardOf(one) {
   const tasks = one.active_tasks > 0 || one.current_task;
   return el(
     "article",
-    { class: `card ${one.status === "online" ? "on" : ""} ${removed ? "gone" : ""}`, "data-id": one.id, "aria-label": name },
+    { class: `card ${one.status}`, "data-id": one.id, "aria-label": name },
     el("header", {}, el("h2", { dir: "auto" }, name), status(one)),
     el(
       "p",
@@ -110,7 +110,7 @@ function cardOf(one) {
       agentName ? el("span", { dir: "auto" }, agentName === name ? "agent of the same name" : agentName) : el("span", { class: "faint" }, "no agent yet"),
       removed ? since(one.removed_at ?? Date.now(), "removed ") : beatOf(one),
       one.runtime === "external" ? null : el("span", {}, plain(one.runtime, 30)),
-      el("span", {}, one.delivery_mode),
+      one.delivery_mode === "poll" ? null : el("span", {}, plain(one.delivery_mode, 10)),
     ),
     description ? el("p", { class: "about", dir: "auto" }, description) : null,
     skills.length ? el("ul", { class: "skills", "aria-label": "Skills" }, skills.slice(0, 12).map((skill) => el("li", {}, skill))) : null,

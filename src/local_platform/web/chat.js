@@ -3,7 +3,7 @@
 import { busy, button, el, empty, note, soon } from "./dom.js";
 import { chip, details, nameOf, status, textOf } from "./row.js";
 import { ask, platform, request } from "./session.js";
-import { bytes, clock, day, plain } from "./text.js";
+import { bytes, clock, day, minute, plain } from "./text.js";
 import { listen, present, world } from "./world.js";
 
 export const title = "Chat";
@@ -174,7 +174,7 @@ function concerns(row, id) {
 function bubble(row, answered) {
   const mine = row.method !== "notify";
   const state = mine && chip(row.status === "error" ? [`Failed: ${plain(row.error, 120)}`, "bad"] : answered ? ["Answered", "ok"] : row.fetched_at ? ["Fetched", "work"] : ["Sent", "wait"]);
-  const open = el("button", { type: "button", class: "quiet", "aria-label": `Details of the message of ${clock(row.created_at)}`, onclick: () => details(row.seq).catch((error) => note(error.message, "bad")) }, clock(row.created_at));
+  const open = el("button", { type: "button", class: "quiet", "aria-label": `Details of the message of ${clock(row.created_at)}`, title: clock(row.created_at), onclick: () => details(row.seq).catch((error) => note(error.message, "bad")) }, minute(row.created_at));
   const files = (Array.isArray(row.files) ? row.files : []).map((file) => fileChip(file));
   const said = el(
     "div",

@@ -70,11 +70,15 @@ export function ago(at, now = Date.now()) {
   return `${Math.round(seconds / 86400)} d`;
 }
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const MINUTE = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 
 /** The time of a day. */
 export const clock = (at) => CLOCK.format(new Date(at));
+
+/** The time of a day without its seconds. */
+export const minute = (at) => MINUTE.format(new Date(at));
 
 /** A day; today is called so. */
 export function day(at) {

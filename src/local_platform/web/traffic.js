@@ -25,7 +25,7 @@ export function open(main, chosen) {
   const words = el("input", { type: "search", placeholder: "Text in the message" });
   const filters = el("form", { class: "filters", role: "search" }, field("Workspace", who), field("Kind", sort), field("Holding", words, { class: "field wide" }));
   const list = el("ol", { class: "traffic" });
-  const earlier = button("Show earlier", loadEarlier, { class: "more", hidden: true });
+  const earlier = button("Show earlier", () => load(Math.min(...rows.keys())), { class: "more", hidden: true });
   const nothing = el("div");
   main.append(el("div", { class: "bar" }, el("h1", {}, title)), filters, nothing, list, earlier);
 
@@ -76,7 +76,6 @@ export function open(main, chosen) {
     for (const row of found) rows.set(row.seq, row);
     draw();
   }
-  const loadEarlier = () => load(Math.min(...rows.keys()));
   const restart = () => load().catch((error) => note(error.message, "bad"));
 
   function fits(row) {
@@ -134,7 +133,8 @@ function line(row) {
   const { kind, from, to, isLog } = about(row);
   const names = [el("bdi", {}, nameOf(from))];
   if (!isLog || to) names.push(el("span", { class: "arrow", "aria-label": "to" }, "→"), el("bdi", {}, nameOf(to)));
-  const said = plain(row.text, 240) || plain(row.reply, 240) || plain(row.summary, 240);
+  const waits = row.method === "delegate_result" && row.state === "queued";
+  const said = waits ? "The platform noted that the task waits for the agent" : plain(row.text, 240) || plain(row.reply, 240) || plain(row.summary, 240);
   return el(
     "li",
     { "data-seq": row.seq },
@@ -144,9 +144,9 @@ function line(row) {
       el("time", { datetime: row.created_at }, clock(row.created_at)),
       el("span", { class: `kind ${kind.toLowerCase().replaceAll(" ", "-")}` }, kind),
       el("span", { class: "way" }, names),
-      el("span", { class: "said", dir: "auto" }, said || el("span", { class: "faint" }, "no text")),
+      el("span", { class: "said", dir: "auto" }, said || "no text"),
       el("span", { class: "size" }, row.bytes > 10_000 ? bytes(row.bytes) : ""),
-      row.state ? course(row) : chip(stateOf(row)),
+      row.method === "delegate" ? course(row) : chip(stateOf(row)),
     ),
   );
 }
