@@ -101,6 +101,7 @@ impl World {
     }
 
     /// The address of the platform's page, with its token.
+    #[allow(dead_code, reason = "for the tests of the page")]
     pub fn page(&self) -> &str {
         self.platform.as_ref().expect("the platform is up").page_url()
     }

@@ -8,10 +8,10 @@ use super::{go, page_of, without_complaints};
 
 /// What is wrong with the page as it is shown: controls without a name, ids that repeat, things wider than the window, and
 /// text that is hard to tell from its ground (a contrast under 4.5).
-const PROBLEMS: &str = r"
+const PROBLEMS: &str = r#"
     const problems = [];
     const seen = (element) => element.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true });
-    for (const control of document.querySelectorAll('a, button, input, select, textarea, [tabindex=\"0\"]')) {
+    for (const control of document.querySelectorAll('a, button, input, select, textarea, [tabindex="0"]')) {
         const name = control.ariaLabel || control.labels?.[0]?.textContent || control.textContent;
         if (seen(control) && !name.trim()) problems.push(`no name: ${control.outerHTML.slice(0, 120)}`);
     }
@@ -38,7 +38,7 @@ const PROBLEMS: &str = r"
         if (contrast < 4.5) problems.push(`contrast ${contrast.toFixed(1)}: ${element.outerHTML.slice(0, 120)}`);
     }
     return problems;
-";
+"#;
 
 async fn problems(browser: &Browser) -> Value {
     browser.run(PROBLEMS, json!([])).await
@@ -51,9 +51,23 @@ async fn every_view_is_named_legible_and_fits_in_light_dark_and_400_pixels() {
     world.say(&workspace, &format!("A word. {}", "long".repeat(200))).await;
     let Some(browser) = page_of(&world).await else { return };
     let id = &workspace.id;
-    let views = ["#/board", &format!("#/chat/{id}"), "#/chat", "#/traffic", &format!("#/setup/{id}"), "#/setup/new", "#/faults"];
+    let views = [
+        "#/board",
+        &format!("#/chat/{id}"),
+        "#/chat",
+        "#/traffic",
+        &format!("#/setup/{id}"),
+        "#/setup/new",
+        "#/faults",
+    ];
     for (width, dark) in [(1200, false), (1200, true), (400, false)] {
-        browser.look(Look { width, height: 800, dark }).await;
+        browser
+            .look(Look {
+                width,
+                height: 800,
+                dark,
+            })
+            .await;
         for view in views {
             go(&browser, view).await;
             assert_eq!(problems(&browser).await, json!([]), "{view} at {width}, dark: {dark}");
@@ -68,20 +82,31 @@ async fn every_control_is_reached_with_the_tabulator_and_can_be_seen_there() {
     let workspace = world.workspace("Reviewer").await;
     world.say(&workspace, "A word").await;
     let Some(browser) = page_of(&world).await else { return };
-    for view in ["#/board", &format!("#/chat/{}", workspace.id), "#/traffic", "#/setup/new"] {
+    for view in [
+        "#/board",
+        &format!("#/chat/{}", workspace.id),
+        "#/traffic",
+        "#/setup/new",
+    ] {
         go(&browser, view).await;
         browser.until("document.querySelector('main :is(a, button)')").await;
         let controls = "return [...document.querySelectorAll('a, button, input, select, textarea')]
             .filter((control) => control.tabIndex >= 0 && control.checkVisibility()).length";
         let count = browser.run(controls, json!([])).await.as_u64().unwrap();
-        browser.run("window.reached = new Set(); document.activeElement.blur()", json!([])).await;
+        browser
+            .run("window.reached = new Set(); document.activeElement.blur()", json!([]))
+            .await;
         for _ in 0..count + 8 {
             browser.tab().await;
             let note = "const at = document.activeElement;
                 if (!at.matches('a, button, input, select, textarea')) return true;
                 window.reached.add(at);
                 return at.matches('.hidden') || getComputedStyle(at).outlineStyle !== 'none';";
-            assert_eq!(browser.run(note, json!([])).await, true, "the focus cannot be seen in {view}");
+            assert_eq!(
+                browser.run(note, json!([])).await,
+                true,
+                "the focus cannot be seen in {view}"
+            );
         }
         let reached = browser.run("return window.reached.size", json!([])).await;
         assert!(reached.as_u64().unwrap() >= count, "{view}: {reached} of {count}");

@@ -37,7 +37,9 @@ async fn children_are_shown_below_their_parent() {
     let helper = world.workspace("Helper").await;
     let above = serde_json::json!({ "parent_id": lead.id });
     let path = format!("/workspaces/{}", helper.id);
-    world.ok(reqwest::Method::PATCH, &path, Some(world.admin()), Some(above)).await;
+    world
+        .ok(reqwest::Method::PATCH, &path, Some(world.admin()), Some(above))
+        .await;
     let Some(browser) = page_of(&world).await else { return };
     browser.until_shown(".family > .branch [data-id]", "Helper").await;
     browser.until_shown(".family > [data-id]", "Lead").await;

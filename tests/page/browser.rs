@@ -38,7 +38,10 @@ pub struct Look {
 impl Browser {
     /// Starts a browser with an empty profile. `None`, and a line on stderr, when there is none on this computer.
     pub async fn start() -> Option<Self> {
-        let (Some(driver), Some(browser)) = (on_path(&["chromedriver"]), on_path(&["chromium", "chromium-browser", "google-chrome"])) else {
+        let (Some(driver), Some(browser)) = (
+            on_path(&["chromedriver"]),
+            on_path(&["chromium", "chromium-browser", "google-chrome"]),
+        ) else {
             // Not `eprintln!`: what a passing test prints is not shown.
             let _ = std::io::stderr().write_all(
                 b"SKIPPED: a test of the page, since there is no chromium with chromedriver on the PATH; .ci/run installs them\n",
@@ -49,11 +52,20 @@ impl Browser {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(driver);
         // A group of its own, so that the browser can be ended with its driver, whatever state they are in.
-        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        command
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0);
         let mut driver = command.kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = loop {
-            let line = lines.next_line().await.unwrap().expect("the driver says where it listens");
+            let line = lines
+                .next_line()
+                .await
+                .unwrap()
+                .expect("the driver says where it listens");
             if let Some((_, port)) = line.split_once("started successfully on port ") {
                 break port.trim_end_matches('.').to_owned();
             }
@@ -67,9 +79,18 @@ impl Browser {
         };
         let profile = new.folder.path().join("profile").display().to_string();
         let arguments = json!([
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--lang=en-GB",
-            "--hide-scrollbars", format!("--user-data-dir={profile}"),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--lang=en-GB",
+            "--hide-scrollbars",
+            format!("--user-data-dir={profile}"),
         ]);
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "binary": browser, "args": arguments },
@@ -79,7 +100,12 @@ impl Browser {
         new.session = format!("{}/{}", new.session, made["sessionId"].as_str().unwrap());
         let downloads = json!({ "behavior": "allow", "downloadPath": new.downloads() });
         new.devtools("Browser.setDownloadBehavior", downloads).await;
-        new.look(Look { width: 1200, height: 800, dark: false }).await;
+        new.look(Look {
+            width: 1200,
+            height: 800,
+            dark: false,
+        })
+        .await;
         Some(new)
     }
 
@@ -93,7 +119,12 @@ impl Browser {
 
     /// Runs a script in the page and returns what it returns.
     pub async fn run(&self, script: &str, arguments: Value) -> Value {
-        self.ask(Method::POST, "/execute/sync", json!({ "script": script, "args": arguments })).await
+        self.ask(
+            Method::POST,
+            "/execute/sync",
+            json!({ "script": script, "args": arguments }),
+        )
+        .await
     }
 
     /// Waits until an expression is true in the page.
@@ -102,8 +133,13 @@ impl Browser {
         let script = format!("return Boolean({expression})");
         while self.run(&script, json!([])).await != true {
             if Instant::now() > deadline {
-                let shown = self.run("return document.body.innerText.slice(0, 3000)", json!([])).await;
-                panic!("did not come true: {expression}\n{}", shown.as_str().unwrap_or_default());
+                let shown = self
+                    .run("return document.body.innerText.slice(0, 3000)", json!([]))
+                    .await;
+                panic!(
+                    "did not come true: {expression}\n{}",
+                    shown.as_str().unwrap_or_default()
+                );
             }
             sleep(Duration::from_millis(40)).await;
         }
@@ -121,13 +157,19 @@ impl Browser {
     /// Clicks as a person does: what is hidden or covered cannot be clicked.
     pub async fn click(&self, xpath: &str) {
         let element = self.find(xpath).await;
-        self.ask(Method::POST, &format!("/element/{element}/click"), json!({})).await;
+        self.ask(Method::POST, &format!("/element/{element}/click"), json!({}))
+            .await;
     }
 
     /// Types into an element, or names a file to it.
     pub async fn type_into(&self, xpath: &str, text: &str) {
         let element = self.find(xpath).await;
-        self.ask(Method::POST, &format!("/element/{element}/value"), json!({ "text": text })).await;
+        self.ask(
+            Method::POST,
+            &format!("/element/{element}/value"),
+            json!({ "text": text }),
+        )
+        .await;
     }
 
     /// Presses the tabulator.
@@ -162,11 +204,20 @@ impl Browser {
     /// What the console of the page was told since the last time: errors, violations of its policy, failed requests.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.ask(Method::POST, "/se/log", json!({ "type": "browser" })).await;
-        log.as_array().unwrap().iter().map(|line| format!("{} {}", line["level"], line["message"])).collect()
+        log.as_array()
+            .unwrap()
+            .iter()
+            .map(|line| format!("{} {}", line["level"], line["message"]))
+            .collect()
     }
 
     async fn devtools(&self, command: &str, parameters: Value) {
-        self.ask(Method::POST, "/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await;
+        self.ask(
+            Method::POST,
+            "/goog/cdp/execute",
+            json!({ "cmd": command, "params": parameters }),
+        )
+        .await;
     }
 
     async fn find(&self, xpath: &str) -> String {
@@ -176,9 +227,14 @@ impl Browser {
             assert!(Instant::now() < deadline, "not in the page: {xpath}");
             sleep(Duration::from_millis(40)).await;
         }
-        let found = self.ask(Method::POST, "/element", json!({ "using": "xpath", "value": xpath })).await;
+        let found = self
+            .ask(Method::POST, "/element", json!({ "using": "xpath", "value": xpath }))
+            .await;
         // The name that the standard gives to references.
-        found["element-6066-11e4-a52e-4f735466cecf"].as_str().unwrap().to_owned()
+        found["element-6066-11e4-a52e-4f735466cecf"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
@@ -186,7 +242,12 @@ impl Browser {
         let request = if body.is_null() { request } else { request.json(&body) };
         let answer: Value = request.send().await.unwrap().json().await.unwrap();
         let value = &answer["value"];
-        assert!(value["error"].is_null(), "{path} {body}: {}: {}", value["error"], value["message"]);
+        assert!(
+            value["error"].is_null(),
+            "{path} {body}: {}: {}",
+            value["error"],
+            value["message"]
+        );
         value.clone()
     }
 }
@@ -194,7 +255,9 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if let Some(group) = self.driver.id() {
-            let _ = std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
+            let _ = std::process::Command::new("kill")
+                .args(["-KILL", "--", &format!("-{group}")])
+                .status();
         }
     }
 }
@@ -202,6 +265,10 @@ impl Drop for Browser {
 fn on_path(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let places: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let candidates = names.iter().flat_map(|name| places.iter().map(move |place| place.join(name)));
-    candidates.into_iter().find(|candidate: &PathBuf| Path::is_file(candidate))
+    let candidates = names
+        .iter()
+        .flat_map(|name| places.iter().map(move |place| place.join(name)));
+    candidates
+        .into_iter()
+        .find(|candidate: &PathBuf| Path::is_file(candidate))
 }

@@ -3,18 +3,24 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::support::{World, Workspace};
+use super::support::{Workspace, World};
 use super::{go, page_of, without_complaints};
 
 /// Markup that would run, characters that turn or hide what follows, and a bell.
-const HOSTILE: &str = "<img src=x onerror='pwned=1'><script>pwned=1</script>\u{202e}txet\u{2066}\u{200b}\u{7}{{7*7}}&lt;";
+const HOSTILE: &str =
+    "<img src=x onerror='pwned=1'><script>pwned=1</script>\u{202e}txet\u{2066}\u{200b}\u{7}{{7*7}}&lt;";
 
 async fn register(world: &World, workspace: &Workspace) {
     let card = json!({ "name": HOSTILE, "description": HOSTILE, "skills": [HOSTILE, { "name": HOSTILE }, 7, null] });
     let body = json!({ "id": workspace.id, "url": "", "delivery_mode": "poll", "agent_card": card });
-    world.ok(Method::POST, "/registry/register", Some(&workspace.token), Some(body)).await;
-    let beat = json!({ "workspace_id": workspace.id, "active_tasks": 1, "current_task": HOSTILE, "sample_error": HOSTILE });
-    world.ok(Method::POST, "/registry/heartbeat", Some(&workspace.token), Some(beat)).await;
+    world
+        .ok(Method::POST, "/registry/register", Some(&workspace.token), Some(body))
+        .await;
+    let beat =
+        json!({ "workspace_id": workspace.id, "active_tasks": 1, "current_task": HOSTILE, "sample_error": HOSTILE });
+    world
+        .ok(Method::POST, "/registry/heartbeat", Some(&workspace.token), Some(beat))
+        .await;
 }
 
 #[tokio::test]
@@ -27,11 +33,25 @@ async fn hostile_text_stays_text_everywhere() {
     register(&world, &workspace).await;
     world.say(&workspace, HOSTILE).await;
     let told = json!({ "message": HOSTILE, "attachments": [{ "uri": "javascript:pwned=1", "name": HOSTILE }] });
-    world.ok(Method::POST, &format!("{path}/notify"), Some(&workspace.token), Some(told)).await;
+    world
+        .ok(
+            Method::POST,
+            &format!("{path}/notify"),
+            Some(&workspace.token),
+            Some(told),
+        )
+        .await;
     let row = json!({ "activity_type": HOSTILE, "summary": HOSTILE, "method": HOSTILE, "status": HOSTILE, "error_detail": HOSTILE,
         "source_id": HOSTILE, "request_body": { "params": { "message": { "parts": [{ "text": HOSTILE }, { "file": { "name": {} } }, 7] } } } });
-    world.rows(&workspace, json!([row, { "request_body": [HOSTILE] }, { "request_body": "text" }])).await;
-    world.fault(json!({ "route": HOSTILE, "status": 500, "body": HOSTILE })).await;
+    world
+        .rows(
+            &workspace,
+            json!([row, { "request_body": [HOSTILE] }, { "request_body": "text" }]),
+        )
+        .await;
+    world
+        .fault(json!({ "route": HOSTILE, "status": 500, "body": HOSTILE }))
+        .await;
 
     let Some(browser) = page_of(&world).await else { return };
     let id = &workspace.id;
@@ -43,7 +63,11 @@ async fn hostile_text_stays_text_everywhere() {
         ("#/faults".to_owned(), ".matrix"),
     ] {
         go(&browser, &view).await;
-        let word = if view.contains("setup") { "pwned=1" } else { "<script>pwned=1</script>" };
+        let word = if view.contains("setup") {
+            "pwned=1"
+        } else {
+            "<script>pwned=1</script>"
+        };
         browser.until_shown(selector, word).await;
         let made = "return document.querySelectorAll('main script, main img, main iframe, main [onerror], main a[href^=javascript]').length";
         assert_eq!(browser.run(made, json!([])).await, 0, "{view}");

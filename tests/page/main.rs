@@ -26,7 +26,9 @@ async fn page_of(world: &World) -> Option<Browser> {
 
 /// Goes to a view, as a link does.
 async fn go(browser: &Browser, view: &str) {
-    browser.run("location.hash = arguments[0]", serde_json::json!([view])).await;
+    browser
+        .run("location.hash = arguments[0]", serde_json::json!([view]))
+        .await;
     let name = view.split('/').nth(1).unwrap_or_default();
     browser
         .until(&format!("document.querySelector('nav a[aria-current=page]').hash === '#/{name}' && document.querySelector('main h1')"))

@@ -15,7 +15,12 @@ const LARGEST: usize = 120_000;
 /// Three agents at work, below one that leads them.
 async fn scene(world: &World) -> (String, Vec<molecule_mcp::cli::demo::client::McpChild>) {
     let agents = [
-        ("Lead", "Claude Code", "Plans the release and hands out the work", "planning,release notes"),
+        (
+            "Lead",
+            "Claude Code",
+            "Plans the release and hands out the work",
+            "planning,release notes",
+        ),
         ("Builder", "Codex", "Writes the code and its tests", "rust,sqlite"),
         ("Reviewer", "Gemini CLI", "Reads what others wrote", "review,security"),
     ];
@@ -24,23 +29,41 @@ async fn scene(world: &World) -> (String, Vec<molecule_mcp::cli::demo::client::M
     for (name, client, about, skills) in agents {
         let workspace = world.workspace(name).await;
         let mut command = world.command(&workspace);
-        command.env("MOLECULE_AGENT_NAME", client).env("MOLECULE_AGENT_DESCRIPTION", about).env("MOLECULE_AGENT_SKILLS", skills);
+        command
+            .env("MOLECULE_AGENT_NAME", client)
+            .env("MOLECULE_AGENT_DESCRIPTION", about)
+            .env("MOLECULE_AGENT_SKILLS", skills);
         daemons.push(start(command).await);
         workspaces.push(workspace);
     }
     let tester = world.workspace("Tester").await;
-    let [lead, builder, reviewer] = &workspaces[..] else { unreachable!("three were made") };
+    let [lead, builder, reviewer] = &workspaces[..] else {
+        unreachable!("three were made")
+    };
     for below in [builder, reviewer, &tester] {
         let path = format!("/workspaces/{}", below.id);
         let change = json!({ "parent_id": lead.id, "role": "Tries to break it" });
-        world.ok(reqwest::Method::PATCH, &path, Some(world.admin()), Some(change)).await;
+        world
+            .ok(reqwest::Method::PATCH, &path, Some(world.admin()), Some(change))
+            .await;
     }
-    let [leads, _, reviews] = &daemons[..] else { unreachable!("three were started") };
-    world.say(lead, "Please get 0.4 ready: the changelog, and a review of the retry code.").await;
+    let [leads, _, reviews] = &daemons[..] else {
+        unreachable!("three were started")
+    };
+    world
+        .say(
+            lead,
+            "Please get 0.4 ready: the changelog, and a review of the retry code.",
+        )
+        .await;
     let message = next_message(leads).await;
     let answer = json!({ "activity_id": message["activity_id"], "text": "On it. Builder drafts the changelog, Reviewer looks at the retry code." });
     leads.call("reply_to_message", answer).await.unwrap();
-    for (to, task) in [(reviewer, "Is the backoff capped, and does Retry-After win?"), (builder, "Draft the changelog of 0.4"), (&tester, "Run the storm test")] {
+    for (to, task) in [
+        (reviewer, "Is the backoff capped, and does Retry-After win?"),
+        (builder, "Draft the changelog of 0.4"),
+        (&tester, "Run the storm test"),
+    ] {
         let task = json!({ "workspace_id": to.id, "task": task });
         leads.call("delegate_task_async", task).await.unwrap();
     }
@@ -58,8 +81,16 @@ async fn the_pictures_of_the_documentation_can_be_made() {
     let Some(browser) = page_of(&world).await else { return };
     let (lead, _daemons) = scene(&world).await;
     let folder = std::env::var_os(FOLDER).map(PathBuf::from);
-    let wide = Look { width: 1080, height: 640, dark: false };
-    let narrow = Look { width: 400, height: 720, dark: false };
+    let wide = Look {
+        width: 1080,
+        height: 640,
+        dark: false,
+    };
+    let narrow = Look {
+        width: 400,
+        height: 720,
+        dark: false,
+    };
     let dark = Look { dark: true, ..wide };
     let chat = format!("#/chat/{lead}");
     for (name, view, look, shown) in [
@@ -82,7 +113,9 @@ async fn the_pictures_of_the_documentation_can_be_made() {
 }
 
 async fn take(browser: &Browser, folder: Option<&Path>, name: &str) {
-    browser.run("document.activeElement.blur(); scrollTo(0, 0)", json!([])).await;
+    browser
+        .run("document.activeElement.blur(); scrollTo(0, 0)", json!([]))
+        .await;
     let picture = browser.picture().await;
     assert!(picture.starts_with(b"\x89PNG"), "{name}");
     assert!(picture.len() < LARGEST, "{name}: {} bytes", picture.len());

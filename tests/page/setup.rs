@@ -11,11 +11,11 @@ use tokio::process::{Child, ChildStderr};
 
 use super::browser::Browser;
 use super::support::{bare_command, start, until};
-use super::{go, without_complaints};
+use super::without_complaints;
 
 /// `molecule-mcp platform`, and what it said.
 struct Started {
-    child: Child,
+    _child: Child,
     url: String,
     page: String,
     data: TempDir,
@@ -25,8 +25,15 @@ struct Started {
 async fn platform() -> Started {
     let data = tempfile::tempdir().unwrap();
     let mut command = bare_command();
-    command.args(["platform", "--listen", "127.0.0.1:0", "--data"]).arg(data.path());
-    command.env("HOME", data.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .args(["platform", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path());
+    command
+        .env("HOME", data.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
@@ -36,8 +43,8 @@ async fn platform() -> Started {
     let behind = |words: &str| said.split_once(words).unwrap().1.lines().next().unwrap().to_owned();
     Started {
         url: behind("Embedded platform at "),
+        _child: child,
         page: behind("for a browser on this computer: "),
-        child,
         data,
         _stderr: stderr,
     }
@@ -46,7 +53,9 @@ async fn platform() -> Started {
 impl Started {
     /// The one state folder there is.
     fn folder(&self) -> PathBuf {
-        let entries = fs::read_dir(self.data.path()).unwrap().map(|entry| entry.unwrap().path());
+        let entries = fs::read_dir(self.data.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         entries.into_iter().find(|path| path.is_dir()).unwrap()
     }
 }
@@ -57,13 +66,24 @@ async fn a_workspace_is_made_connected_paused_resumed_and_deleted() {
     let platform = platform().await;
     browser.open(&platform.page).await;
     browser.click("//a[.='Make a workspace']").await;
-    browser.type_into("//label[.='Name']/following-sibling::input", "Reviewer").await;
+    browser
+        .type_into("//label[.='Name']/following-sibling::input", "Reviewer")
+        .await;
     browser.click("//button[.='Make the workspace']").await;
     browser.until_shown(".code", "mcpServers").await;
-    let id = browser.run("return location.hash.split('/')[2]", json!([])).await.as_str().unwrap().to_owned();
+    let id = browser
+        .run("return location.hash.split('/')[2]", json!([]))
+        .await
+        .as_str()
+        .unwrap()
+        .to_owned();
 
     let folder = platform.folder();
-    for (client, name) in [("Any client", None), ("Codex", Some("codex")), ("Claude Code", Some("claude-code"))] {
+    for (client, name) in [
+        ("Any client", None),
+        ("Codex", Some("codex")),
+        ("Claude Code", Some("claude-code")),
+    ] {
         browser.click(&format!("//button[@role='tab' and .='{client}']")).await;
         let mut install = bare_command();
         install.env("HOME", platform.data.path()).env("CONFIGS_DIR", &folder);
@@ -71,13 +91,20 @@ async fn a_workspace_is_made_connected_paused_resumed_and_deleted() {
         let printed = install.arg("install").args(name).arg("--print").output().await.unwrap();
         let printed = String::from_utf8(printed.stdout).unwrap();
         assert!(printed.contains(&id), "{printed}");
-        let shown = browser.run("return document.querySelector('.code').textContent", json!([])).await;
+        let shown = browser
+            .run("return document.querySelector('.code').textContent", json!([]))
+            .await;
         assert_eq!(shown.as_str().unwrap(), printed, "{client}");
     }
 
     let mut command = bare_command();
-    command.env("PLATFORM_URL", &platform.url).env("WORKSPACE_ID", &id).env("CONFIGS_DIR", &folder);
-    command.env("MOLECULE_TEST_SPEED", "50").env("HOME", platform.data.path());
+    command
+        .env("PLATFORM_URL", &platform.url)
+        .env("WORKSPACE_ID", &id)
+        .env("CONFIGS_DIR", &folder);
+    command
+        .env("MOLECULE_TEST_SPEED", "50")
+        .env("HOME", platform.data.path());
     let daemon = start(command).await;
     browser.until_shown(".sheet > header", "Online").await;
     browser.click("//button[.='Pause']").await;
@@ -104,28 +131,52 @@ async fn a_token_is_shown_once_and_revoked_for_good() {
     let platform = platform().await;
     browser.open(&platform.page).await;
     browser.click("//a[.='Make a workspace']").await;
-    browser.type_into("//label[.='Name']/following-sibling::input", "Prüfer \"eins\"").await;
+    browser
+        .type_into("//label[.='Name']/following-sibling::input", "Prüfer \"eins\"")
+        .await;
     browser.click("//button[.='Make the workspace']").await;
     browser.click("//button[.='Mint a token']").await;
     browser.until("document.querySelector('.once input')").await;
-    let token = browser.run("return document.querySelector('.once input').value", json!([])).await;
+    let token = browser
+        .run("return document.querySelector('.once input').value", json!([]))
+        .await;
     let token = token.as_str().unwrap();
     assert_eq!(token.len(), 43);
     let id = browser.run("return location.hash.split('/')[2]", json!([])).await;
     let url = format!("{}/workspaces/{}/activity", platform.url, id.as_str().unwrap());
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let status = || async { http.get(&url).bearer_auth(token).send().await.unwrap().status().as_u16() };
+    let status = || async {
+        http.get(&url)
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
+    };
     assert_eq!(status().await, 200);
     browser.click("//button[.='Keep in the state folder']").await;
     let kept = platform.folder().join(".auth_token");
-    until("the token is kept", || async { fs::read_to_string(&kept).unwrap_or_default().trim() == token }).await;
+    until("the token is kept", || async {
+        fs::read_to_string(&kept).unwrap_or_default().trim() == token
+    })
+    .await;
 
     browser.reload().await;
     browser.until_shown("table", &token[..8]).await;
-    assert_eq!(browser.run("return document.body.innerHTML.includes(arguments[0])", json!([token])).await, false);
-    browser.click(&format!("//button[@aria-label='Revoke token {}']", &token[..8])).await;
+    assert_eq!(
+        browser
+            .run("return document.body.innerHTML.includes(arguments[0])", json!([token]))
+            .await,
+        false
+    );
+    browser
+        .click(&format!("//button[@aria-label='Revoke token {}']", &token[..8]))
+        .await;
     browser.click("//dialog//button[.='Revoke']").await;
-    browser.until("document.querySelectorAll('tbody tr').length === 1").await;
+    browser
+        .until("document.querySelectorAll('tbody tr').length === 1")
+        .await;
     assert_eq!(status().await, 401);
     without_complaints(&browser).await;
 }

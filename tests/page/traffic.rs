@@ -23,17 +23,27 @@ async fn a_delegation_is_seen_from_queued_to_completed_with_all_that_was_said() 
     worker.call("reply_to_message", answer).await.unwrap();
     browser.until_shown(".traffic .course .state", "Completed").await;
 
-    browser.click("//ol//button[contains(., 'Message') and contains(., 'It is right')]").await;
+    browser
+        .click("//ol//button[contains(., 'Message') and contains(., 'It is right')]")
+        .await;
     browser.until_shown("#dialog .code", "\"delegation_id\"").await;
     browser.until_shown("#dialog .facts", "Helper").await;
     browser.click("//dialog//button[@aria-label='Close']").await;
 
     browser.type_into("//input[@type='search']", "retry").await;
-    browser.until("document.querySelectorAll('.traffic li:not(.day)').length === 2").await;
-    browser.click("//label[.='Kind']/following-sibling::select/option[.='Delegations']").await;
-    browser.until("document.querySelectorAll('.traffic li:not(.day)').length === 1").await;
+    browser
+        .until("document.querySelectorAll('.traffic li:not(.day)').length === 2")
+        .await;
+    browser
+        .click("//label[.='Kind']/following-sibling::select/option[.='Delegations']")
+        .await;
+    browser
+        .until("document.querySelectorAll('.traffic li:not(.day)').length === 1")
+        .await;
     browser.type_into("//input[@type='search']", "zzz").await;
     browser.click("//button[.='Clear the filters']").await;
-    browser.until("document.querySelectorAll('.traffic li:not(.day)').length >= 4").await;
+    browser
+        .until("document.querySelectorAll('.traffic li:not(.day)').length >= 4")
+        .await;
     without_complaints(&browser).await;
 }
