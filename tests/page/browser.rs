@@ -258,6 +258,19 @@ impl Drop for Browser {
             let _ = std::process::Command::new("kill")
                 .args(["-KILL", "--", &format!("-{group}")])
                 .status();
+            // Their folder cannot be removed while they still write to it.
+            for _ in 0..500 {
+                let reaped = matches!(self.driver.try_wait(), Ok(Some(_)));
+                let mut look = std::process::Command::new("kill");
+                let alive = look
+                    .args(["-0", "--", &format!("-{group}")])
+                    .stderr(Stdio::null())
+                    .status();
+                if reaped && !alive.is_ok_and(|status| status.success()) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
     }
 }

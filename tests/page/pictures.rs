@@ -82,8 +82,8 @@ async fn the_pictures_of_the_documentation_can_be_made() {
     let (lead, _daemons) = scene(&world).await;
     let folder = std::env::var_os(FOLDER).map(PathBuf::from);
     let wide = Look {
-        width: 1080,
-        height: 640,
+        width: 1000,
+        height: 600,
         dark: false,
     };
     let narrow = Look {

@@ -30,20 +30,19 @@ async fn a_delegation_is_seen_from_queued_to_completed_with_all_that_was_said() 
     browser.until_shown("#dialog .facts", "Helper").await;
     browser.click("//dialog//button[@aria-label='Close']").await;
 
+    let lines = "[...document.querySelectorAll('.traffic li:not(.day)')]";
     browser.type_into("//input[@type='search']", "retry").await;
     browser
-        .until("document.querySelectorAll('.traffic li:not(.day)').length === 2")
+        .until(&format!(
+            "{lines}.length > 1 && {lines}.every((line) => line.textContent.includes('retry'))"
+        ))
         .await;
     browser
         .click("//label[.='Kind']/following-sibling::select/option[.='Delegations']")
         .await;
-    browser
-        .until("document.querySelectorAll('.traffic li:not(.day)').length === 1")
-        .await;
+    browser.until(&format!("{lines}.length === 1")).await;
     browser.type_into("//input[@type='search']", "zzz").await;
     browser.click("//button[.='Clear the filters']").await;
-    browser
-        .until("document.querySelectorAll('.traffic li:not(.day)').length >= 4")
-        .await;
+    browser.until(&format!("{lines}.length >= 4")).await;
     without_complaints(&browser).await;
 }

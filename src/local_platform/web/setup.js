@@ -5,7 +5,7 @@ import { connect, fresh } from "./outfit.js";
 import { nameOf, status } from "./row.js";
 import { ask, headerText, platform } from "./session.js";
 import { plain } from "./text.js";
-import { listen, present, world } from "./world.js";
+import { listen, load, present, world } from "./world.js";
 
 export const title = "Set-up";
 
@@ -62,6 +62,8 @@ function creation() {
       const json = { name: name.value.trim(), role: role.value.trim(), parent_id: parent.value, external: true, delivery_mode: "poll" };
       const made = await platform("workspaces", { method: "POST", json });
       fresh.set(made.id, made.connection.auth_token);
+      // The stream may tell of it later than the answer does.
+      await load();
       location.hash = `#/setup/${made.id}`;
     });
   });

@@ -54,7 +54,7 @@ export function bytes(count) {
   const units = ["B", "kB", "MB", "GB"];
   let unit = 0;
   let size = count;
-  while (size >= 1000 && unit < units.length - 1) {
+  while (Math.round(size) >= 1000 && unit < units.length - 1) {
     size /= 1000;
     unit += 1;
   }

@@ -142,7 +142,7 @@ function line(row) {
       "button",
       { type: "button", onclick: () => details(row.seq).catch((error) => note(error.message, "bad")) },
       el("time", { datetime: row.created_at }, clock(row.created_at)),
-      el("span", { class: `kind ${kind.toLowerCase().replaceAll(" ", "-")}` }, kind),
+      el("span", { class: `kind is-${kind.toLowerCase().replaceAll(" ", "-")}` }, kind),
       el("span", { class: "way" }, names),
       el("span", { class: "said", dir: "auto" }, said || "no text"),
       el("span", { class: "size" }, row.bytes > 10_000 ? bytes(row.bytes) : ""),

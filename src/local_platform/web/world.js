@@ -39,7 +39,8 @@ export async function follow(signal) {
   }
 }
 
-async function load() {
+/** Reads everything that views show besides rows. */
+export async function load() {
   const board = await ask("board");
   world.level = board.level;
   world.faults = board.faults;
