@@ -59,7 +59,7 @@ export function open(main) {
         const turn = () => (rule ? change(`_local/faults/${rule.number}`, { method: "DELETE" }) : change("_local/faults", { method: "POST", json: { route, ...(who.value ? { workspace: who.value } : {}), ...fault } }));
         return el("td", {}, button(rule ? `${label} on` : label, turn, { class: "switch", "aria-pressed": String(Boolean(rule)), "aria-label": `${label} on ${route}`, title: what, "data-key": `${route}-${label}` }));
       });
-      return el("tr", {}, el("th", { scope: "row" }, el("code", {}, plain(route, 40))), switches);
+      return el("tr", {}, el("th", { scope: "row" }, el("code", {}, plain(route, 80))), switches);
     });
     body.replaceChildren(...rows);
     if (focused) [...body.querySelectorAll("[data-key]")].find((found) => found.dataset.key === focused)?.focus();
