@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clients::snippets::shell_word;
 use super::options::{Outcome, exit};
-use crate::local_platform::{Level, LocalPlatform, Options};
+use crate::local_platform::{Level, LocalPlatform, Options, Outfit};
 
 pub use add_workspace::AddWorkspaceArgs;
 
@@ -95,8 +95,15 @@ async fn run(args: PlatformArgs, stop: CancellationToken) -> Result<String, Stri
             args.listen.port()
         ));
     }
-    let folders = outfit::Folders::new(args.data.as_deref())
-        .map_err(|error| format!("no folder for the state of workspaces can be made: {error}"))?;
+    let passing = match &args.data {
+        Some(_) => None,
+        None => Some(
+            outfit::passing_root()
+                .map_err(|error| format!("no folder for the state of workspaces can be made: {error}"))?,
+        ),
+    };
+    let root = args.data.as_deref().or(passing.as_ref().map(tempfile::TempDir::path));
+    let outfit = root.map(|root| Arc::new(outfit::Folders::below(root)) as Arc<dyn Outfit>);
     let options = Options {
         listen: args.listen,
         data: args.data.clone(),
@@ -106,7 +113,7 @@ async fn run(args: PlatformArgs, stop: CancellationToken) -> Result<String, Stri
             LevelArg::C => Level::C,
         },
         faults: args.faults,
-        outfit: Some(Arc::new(folders)),
+        outfit,
         ..Options::default()
     };
     let platform = LocalPlatform::start(options)

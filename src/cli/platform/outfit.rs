@@ -20,22 +20,16 @@ use crate::types::Secret;
 #[derive(Debug)]
 pub(super) struct Folders {
     root: PathBuf,
-    /// Removed with the platform whose workspaces it served.
-    _until_exit: Option<TempDir>,
+}
+
+/// Where the state folders of a platform in memory are: gone when it is dropped, as the workspaces are.
+pub(super) fn passing_root() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("molecule-platform-").tempdir()
 }
 
 impl Folders {
-    /// In the platform's own folder; of a platform in memory, in one that goes when it does.
-    pub(super) fn new(data: Option<&Path>) -> io::Result<Self> {
-        let until_exit = match data {
-            Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix("molecule-platform-").tempdir()?),
-        };
-        let root = data.or(until_exit.as_ref().map(TempDir::path)).expect("one of both");
-        Ok(Self {
-            root: absolute(root),
-            _until_exit: until_exit,
-        })
+    pub(super) fn below(root: &Path) -> Self {
+        Self { root: absolute(root) }
     }
 
     /// The folder that ends in the workspace's short id, else the one that `add-workspace` would make: a name may have
@@ -97,7 +91,8 @@ mod tests {
 
     #[test]
     fn configurations_come_with_a_token_and_never_hold_it() {
-        let folders = Folders::new(None).unwrap();
+        let passing = passing_root().unwrap();
+        let folders = Folders::below(passing.path());
         let root = folders.root.clone();
         let show = |name| folders.show(ID, name, "http://127.0.0.1:8080");
         let before = show("Alpha");
@@ -115,7 +110,5 @@ mod tests {
             );
             assert!(!text.contains("tok-of"), "{client}");
         }
-        drop(folders);
-        assert!(!root.exists(), "what was for a platform in memory is gone with it");
     }
 }

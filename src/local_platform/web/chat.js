@@ -76,9 +76,9 @@ function converse(place, id) {
     let today = "";
     for (const row of ordered) {
       if (day(row.created_at) !== today) children.push(el("p", { class: "day" }, (today = day(row.created_at))));
-      const answered = row.method !== "notify" && (row.reply !== undefined || (row.fetched_at && lastWord && lastWord.created_at > row.created_at));
-      const facts = JSON.stringify([row, answered]);
-      if (bubbles.get(row.seq)?.facts !== facts) bubbles.set(row.seq, { facts, nodes: bubble(row, answered) });
+      const answered = row.method !== "notify" && (row.reply !== undefined || Boolean(row.fetched_at && lastWord && lastWord.created_at > row.created_at));
+      const known = bubbles.get(row.seq);
+      if (known?.row !== row || known.answered !== answered) bubbles.set(row.seq, { row, answered, nodes: bubble(row, answered) });
       children.push(...bubbles.get(row.seq).nodes);
     }
     children.push(...[...pending.values()].map((waiting) => waiting.node));

@@ -48,8 +48,9 @@ export function open(main, chosen) {
     let today = "";
     for (const row of newest) {
       if (day(row.created_at) !== today) children.push(el("li", { class: "day" }, (today = day(row.created_at))));
-      const facts = JSON.stringify([row, nameOf(row.workspace_id), nameOf(row.source_id), nameOf(row.target_id)]);
-      if (lines.get(row.seq)?.facts !== facts) lines.set(row.seq, { facts, node: line(row) });
+      const names = [row.workspace_id, row.source_id, row.target_id].map(nameOf).join("\n");
+      const known = lines.get(row.seq);
+      if (known?.row !== row || known.names !== names) lines.set(row.seq, { row, names, node: line(row) });
       children.push(lines.get(row.seq).node);
     }
     update(list, children);
