@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::absolute;
 use super::snippets::label;
 use crate::cli::clients::Client;
 use crate::cli::install;
@@ -29,7 +28,9 @@ pub(super) fn passing_root() -> io::Result<TempDir> {
 
 impl Folders {
     pub(super) fn below(root: &Path) -> Self {
-        Self { root: absolute(root) }
+        // Not canonicalized: the platform makes the folder only when it starts.
+        let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+        Self { root }
     }
 
     /// The folder that ends in the workspace's short id, else the one that `add-workspace` would make: a name may have

@@ -1,7 +1,7 @@
 // The person and one agent.
 
 import { busy, button, el, empty, note, soon } from "./dom.js";
-import { chip, details, nameOf, status, textOf } from "./row.js";
+import { chip, details, moment, nameOf, status, textOf } from "./row.js";
 import { ask, platform, request } from "./session.js";
 import { bytes, clock, day, minute, plain } from "./text.js";
 import { listen, present, world } from "./world.js";
@@ -70,13 +70,13 @@ function converse(place, id) {
   /** Puts a row in its place by the time it was written at. */
   function draw() {
     const near = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-    const ordered = [...rows.values()].sort((one, other) => (one.created_at < other.created_at ? -1 : one.created_at > other.created_at ? 1 : one.seq - other.seq));
+    const ordered = [...rows.values()].sort((one, other) => (moment(one) < moment(other) ? -1 : moment(one) > moment(other) ? 1 : one.seq - other.seq));
     const lastWord = ordered.filter((row) => row.method === "notify").at(-1);
     const children = [];
     let today = "";
     for (const row of ordered) {
       if (day(row.created_at) !== today) children.push(el("p", { class: "day" }, (today = day(row.created_at))));
-      const answered = row.method !== "notify" && (row.reply !== undefined || Boolean(row.fetched_at && lastWord && lastWord.created_at > row.created_at));
+      const answered = row.method !== "notify" && (row.reply !== undefined || Boolean(row.fetched_at && lastWord && moment(lastWord) > moment(row)));
       const known = bubbles.get(row.seq);
       if (known?.row !== row || known.answered !== answered) bubbles.set(row.seq, { row, answered, nodes: bubble(row, answered) });
       children.push(...bubbles.get(row.seq).nodes);

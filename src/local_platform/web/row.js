@@ -43,6 +43,9 @@ export function nameOf(id) {
   return known ? plain(known.name, 60) || "(no name)" : id.slice(0, 8);
 }
 
+/** When a row was written, to be compared: the platform leaves trailing zeros out. */
+export const moment = (row) => row.created_at.replace("Z", "").padEnd(26, "0");
+
 /** Whether a row is a message and not what an agent told the person. */
 const isMessage = (row) => row.type === "a2a_receive" && row.method !== "notify";
 
