@@ -135,7 +135,7 @@ function line(row) {
   const names = [el("bdi", {}, nameOf(from))];
   if (!isLog || to) names.push(el("span", { class: "arrow", "aria-label": "to" }, "→"), el("bdi", {}, nameOf(to)));
   const waits = row.method === "delegate_result" && row.state === "queued";
-  const said = waits ? "The platform noted that the task waits for the agent" : plain(row.text, 240) || plain(row.reply, 240) || plain(row.summary, 240);
+  const said = waits ? "The platform noted that the task waits for the agent" : plain(row.text, 240) || row.files.map((file) => plain(file?.name, 80)).filter(Boolean).join(", ") || plain(row.reply, 240) || plain(row.summary, 240);
   return el(
     "li",
     { "data-seq": row.seq },
