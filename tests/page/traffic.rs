@@ -30,7 +30,7 @@ async fn a_delegation_is_seen_from_queued_to_completed_with_all_that_was_said() 
     browser.until_shown("#dialog .facts", "Helper").await;
     browser.click("//dialog//button[@aria-label='Close']").await;
 
-    let lines = "[...document.querySelectorAll('.traffic li:not(.day)')]";
+    let lines = "[...document.querySelectorAll('.traffic > li:not(.day)')]";
     browser.type_into("//input[@type='search']", "retry").await;
     browser
         .until(&format!(
