@@ -61,6 +61,7 @@ pub fn uninstall(args: UninstallArgs, var: impl Fn(&str) -> Option<OsString>) ->
 }
 
 /// What `install CLIENT --print` shows in this environment, or `install --print` without a client.
+#[cfg(feature = "local-platform")]
 pub(super) fn printed(
     client: Option<Client>,
     var: &dyn Fn(&str) -> Option<OsString>,

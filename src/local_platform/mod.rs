@@ -4,6 +4,8 @@
 //! one at the chosen [`Level`]. It states its JSON shapes itself and shares no type with the client in
 //! [`crate::platform`]: a misreading there must not find its twin here.
 //!
+//! A person looks at it through a page in a browser, whose files are in `web/`, and what only they may ask in `page.rs`.
+//!
 //! # Fault injection
 //! Only with [`Options::faults`]; without it every path below answers 404 like any unknown route. No credential is
 //! asked for, and these requests count towards no limit and appear in no log.
