@@ -154,11 +154,19 @@ impl Browser {
         .await;
     }
 
-    /// Clicks as a person does: what is hidden or covered cannot be clicked.
+    /// Clicks as a person does: what is hidden or covered cannot be clicked, and what was just drawn anew is clicked again.
     pub async fn click(&self, xpath: &str) {
-        let element = self.find(xpath).await;
-        self.ask(Method::POST, &format!("/element/{element}/click"), json!({}))
-            .await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let element = self.find(xpath).await;
+            let clicked = self
+                .try_ask(Method::POST, &format!("/element/{element}/click"), json!({}))
+                .await;
+            if clicked["error"] != "stale element reference" || Instant::now() > deadline {
+                assert!(clicked["error"].is_null(), "{xpath}: {clicked}");
+                return;
+            }
+        }
     }
 
     /// Types into an element, or names a file to it.
@@ -238,17 +246,22 @@ impl Browser {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
-        let request = self.http.request(method, format!("{}{path}", self.session));
-        let request = if body.is_null() { request } else { request.json(&body) };
-        let answer: Value = request.send().await.unwrap().json().await.unwrap();
-        let value = &answer["value"];
+        let value = self.try_ask(method, path, body).await;
         assert!(
             value["error"].is_null(),
-            "{path} {body}: {}: {}",
+            "{path}: {}: {}",
             value["error"],
             value["message"]
         );
-        value.clone()
+        value
+    }
+
+    /// What the driver answers, a refusal included.
+    async fn try_ask(&self, method: Method, path: &str, body: Value) -> Value {
+        let request = self.http.request(method, format!("{}{path}", self.session));
+        let request = if body.is_null() { request } else { request.json(&body) };
+        let mut answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["value"].take()
     }
 }
 

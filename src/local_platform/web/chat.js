@@ -1,6 +1,6 @@
 // The person and one agent.
 
-import { busy, button, el, empty, note, soon } from "./dom.js";
+import { busy, button, el, empty, note, replace, soon } from "./dom.js";
 import { chip, details, moment, nameOf, status, textOf } from "./row.js";
 import { ask, platform, request } from "./session.js";
 import { bytes, clock, day, minute, plain } from "./text.js";
@@ -21,10 +21,10 @@ export function open(main, chosen) {
 
   function draw() {
     const links = present().map((one) => {
-      const facts = { href: `#/chat/${one.id}`, "aria-current": one.id === chosen ? "true" : undefined };
+      const facts = { href: `#/chat/${one.id}`, "data-key": one.id, "aria-current": one.id === chosen ? "true" : undefined };
       return el("li", {}, el("a", facts, el("span", { dir: "auto" }, nameOf(one.id)), status(one)));
     });
-    list.replaceChildren(...links);
+    replace(list, links);
   }
   const redraw = soon(draw);
   draw();
@@ -52,6 +52,7 @@ function converse(place, id) {
   const pending = new Map();
   const bubbles = new Map();
   let isAtStart = false;
+  let drawn;
 
   const back = el("a", { class: "back", href: "#/chat" }, "‹ All");
   const head = el("header", {});
@@ -62,7 +63,10 @@ function converse(place, id) {
 
   function drawHead() {
     const one = world.workspaces.get(id);
-    if (!one) return;
+    const facts = JSON.stringify([one?.name, one?.status, one?.active_tasks]);
+    // Every beat leads here; a link that is made anew would lose the focus.
+    if (!one || facts === drawn) return;
+    drawn = facts;
     const working = one.active_tasks > 0 ? chip([`working on ${one.active_tasks}`, "work"]) : null;
     head.replaceChildren(back, el("h2", { dir: "auto" }, nameOf(id)), status(one), working ?? "", el("a", { class: "end", href: `#/setup/${id}` }, "Set up"));
   }

@@ -1,6 +1,6 @@
 // Making workspaces, and everything that can be done to one.
 
-import { busy, button, el, empty, field, note, select, since, soon, sure } from "./dom.js";
+import { busy, button, el, empty, field, note, replace, select, since, soon, sure } from "./dom.js";
 import { connect, fresh } from "./outfit.js";
 import { nameOf, status } from "./row.js";
 import { ask, headerText, platform } from "./session.js";
@@ -20,10 +20,10 @@ export function open(main, chosen) {
 
   function draw() {
     const links = present().map((one) => {
-      const facts = { href: `#/setup/${one.id}`, "aria-current": one.id === chosen ? "true" : undefined };
+      const facts = { href: `#/setup/${one.id}`, "data-key": one.id, "aria-current": one.id === chosen ? "true" : undefined };
       return el("li", {}, el("a", facts, el("span", { dir: "auto" }, nameOf(one.id)), status(one)));
     });
-    list.replaceChildren(...links);
+    replace(list, links);
   }
   const redraw = soon(draw);
   draw();
@@ -77,8 +77,14 @@ function sheet(place, id) {
   const tokens = el("div");
   const outfit = world.outfit ? connect(id, () => list()) : null;
 
+  let drawn;
+
   function draw() {
     const one = world.workspaces.get(id);
+    const facts = JSON.stringify([one?.name, one?.status]);
+    // Every beat leads here; a control that is made anew would lose the focus.
+    if (facts === drawn) return;
+    drawn = facts;
     if (!one || one.status === "removed") {
       place.replaceChildren(empty("This workspace was removed", "Its tokens open nothing any more. What it said is still in the traffic.", el("a", { class: "button", href: `#/traffic/${id}` }, "Show its traffic")));
       return;

@@ -89,10 +89,12 @@ export function open(main, chosen) {
   drawNames();
   let typing;
   filters.addEventListener("submit", (event) => event.preventDefault());
-  filters.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(restart, 150);
-  });
+  for (const kind of ["input", "change"]) {
+    filters.addEventListener(kind, () => {
+      clearTimeout(typing);
+      typing = setTimeout(restart, 150);
+    });
+  }
   restart();
   const deaf = listen((event) => {
     if (event.again) {
