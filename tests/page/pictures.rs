@@ -11,6 +11,8 @@ use super::{go, page_of, without_complaints};
 /// Where to keep the pictures; without it they are made and looked at by nobody.
 const FOLDER: &str = "PAGE_PICTURES";
 const LARGEST: usize = 120_000;
+/// Those that the documentation shows; the others only have to be possible.
+const KEPT: [&str; 5] = ["board", "board-dark", "chat", "traffic", "traffic-400"];
 
 /// Three agents at work, below one that leads them.
 async fn scene(world: &World) -> (String, Vec<molecule_mcp::cli::demo::client::McpChild>) {
@@ -119,7 +121,7 @@ async fn take(browser: &Browser, folder: Option<&Path>, name: &str) {
     let picture = browser.picture().await;
     assert!(picture.starts_with(b"\x89PNG"), "{name}");
     assert!(picture.len() < LARGEST, "{name}: {} bytes", picture.len());
-    if let Some(folder) = folder {
+    if let Some(folder) = folder.filter(|_| KEPT.contains(&name)) {
         std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }
 }

@@ -39,7 +39,7 @@ export function open(main, chosen) {
   const filtered = () => who.value || sort.value || words.value;
 
   function draw() {
-    const newest = [...rows.values()].sort((one, other) => other.seq - one.seq);
+    const newest = [...rows.values()].filter((row) => !onlyWaits(row)).sort((one, other) => other.seq - one.seq);
     if (newest.length > MOST) {
       newest.splice(MOST).forEach((row) => rows.delete(row.seq) && lines.delete(row.seq));
       isAtStart = false;
@@ -121,6 +121,9 @@ export function open(main, chosen) {
   };
 }
 
+/** Whether a row says no more than that a task waits for its target, which the row of the delegation says too. */
+const onlyWaits = (row) => row.method === "delegate_result" && row.state === "queued";
+
 /** Makes `place` hold these children, touching only what is new: a focused line keeps the focus. */
 function update(place, children) {
   const wanted = new Set(children);
@@ -136,8 +139,7 @@ function line(row) {
   const { kind, from, to, isLog } = about(row);
   const names = [el("bdi", {}, nameOf(from))];
   if (!isLog || to) names.push(el("span", { class: "arrow", "aria-label": "to" }, "→"), el("bdi", {}, nameOf(to)));
-  const waits = row.method === "delegate_result" && row.state === "queued";
-  const said = waits ? "The platform noted that the task waits for the agent" : plain(row.text, 240) || row.files.map((file) => plain(file?.name, 80)).filter(Boolean).join(", ") || plain(row.reply, 240) || plain(row.summary, 240);
+  const said = plain(row.text, 240) || row.files.map((file) => plain(file?.name, 80)).filter(Boolean).join(", ") || plain(row.reply, 240) || plain(row.summary, 240);
   return el(
     "li",
     { "data-seq": row.seq },
