@@ -61,6 +61,21 @@ pub fn uninstall(args: UninstallArgs, var: impl Fn(&str) -> Option<OsString>) ->
     finish("uninstall", uninstalled(&args, &var, &Places::usual()))
 }
 
+/// What `install CLIENT --print` shows in this environment, or `install --print` without a client.
+#[cfg(feature = "local-platform")]
+pub(super) fn printed(
+    client: Option<Client>,
+    var: &dyn Fn(&str) -> Option<OsString>,
+    places: &Places,
+) -> Result<String, String> {
+    let args = InstallArgs {
+        client,
+        print: true,
+        target: Target::default(),
+    };
+    installed(&args, var, places)
+}
+
 fn finish(command: &str, done: Result<String, String>) -> Outcome {
     match done {
         Ok(report) => Outcome::fine(report),

@@ -99,7 +99,18 @@ fn text(value: &Path, name: &str) -> Result<String, String> {
 /// Where this program is. A link to it that is on the `PATH` is better than the file it leads to, which may be named after
 /// its version.
 pub(crate) fn program(var: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
-    find(std::env::current_exe().ok(), var("PATH").as_ref())
+    find(std::env::current_exe().ok().map(still_there), var("PATH").as_ref())
+}
+
+/// Where a program was that has been replaced since it was started: Linux marks its path then.
+fn still_there(running: PathBuf) -> PathBuf {
+    let replaced = running
+        .to_str()
+        .and_then(|path| path.strip_suffix(" (deleted)"))
+        .map(PathBuf::from);
+    replaced
+        .filter(|path| path.is_file() && !running.exists())
+        .unwrap_or(running)
 }
 
 fn find(running: Option<PathBuf>, path: Option<&OsString>) -> PathBuf {
@@ -201,6 +212,18 @@ pub(crate) mod tests {
         assert_eq!(found(), at("cellar/molecule-mcp"));
         std::os::unix::fs::symlink(at("cellar/molecule-mcp"), at("bin/molecule-mcp")).unwrap();
         assert_eq!(found(), at("bin/molecule-mcp"));
+    }
+
+    #[test]
+    fn a_program_that_was_replaced_is_where_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        let program = root.path().join("molecule-mcp");
+        let marked = root.path().join("molecule-mcp (deleted)");
+        assert_eq!(still_there(marked.clone()), marked, "nothing is there");
+        fs::write(&program, "").unwrap();
+        assert_eq!(still_there(marked.clone()), program);
+        fs::write(&marked, "").unwrap();
+        assert_eq!(still_there(marked.clone()), marked, "it is really called so");
     }
 
     /// What is passed on is read by somebody, and is no credential.

@@ -3,16 +3,18 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::clients::snippets::shell_word;
 use super::options::{Outcome, exit};
-use crate::local_platform::{Level, LocalPlatform, Options};
+use crate::local_platform::{Level, LocalPlatform, Options, Outfit};
 
 pub use add_workspace::AddWorkspaceArgs;
 
 mod add_workspace;
+mod outfit;
 mod snippets;
 
 /// Arguments of `platform`.
@@ -93,6 +95,15 @@ async fn run(args: PlatformArgs, stop: CancellationToken) -> Result<String, Stri
             args.listen.port()
         ));
     }
+    let passing = match &args.data {
+        Some(_) => None,
+        None => Some(
+            outfit::passing_root()
+                .map_err(|error| format!("no folder for the state of workspaces can be made: {error}"))?,
+        ),
+    };
+    let root = args.data.as_deref().or(passing.as_ref().map(tempfile::TempDir::path));
+    let outfit = root.map(|root| Arc::new(outfit::Folders::below(root)) as Arc<dyn Outfit>);
     let options = Options {
         listen: args.listen,
         data: args.data.clone(),
@@ -102,6 +113,7 @@ async fn run(args: PlatformArgs, stop: CancellationToken) -> Result<String, Stri
             LevelArg::C => Level::C,
         },
         faults: args.faults,
+        outfit,
         ..Options::default()
     };
     let platform = LocalPlatform::start(options)
@@ -131,8 +143,10 @@ fn greeting(platform: &LocalPlatform, data: Option<&Path>) -> String {
         ),
     };
     format!(
-        "Embedded platform at {url}\nIt is for one machine: no other computer can reach it.\n{admin}\n\
-         Make a workspace: molecule-mcp platform add-workspace NAME --url {url} {flag}\n"
+        "Embedded platform at {url}\nIt is for one machine: no other computer can reach it.\n\
+         Its page, for a browser on this computer: {}\n{admin}\n\
+         Make a workspace: molecule-mcp platform add-workspace NAME --url {url} {flag}\n",
+        platform.page_url()
     )
 }
 

@@ -28,6 +28,12 @@ pub(crate) fn check(auth: Auth, call: &Call) -> Result<(), Answer> {
     }
 }
 
+/// Whether a call that passed [`Auth::Workspace`] came from the workspace itself, not from someone above it.
+pub(crate) fn is_own(call: &Call) -> Result<bool, Answer> {
+    call.bearer()
+        .map_or(Ok(false), |token| is_admin(call, token).map(|above| !above))
+}
+
 fn is_admin(call: &Call, token: &str) -> Result<bool, Answer> {
     Ok(token == call.site.admin_token || org::opens(call, token)?)
 }

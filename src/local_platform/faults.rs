@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures_util::{StreamExt as _, stream};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::call::{Answer, Payload};
@@ -14,11 +14,26 @@ use super::call::{Answer, Payload};
 /// The rules in force, oldest first.
 #[derive(Default)]
 pub(crate) struct Faults {
-    rules: Mutex<Vec<Fault>>,
+    rules: Mutex<Rules>,
+}
+
+#[derive(Default)]
+struct Rules {
+    /// Number of the newest rule.
+    last: u64,
+    in_force: Vec<Rule>,
+}
+
+/// A rule with the number it got.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Rule {
+    number: u64,
+    #[serde(flatten)]
+    fault: Fault,
 }
 
 /// Which requests meet a fault, how often, and what happens to them.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Fault {
     route: String,
@@ -38,28 +53,43 @@ pub(crate) struct Fault {
 }
 
 impl Faults {
-    /// Adds a rule and returns how many there are.
-    pub(crate) fn add(&self, rule: Fault) -> usize {
+    /// Adds a rule and returns its number, and how many there are.
+    pub(crate) fn add(&self, fault: Fault) -> (u64, usize) {
         let mut rules = self.lock();
-        rules.push(rule);
-        rules.len()
+        rules.last += 1;
+        let number = rules.last;
+        rules.in_force.push(Rule { number, fault });
+        (number, rules.in_force.len())
+    }
+
+    /// The rules in force, oldest first.
+    pub(crate) fn list(&self) -> Vec<Rule> {
+        self.lock().in_force.clone()
+    }
+
+    /// Removes one rule; whether it was in force.
+    pub(crate) fn remove(&self, number: u64) -> bool {
+        let mut rules = self.lock();
+        let before = rules.in_force.len();
+        rules.in_force.retain(|rule| rule.number != number);
+        rules.in_force.len() < before
     }
 
     /// Removes all rules.
     pub(crate) fn clear(&self) {
-        self.lock().clear();
+        self.lock().in_force.clear();
     }
 
     /// The fault for a request, used up by one. The newest rule that fits wins.
     pub(crate) fn take(&self, route: &str, workspace: Option<&str>) -> Option<Fault> {
-        let mut rules = self.lock();
-        let index = rules.iter().rposition(|rule| {
+        let rules = &mut self.lock().in_force;
+        let index = rules.iter().rposition(|Rule { fault: rule, .. }| {
             (rule.route == "*" || rule.route == route)
                 && (rule.workspace.is_none() || rule.workspace.as_deref() == workspace)
                 && rule.times != Some(0)
         })?;
-        let fault = rules[index].clone();
-        match &mut rules[index].times {
+        let fault = rules[index].fault.clone();
+        match &mut rules[index].fault.times {
             Some(1) => {
                 rules.remove(index);
             }
@@ -69,7 +99,7 @@ impl Faults {
         Some(fault)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Fault>> {
+    fn lock(&self) -> MutexGuard<'_, Rules> {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -194,6 +224,8 @@ mod tests {
         assert_eq!(status("activity", Some("w")), Some(503));
         assert_eq!(status("activity", Some("w")), Some(503));
         assert_eq!(status("activity", Some("w")), Some(500));
+        assert!(faults.remove(1) && !faults.remove(1) && faults.list().is_empty());
+        faults.add(Fault::default());
         faults.clear();
         assert_eq!(status("activity", Some("w")), None);
     }

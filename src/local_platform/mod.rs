@@ -4,6 +4,8 @@
 //! one at the chosen [`Level`]. It states its JSON shapes itself and shares no type with the client in
 //! [`crate::platform`]: a misreading there must not find its twin here.
 //!
+//! A person looks at it through a page in a browser, whose files are in `web/`, and what only they may ask in `page.rs`.
+//!
 //! # Fault injection
 //! Only with [`Options::faults`]; without it every path below answers 404 like any unknown route. No credential is
 //! asked for, and these requests count towards no limit and appear in no log.
@@ -17,8 +19,9 @@
 //!   apart, its head too); `truncate: n` (the head promises the whole
 //!   answer, n bytes follow, then the connection breaks); `oversize_bytes: n` (the real answer padded with blanks to
 //!   n bytes). `delay_ms` goes with any of them or stands alone. `after: true` does the request's work first, for
-//!   outcomes the client cannot know. Answers `{"rules": n}`.
-//! * `DELETE /_local/faults` removes all rules and the late mode.
+//!   outcomes the client cannot know. Answers `{"number": n, "rules": n}`: its own number, and how many there are.
+//! * `GET /_local/faults` the rules in force, oldest first, with their numbers, and the names of all routes.
+//! * `DELETE /_local/faults/{number}` removes one rule; `DELETE /_local/faults` removes all rules and the late mode.
 //! * `POST /_local/rows/{workspace}` takes one activity row or an array, stored verbatim: every column of a row,
 //!   `id` and `created_at` included (repeats and equal times are fine). Defaults: `a2a_receive`, `message/send`,
 //!   `target_id` the workspace, status `ok`, now. `visible_after_ms` delays one row; `announce: false` keeps its
@@ -42,6 +45,7 @@ mod faults;
 mod hole;
 mod liveness;
 mod origin;
+mod page;
 mod pipeline;
 mod rate_limit;
 mod recording;
@@ -55,4 +59,5 @@ mod tenant;
 mod tests;
 
 pub use admin::{Created, NotCreated, create_workspace};
+pub use page::{Configuration, Outfit, Outfitted};
 pub use server::{Level, LocalPlatform, Options};

@@ -59,7 +59,8 @@ pub(crate) fn judge(method: &Method, headers: &HeaderMap) -> Verdict {
     Verdict::Allowed(allowed)
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a `Host` is a name of this computer.
+pub(crate) fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

@@ -15,10 +15,10 @@ use super::connection::Cut;
 use super::request_log::{Entry, Pending, RequestLog};
 use super::routes::table::{self, Found, Run};
 use super::site::Site;
-use super::{auth, clock, credentials, origin, rate_limit, tenant};
+use super::{auth, clock, credentials, origin, page, rate_limit, tenant};
 
 /// No route reads more; the real platform has no general limit.
-const LARGEST_BODY: usize = 128 * 1024 * 1024;
+pub(crate) const LARGEST_BODY: usize = 128 * 1024 * 1024;
 
 /// Answers one request.
 pub(crate) async fn serve(
@@ -27,10 +27,17 @@ pub(crate) async fn serve(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
+    if page::below(parts.uri.path()).is_some() {
+        return page::serve(&site, parts, body).await;
+    }
     let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
     if site.testing.is_some()
         && let Some(found) = table::find_local(&parts.method, parts.uri.path())
     {
+        // No credential is asked for here, so that another page in the person's browser must be kept out.
+        if let origin::Verdict::Answered(refusal) = origin::judge(&parts.method, &parts.headers) {
+            return refusal.into_response();
+        }
         return run(found.run(), call(&site, &parts, body, &found))
             .await
             .into_response();
@@ -105,6 +112,23 @@ async fn routed(site: &Arc<Site>, parts: &Parts, body: Bytes, cut: &Cut, pending
         cut.drip(rest);
     }
     fault.apply(answer)
+}
+
+/// Runs a route, one for tests included, past limits, faults and the log.
+pub(crate) async fn unhindered(site: &Arc<Site>, parts: &Parts, body: Bytes) -> Answer {
+    let path = parts.uri.path();
+    let local = || {
+        site.testing
+            .as_ref()
+            .and_then(|_| table::find_local(&parts.method, path))
+    };
+    match table::find(site.level, &parts.method, path).or_else(local) {
+        Some(found) => {
+            let call = call(site, parts, body, &found);
+            handled(found, call).await
+        }
+        None => Answer::no_route(),
+    }
 }
 
 async fn handled(found: Found, call: Call) -> Answer {

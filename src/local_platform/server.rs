@@ -1,5 +1,6 @@
 //! Starting and stopping the embedded platform.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use super::connection::{Cut, CuttableListener};
 use super::events::Hub;
 use super::faults::Faults;
 use super::hole::Hole;
+use super::page::{Outfit, Session};
 use super::rate_limit::RateLimiter;
 use super::request_log::RequestLog;
 use super::site::{Site, Testing};
@@ -56,6 +58,8 @@ pub struct Options {
     pub org_id: Option<String>,
     /// Writing secrets, minting organization keys and deleting workspaces wait for a person's approval (level C).
     pub approval_gate: bool,
+    /// How programs on this computer join a workspace, for the page; `None`: the page does not show it.
+    pub outfit: Option<Arc<dyn Outfit>>,
 }
 
 impl Default for Options {
@@ -70,15 +74,16 @@ impl Default for Options {
             speed: 1,
             org_id: None,
             approval_gate: false,
+            outfit: None,
         }
     }
 }
 
 /// A running platform. Dropping it stops it without waiting.
-#[derive(Debug)]
 pub struct LocalPlatform {
     address: SocketAddr,
     admin_token: String,
+    page_url: String,
     hole: Arc<Hole>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -100,6 +105,8 @@ impl LocalPlatform {
         let admin_token = credentials::admin_token(options.data.as_deref(), options.admin_token)?;
         let tcp = TcpListener::bind(options.listen).await?;
         let address = tcp.local_addr()?;
+        let session = Session::new();
+        let page_url = session.url(&format!("http://{address}"));
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let site = Arc::new(Site {
@@ -108,6 +115,8 @@ impl LocalPlatform {
             admin_token: admin_token.clone(),
             org_id: options.org_id,
             approval_gate: options.approval_gate && options.level == Level::C,
+            session,
+            outfit: options.outfit,
             store: Store::open(options.data.as_deref()).map_err(io::Error::other)?,
             hub: Hub::default(),
             limiter: RateLimiter::new(options.rate_limit, options.speed),
@@ -144,6 +153,7 @@ impl LocalPlatform {
         Ok(Self {
             address,
             admin_token,
+            page_url,
             hole,
             stop,
             tasks,
@@ -162,6 +172,13 @@ impl LocalPlatform {
         &self.admin_token
     }
 
+    /// The address of the page in a browser, with the token of its session: whoever has it acts as the person and as the
+    /// admin, until the platform stops.
+    #[must_use]
+    pub fn page_url(&self) -> &str {
+        &self.page_url
+    }
+
     /// From now on nothing passes over any connection, old or new, although they come up and stay: as behind a router that
     /// drops everything.
     pub fn swallow(&self) {
@@ -178,6 +195,16 @@ impl LocalPlatform {
     pub async fn stop(self) {
         self.stop.cancel();
         let _ = tokio::time::timeout(STOP_GRACE, self.tasks.wait()).await;
+    }
+}
+
+impl fmt::Debug for LocalPlatform {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        formatter
+            .debug_struct("LocalPlatform")
+            .field("address", address)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::events::Hub;
 use super::faults::Faults;
+use super::page::{Outfit, Session};
 use super::rate_limit::RateLimiter;
 use super::recording::Late;
 use super::request_log::RequestLog;
@@ -24,6 +25,9 @@ pub(crate) struct Site {
     pub(crate) org_id: Option<String>,
     /// Some changes wait for an approval.
     pub(crate) approval_gate: bool,
+    /// Of the page in the browser.
+    pub(crate) session: Session,
+    pub(crate) outfit: Option<Arc<dyn Outfit>>,
     pub(crate) store: Store,
     pub(crate) hub: Hub,
     pub(crate) limiter: RateLimiter,

@@ -10,7 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) mod activity;
+pub(crate) mod changes;
 pub(crate) mod delegations;
+pub(crate) mod fetches;
 pub(crate) mod queue;
 pub(crate) mod resources;
 pub(crate) mod tokens;
@@ -20,6 +22,7 @@ pub(crate) mod workspaces;
 /// The one store.
 pub(crate) struct Store {
     connection: Mutex<Connection>,
+    changes: changes::Changes,
 }
 
 const SCHEMA: &str = "
@@ -44,6 +47,7 @@ CREATE INDEX IF NOT EXISTS activity_by_key ON activity (workspace_id, idempotenc
 CREATE TABLE IF NOT EXISTS uploads (
     id TEXT PRIMARY KEY, workspace_id TEXT NOT NULL, name TEXT NOT NULL, mime_type TEXT NOT NULL, content BLOB NOT NULL,
     acked_at INTEGER, expires_at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS fetches (seq INTEGER PRIMARY KEY, fetched_at INTEGER NOT NULL);
 ";
 
 impl Store {
@@ -63,6 +67,7 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(64);
         Ok(Self {
             connection: Mutex::new(connection),
+            changes: changes::Changes::default(),
         })
     }
 
@@ -73,7 +78,9 @@ impl Store {
 
     /// Writes a document; one that exists keeps its place in the order.
     pub(crate) fn put(&self, kind: &str, id: &str, document: &impl Serialize) -> Result<()> {
-        put(&self.lock(), kind, id, document)
+        put(&self.lock(), kind, id, document)?;
+        self.changes.document(kind, id);
+        Ok(())
     }
 
     /// Changes a document in place and returns what `change` returned; `None` when there is no such document.
@@ -87,6 +94,8 @@ impl Store {
         };
         let outcome = change(&mut document);
         put(&db, kind, id, &document)?;
+        drop(db);
+        self.changes.document(kind, id);
         Ok(Some(outcome))
     }
 
@@ -95,6 +104,7 @@ impl Store {
         self.lock()
             .prepare_cached("DELETE FROM documents WHERE kind = ? AND id = ?")?
             .execute([kind, id])?;
+        self.changes.document(kind, id);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod faults;
 mod level_c;
 mod management;
 mod memories;
+mod page;
 mod registry;
 mod requests;
 mod runtime;

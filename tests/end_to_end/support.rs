@@ -100,6 +100,12 @@ impl World {
         &self.url
     }
 
+    /// The address of the platform's page, with its token.
+    #[allow(dead_code, reason = "for the tests of the page")]
+    pub fn page(&self) -> &str {
+        self.platform.as_ref().expect("the platform is up").page_url()
+    }
+
     pub fn port(&self) -> u16 {
         self.options.listen.port()
     }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::peer_info;
+use crate::local_platform::auth;
 use crate::local_platform::call::{Answer, Call, Outcome, uuid};
 use crate::local_platform::clock;
 use crate::local_platform::recording::{self, Announce};
@@ -29,6 +30,9 @@ pub(crate) fn read(call: &Call) -> Outcome {
     let level = call.site.level;
     let page = page(call)?;
     let mut rows = call.site.store.read_activity(&call.id, &page)?;
+    if !rows.is_empty() && auth::is_own(call)? {
+        call.site.store.note_fetched(&rows)?;
+    }
     if level < Level::C {
         rows.iter_mut().for_each(|row| row.seq = None);
     } else if call

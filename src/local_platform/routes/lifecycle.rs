@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::server::Level;
+use crate::local_platform::site::Site;
 use crate::local_platform::store::workspaces::Workspace;
 
 /// An external workspace has nothing to restart; any other would need a provisioner.
 pub(crate) fn restart(call: &Call) -> Outcome {
     let workspace = known(call)?.ok_or_else(|| Answer::error(404, "workspace not found"))?;
-    not_below_a_paused(call, &workspace)?;
+    not_below_a_paused(&call.site, &workspace)?;
     if workspace.is_external() && call.site.level > Level::A {
         let message = "external workspaces are restarted by whoever runs them";
         return Ok(Answer::ok(
@@ -53,7 +54,7 @@ pub(crate) fn pause(call: &Call) -> Outcome {
 pub(crate) fn resume(call: &Call) -> Outcome {
     let workspace = known(call)?.filter(|workspace| workspace.status == "paused");
     let workspace = workspace.ok_or_else(|| Answer::error(404, "workspace not found or not paused"))?;
-    not_below_a_paused(call, &workspace)?;
+    not_below_a_paused(&call.site, &workspace)?;
     Err(no_provisioner())
 }
 
@@ -65,11 +66,12 @@ fn known(call: &Call) -> Result<Option<Workspace>, Answer> {
         .filter(|workspace| !workspace.is_removed()))
 }
 
-fn not_below_a_paused(call: &Call, workspace: &Workspace) -> Result<(), Answer> {
+/// 409 when the workspace above is paused.
+pub(crate) fn not_below_a_paused(site: &Site, workspace: &Workspace) -> Result<(), Answer> {
     let parent = workspace
         .parent_id
         .as_deref()
-        .map(|id| call.site.store.workspace(id))
+        .map(|id| site.store.workspace(id))
         .transpose()?
         .flatten();
     match parent.filter(|parent| parent.status == "paused") {

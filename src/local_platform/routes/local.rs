@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::table;
 use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::clock;
 use crate::local_platform::faults::Fault;
@@ -34,7 +35,24 @@ const COLUMNS: [&str; 15] = [
 
 pub(crate) fn add_fault(call: &Call) -> Outcome {
     let rule: Fault = decoded(call)?;
-    Ok(Answer::ok(&json!({ "rules": testing(call)?.faults.add(rule) })))
+    let (number, rules) = testing(call)?.faults.add(rule);
+    Ok(Answer::ok(&json!({ "number": number, "rules": rules })))
+}
+
+pub(crate) fn list_faults(call: &Call) -> Outcome {
+    let routes = table::names(call.site.level);
+    Ok(Answer::ok(
+        &json!({ "rules": testing(call)?.faults.list(), "routes": routes }),
+    ))
+}
+
+pub(crate) fn remove_fault(call: &Call) -> Outcome {
+    let number = call.second.parse().ok();
+    if number.is_some_and(|number| testing(call).is_ok_and(|testing| testing.faults.remove(number))) {
+        Ok(Answer::ok(&json!({ "rules": testing(call)?.faults.list().len() })))
+    } else {
+        Err(Answer::error(404, "no such rule"))
+    }
 }
 
 pub(crate) fn clear_faults(call: &Call) -> Outcome {

@@ -195,7 +195,9 @@ static ROUTES: &[Route] = table! {
 /// The test-facing routes; see the documentation of the module above.
 static LOCAL: &[Route] = table! {
     A "add_fault" POST "/_local/faults" Open Now(local::add_fault);
+    A "list_faults" GET "/_local/faults" Open Now(local::list_faults);
     A "clear_faults" DELETE "/_local/faults" Open Now(local::clear_faults);
+    A "remove_fault" DELETE "/_local/faults/:other" Open Now(local::remove_fault);
     A "insert_rows" POST "/_local/rows/:id" Open Now(local::insert_rows);
     A "set_late" POST "/_local/late" Open Now(local::set_late);
     A "set_limits" POST "/_local/limits" Open Now(local::set_limits);
@@ -209,6 +211,17 @@ pub(crate) fn find(level: Level, method: &Method, path: &str) -> Option<Found> {
         .iter()
         .filter(|route| route.since <= level)
         .find_map(|route| route.matched(method, path))
+}
+
+/// The names of the routes at this level.
+pub(crate) fn names(level: Level) -> Vec<&'static str> {
+    let mut names: Vec<_> = ROUTES
+        .iter()
+        .filter(|route| route.since <= level)
+        .map(|route| route.name)
+        .collect();
+    names.sort_unstable();
+    names
 }
 
 /// The test-facing route of a request.

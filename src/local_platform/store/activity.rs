@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::local_platform::clock::Micros;
 
+pub(crate) mod look;
 pub(crate) mod read;
 pub(crate) mod write;
 

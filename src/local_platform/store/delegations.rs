@@ -48,14 +48,15 @@ impl Store {
 
     /// Moves the request row of a delegation; whether there is one.
     pub(crate) fn move_delegation(&self, sender: &str, id: &str, status: &str, error: Option<&str>) -> Result<bool> {
-        let changed = self
-            .lock()
-            .prepare_cached(
-                "UPDATE activity SET status = ?, error_detail = ?
-                 WHERE workspace_id = ? AND delegation_id = ? AND method = 'delegate'",
-            )?
-            .execute(params![status, error, sender, id])?;
-        Ok(changed > 0)
+        let db = self.lock();
+        let mut update = db.prepare_cached(
+            "UPDATE activity SET status = ?, error_detail = ?
+             WHERE workspace_id = ? AND delegation_id = ? AND method = 'delegate' RETURNING seq",
+        )?;
+        let moved = update.query_map(params![status, error, sender, id], |row| row.get(0))?;
+        let moved: Vec<i64> = moved.collect::<Result<_>>()?;
+        moved.iter().for_each(|seq| self.changes.row(*seq));
+        Ok(!moved.is_empty())
     }
 
     /// The target named by the request row of a delegation.

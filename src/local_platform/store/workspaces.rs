@@ -9,7 +9,8 @@ use super::Store;
 use crate::local_platform::clock::{self, Micros};
 use crate::local_platform::server::Level;
 
-const KIND: &str = "workspace";
+/// The kind of their documents.
+pub(super) const KIND: &str = "workspace";
 /// How far the walk to an ancestor goes.
 const MAX_DEPTH: usize = 32;
 

@@ -28,6 +28,10 @@ pub(crate) struct Place {
     pub(crate) seq: Option<i64>,
 }
 
+/// What [`from_sql`] reads, in its order.
+pub(super) const COLUMNS: &str = "id, workspace_id, activity_type, source_id, target_id, method, summary, request_body, \
+     response_body, tool_trace, duration_ms, status, error_detail, created_at, activity.seq";
+
 impl Store {
     /// Where the row `id` stands among the rows of `workspace`.
     pub(crate) fn place_of(&self, workspace: &str, id: &str) -> Result<Option<Place>> {
@@ -44,10 +48,7 @@ impl Store {
 
     /// One page of the rows of `workspace`. Rows whose status is null count towards the limit and are left out.
     pub(crate) fn read_activity(&self, workspace: &str, page: &Page) -> Result<Vec<ActivityRow>> {
-        let mut sql = String::from(
-            "SELECT id, workspace_id, activity_type, source_id, target_id, method, summary, request_body, response_body,
-             tool_trace, duration_ms, status, error_detail, created_at, seq FROM activity WHERE workspace_id = ?",
-        );
+        let mut sql = format!("SELECT {COLUMNS} FROM activity WHERE workspace_id = ?");
         let mut values = vec![Sql::from(workspace.to_owned())];
         let mut narrow = |condition: &str, bound: Vec<Sql>| {
             sql.push_str(" AND ");
@@ -98,11 +99,11 @@ impl Store {
         self.lock()
             .prepare_cached("DELETE FROM activity WHERE created_at < ?")?
             .execute([before])?;
-        Ok(())
+        self.forget_fetches()
     }
 }
 
-fn from_sql(row: &SqlRow<'_>) -> Result<Option<ActivityRow>> {
+pub(super) fn from_sql(row: &SqlRow<'_>) -> Result<Option<ActivityRow>> {
     let Some(status) = row.get(11)? else { return Ok(None) };
     let body = |index| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(index)?.and_then(raw));
     Ok(Some(ActivityRow {

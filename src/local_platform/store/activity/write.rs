@@ -60,6 +60,9 @@ impl Store {
         let seq = db.last_insert_rowid();
         drop(insert);
         drop(db);
+        if !known {
+            self.changes.row(seq);
+        }
         let row = ActivityRow {
             id: Some(id),
             workspace_id: new.workspace_id,
