@@ -20,8 +20,12 @@ const DISTRUST: Duration = Duration::from_secs(600);
 /// A hint comes some milliseconds after its row; one that takes longer than this counts as lost.
 const HINT_GRACE: Duration = Duration::from_secs(2);
 const HINT_GAP: Duration = Duration::from_millis(100);
-const HINT_GAP_LONG: Duration = Duration::from_secs(1);
-const HINTS_IN_A_ROW: u32 = 20;
+/// What a hinted read costs of the time that goes by, and what of it comes back when the read brings a new row: hints in vain
+/// lead to one read a second in the long run, conversations to two.
+const HINT_COST: Duration = Duration::from_secs(1);
+const HINT_REFUND: Duration = Duration::from_millis(500);
+/// How far hinted reads may run ahead of what they cost.
+const HINT_CREDIT: Duration = Duration::from_secs(20);
 const SCARCE: u64 = 120;
 const SCARCE_GAP: Duration = Duration::from_secs(5);
 
@@ -56,8 +60,10 @@ pub(super) struct Pacing {
     timing: Timing,
     live: bool,
     hinted: bool,
-    row_of_hints: u32,
-    last_hinted: Option<Duration>,
+    /// Until when the hinted reads so far are paid for; up to [`HINT_CREDIT`] ahead of now.
+    paid_until: Duration,
+    /// A hinted read is under way that has brought nothing yet.
+    in_vain: bool,
     last_start: Option<Duration>,
     last_request: Option<Duration>,
     last_poll: Duration,
@@ -80,8 +86,8 @@ impl Pacing {
             timing,
             live: false,
             hinted: false,
-            row_of_hints: 0,
-            last_hinted: None,
+            paid_until: now,
+            in_vain: false,
             last_start: None,
             last_request: None,
             last_poll: now,
@@ -188,13 +194,10 @@ impl Pacing {
     }
 
     fn hint_due(&self) -> Duration {
-        let gap = if self.row_of_hints >= HINTS_IN_A_ROW {
-            HINT_GAP_LONG
-        } else {
-            HINT_GAP
-        };
-        self.last_start
-            .map_or(Duration::ZERO, |start| start + self.timing.of(gap))
+        let apart = self
+            .last_start
+            .map_or(Duration::ZERO, |start| start + self.timing.of(HINT_GAP));
+        apart.max(self.paid_until.saturating_sub(self.timing.of(HINT_CREDIT)))
     }
 
     fn near_due(&self) -> Option<Duration> {
@@ -221,12 +224,9 @@ impl Pacing {
         if errand.is_poll() {
             self.hinted = false;
         }
-        if errand == (Errand::Fast { hinted: true }) {
-            let in_a_row = self
-                .last_hinted
-                .is_some_and(|last| now - last < self.timing.of(HINT_GAP_LONG) * 2);
-            self.row_of_hints = if in_a_row { self.row_of_hints + 1 } else { 1 };
-            self.last_hinted = Some(now);
+        self.in_vain = errand == Errand::Fast { hinted: true };
+        if self.in_vain {
+            self.paid_until = self.paid_until.max(now) + self.timing.of(HINT_COST);
         }
     }
 
@@ -234,6 +234,9 @@ impl Pacing {
     pub(super) fn sighted(&mut self, now: Duration) {
         self.sighted = Some(now);
         self.near_done = 0;
+        if std::mem::take(&mut self.in_vain) {
+            self.paid_until = self.paid_until.saturating_sub(self.timing.of(HINT_REFUND));
+        }
     }
 
     /// A run that began at `began` has read to the end.
@@ -361,32 +364,65 @@ mod tests {
         }
     }
 
-    #[test]
-    fn hinted_reads_are_100_ms_apart_and_after_twenty_in_a_row_1_s() {
-        let mut pacing = swept();
-        let mut now = Duration::from_secs(1);
+    /// Hints all the time; the gaps between the reads, of which each brings a new row or none does.
+    fn gaps(pacing: &mut Pacing, mut now: Duration, count: usize, in_vain: bool) -> (Vec<Duration>, Duration) {
         let mut starts = Vec::new();
-        while starts.len() < 24 {
+        while starts.len() <= count {
             pacing.hint();
             match pacing.due(now, None) {
                 Err(wait) => now += wait,
-                Ok(errand) => {
-                    assert_eq!(errand, Errand::Fast { hinted: true });
+                Ok(errand @ Errand::Fast { hinted: true }) => {
                     pacing.begun(now, errand);
-                    pacing.finished(errand, now, now);
                     starts.push(now);
+                    if !in_vain {
+                        pacing.sighted(now);
+                    }
+                    pacing.finished(errand, now, now);
+                }
+                Ok(sweep) => {
+                    pacing.begun(now, sweep);
+                    pacing.finished(sweep, now, now);
                 }
             }
         }
-        let gaps: Vec<_> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(gaps[..19].iter().all(|gap| *gap == ms(100)), "{gaps:?}");
-        assert!(gaps[19..].iter().all(|gap| *gap == ms(1000)), "{gaps:?}");
-        now += Duration::from_secs(3);
-        pacing.hint();
-        assert_eq!(pacing.due(now, None), Ok(Errand::Fast { hinted: true }));
-        pacing.begun(now, Errand::Fast { hinted: true });
-        pacing.hint();
-        assert_eq!(pacing.due(now, None), Err(ms(100)));
+        (starts.windows(2).map(|pair| pair[1] - pair[0]).collect(), now)
+    }
+
+    #[test]
+    fn hints_in_vain_are_followed_at_once_and_in_the_long_run_once_a_second() {
+        let mut pacing = swept();
+        let (quick, now) = gaps(&mut pacing, Duration::from_secs(1), 20, true);
+        assert!(quick.iter().all(|gap| *gap == ms(100)), "{quick:?}");
+        let (slow, now) = gaps(&mut pacing, now, 40, true);
+        assert!(slow[10..].iter().all(|gap| *gap >= ms(1000)), "{slow:?}");
+        // After a while of silence the credit is back.
+        let (quick, _) = gaps(&mut pacing, now + Duration::from_secs(21), 20, true);
+        assert!(quick.iter().all(|gap| *gap == ms(100)), "{quick:?}");
+    }
+
+    #[test]
+    fn a_conversation_is_never_slowed_down_and_a_burst_to_two_reads_a_second() {
+        let mut pacing = swept();
+        let mut now = Duration::from_secs(1);
+        for _ in 0..500 {
+            pacing.hint();
+            while let Ok(errand) = pacing.due(now, None) {
+                pacing.begun(now, errand);
+                if errand == (Errand::Fast { hinted: true }) {
+                    pacing.sighted(now);
+                }
+                pacing.finished(errand, now, now);
+                now += ms(1);
+            }
+            assert!(!pacing.hinted || pacing.hint_due() <= now + ms(100), "at {now:?}");
+            now += ms(600);
+        }
+        let (burst, _) = gaps(&mut pacing, now, 200, false);
+        let tail: Duration = burst[100..].iter().sum();
+        assert!(
+            tail >= Duration::from_secs(48) && tail <= Duration::from_secs(60),
+            "{tail:?}"
+        );
     }
 
     #[test]
