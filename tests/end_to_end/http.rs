@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use super::push::CHANNEL;
 use super::start_up::run_to_end;
 use super::support::{PATIENCE, Workspace, World, file, pop, signal, until};
 
@@ -58,16 +59,20 @@ impl Service {
 
     /// Opens a session.
     async fn client(&self) -> Client {
-        let client = self.try_client().await;
+        self.client_named("test").await
+    }
+
+    async fn client_named(&self, name: &str) -> Client {
+        let client = self.try_client(name).await;
         client.unwrap_or_else(|refused| panic!("it was refused: {refused}\n{}", self.daemon.complaints()))
     }
 
-    async fn try_client(&self) -> Result<Client, u16> {
+    async fn try_client(&self, name: &str) -> Result<Client, u16> {
         let hello = json!({
             "jsonrpc": "2.0", "id": 0, "method": "initialize",
             "params": {
                 "protocolVersion": "2025-06-18", "capabilities": {},
-                "clientInfo": { "name": "test", "version": "1" },
+                "clientInfo": { "name": name, "version": "1" },
             },
         });
         let answer = self.ask(Method::POST).bearer_auth(&self.token).json(&hello);
@@ -247,6 +252,21 @@ async fn a_client_gets_what_it_would_get_over_pipes() {
     });
     let all = client.all_of("tools/call", waiting).await;
     assert!(all.iter().any(|it| it["params"]["progressToken"] == "p"), "{all:?}");
+}
+
+#[tokio::test]
+async fn messages_are_pushed_to_a_client_that_takes_them() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let service = Service::start(&world, &workspace).await;
+    let (pushed, other) = (service.client_named("claude-code").await, service.client().await);
+    let (stream, silent) = (pushed.listen().await, other.listen().await);
+    world.say(&workspace, "look here").await;
+    until("it is pushed", || async { stream.has(CHANNEL).await }).await;
+    let message = pushed.next_message().await;
+    assert_eq!(message["text"], "look here", "a hint takes nothing");
+    pushed.pop(&message).await;
+    assert!(!silent.has(CHANNEL).await);
 }
 
 #[tokio::test]
@@ -490,7 +510,7 @@ async fn there_are_so_many_sessions_and_a_client_that_has_gone_makes_room() {
     let service = Service::start(&world, &workspace).await;
     let mut clients = Vec::new();
     let refused = loop {
-        match service.try_client().await {
+        match service.try_client("test").await {
             // Nobody makes room who has a stream open.
             Ok(client) => clients.push((client.listen().await, client)),
             Err(refused) => break refused,
@@ -502,10 +522,10 @@ async fn there_are_so_many_sessions_and_a_client_that_has_gone_makes_room() {
     let next = service.client().await;
     clients.push((next.listen().await, next));
     drop(stream);
-    assert_eq!(service.try_client().await.err(), Some(503));
+    assert_eq!(service.try_client("test").await.err(), Some(503));
     let (stream, silent) = clients.remove(7);
     drop(stream);
-    until("there is room", || async { service.try_client().await.is_ok() }).await;
+    until("there is room", || async { service.try_client("test").await.is_ok() }).await;
     assert_eq!(silent.post(&silent.message("ping", &json!({}))).await.status(), 404);
 }
 
