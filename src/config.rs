@@ -239,8 +239,7 @@ impl Config {
 
 /// What such a process logs, and where. Anything wrong with it is told with the rest of the configuration.
 pub fn log(var: impl Fn(&str) -> Option<OsString>) -> settings::Log {
-    let (mut reader, _) = reader::Reader::open(&var, &Places::usual(), false);
-    check::log(&mut reader)
+    check::log(&mut reader::Reader::glance(&var, &Places::usual()))
 }
 
 /// The state folder that a process with this environment would use. It is not made.

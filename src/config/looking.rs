@@ -41,7 +41,7 @@ impl Looking {
     }
 
     fn read_in(var: &dyn Fn(&str) -> Option<OsString>, places: &Places) -> Result<Self, Vec<Problem>> {
-        let (mut reader, _) = Reader::open(var, places, false);
+        let mut reader = Reader::glance(var, places);
         let named = reader.value(dirs::CONFIGS_DIR);
         let timing = Timing {
             speed: reader.whole("MOLECULE_TEST_SPEED"),

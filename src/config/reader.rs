@@ -44,17 +44,33 @@ impl<'a> Reader<'a> {
         without_file: bool,
     ) -> (Self, Option<StateDir>) {
         let mut reader = Self::new(var);
-        let home = places.home.as_deref();
-        if let Some(Found { text, .. }) = reader.found(CONFIG) {
-            reader.filed = Filed::at(&super::check::absolute(&text), home);
-            let folder = reader.choose_folder(places);
-            return (reader, folder);
-        }
+        let is_named = reader.take_named_file(places);
         let folder = reader.choose_folder(places);
-        if let Some(folder) = folder.as_ref().filter(|_| !without_file) {
-            reader.filed = Filed::in_folder(folder.path(), home);
+        if let Some(folder) = folder.as_ref().filter(|_| !is_named && !without_file) {
+            reader.filed = Filed::in_folder(folder.path(), places.home.as_deref());
         }
         (reader, folder)
+    }
+
+    /// The same for somebody who asks for a few settings only: whether the state folder can be used is not tried.
+    pub(super) fn glance(var: &'a dyn Fn(&str) -> Option<OsString>, places: &Places) -> Self {
+        let mut reader = Self::new(var);
+        if !reader.take_named_file(places) {
+            let named = reader.value(dirs::CONFIGS_DIR);
+            if let Some(folder) = StateDir::locate(named.as_deref(), places) {
+                reader.filed = Filed::in_folder(&folder, places.home.as_deref());
+            }
+        }
+        reader
+    }
+
+    /// Reads the file that the person named; whether there is one.
+    fn take_named_file(&mut self, places: &Places) -> bool {
+        let Some(path) = self.value(CONFIG) else {
+            return false;
+        };
+        self.filed = Filed::at(&super::check::absolute(&path), places.home.as_deref());
+        true
     }
 
     fn choose_folder(&mut self, places: &Places) -> Option<StateDir> {

@@ -81,8 +81,7 @@ impl Mode {
     }
 
     pub(super) fn in_places(var: &dyn Fn(&str) -> Option<OsString>, places: &Places) -> Self {
-        let (mut reader, _) = Reader::open(var, places, false);
-        Self::read(&mut reader)
+        Self::read(&mut Reader::glance(var, places))
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::testing::{PEER, Reply, Responder, TOKEN, deadlines};
 use super::*;
+use crate::config::proxy::Proxy;
 use crate::types::PlainHttp;
 
 fn get<'a>(path: &'a [&'a str]) -> Request<'a> {
@@ -344,6 +345,25 @@ async fn what_cannot_be_sent_is_refused_before_anything_is() {
     let error = Client::new(settings).send(get(&["x"])).await.unwrap_err();
     assert!(error.to_string().contains("MOLECULE_ORG_ID"), "{error}");
     assert!(responder.seen().is_empty());
+}
+
+#[tokio::test]
+async fn the_proxy_of_the_configuration_file_is_asked() {
+    let proxy = Responder::start(vec![Reply::json(200, "{}")]).await;
+    let client = Client::new(Settings {
+        // Nobody has this name: only the proxy can have answered.
+        base: BaseUrl::parse("http://no-such-platform", PlainHttp::Nearby).unwrap(),
+        route: Route {
+            ca_file: None,
+            proxy: Some(Proxy {
+                address: proxy.settings().base.to_string(),
+                bypass: "other.example".to_owned(),
+            }),
+        },
+        ..proxy.settings()
+    });
+    assert_eq!(client.send(get(&["x"])).await.unwrap().status, 200);
+    assert_eq!(proxy.seen().len(), 1);
 }
 
 #[tokio::test]
