@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::config::access::Access;
 use crate::config::management::Management as ManagementConfig;
 use crate::config::proxy::Route;
+use crate::config::shown::Mode;
 use crate::platform::client::{Client, Settings};
 use crate::platform::control::ControlApi;
 use crate::platform::org::OrgApi;
@@ -57,11 +58,21 @@ pub(super) fn of_management(config: &ManagementConfig) -> Workbench {
         timing: config.timing,
     };
     let tenant = tenant(access, config.org_id.clone(), &config.route);
-    let org = access.org_key.clone().map(|key| OrgApi::new(tenant.clone(), key));
+    let org_key = access.org_key.clone().filter(|_| config.shown.uses_org_key());
+    let org = org_key.map(|key| OrgApi::new(tenant.clone(), key));
+    let public = PublicApi::new(tenant.clone());
+    let (key, shared) = match config.shown.mode {
+        Mode::Management => (None, Shared::managing(org.clone(), common.clone())),
+        _ => {
+            let key = access.api_key.clone().map(|key| KeyApi::new(tenant, key));
+            let shared = Shared::new(public.clone(), Vec::new(), key.clone(), org.clone(), common.clone());
+            (key, shared)
+        }
+    };
     Workbench {
         agent: None,
-        ops: Ops::new(PublicApi::new(tenant), Vec::new(), None, common.clone()),
-        shared: Shared::managing(org.clone(), common.clone()),
+        ops: Ops::new(public, Vec::new(), key, common.clone()),
+        shared,
         management: Management::new(org, common.clone()),
         control: control(access, &config.route, common),
     }

@@ -53,7 +53,7 @@ pub async fn perform(args: CallArgs, environment: Environment, stop: Cancellatio
     if may_ask {
         call = call.of_person(ask);
     }
-    if Mode::of(var) == Mode::Management {
+    if !Mode::of(var).has_workspace() {
         let config = match Management::read(var) {
             Ok(config) => config,
             Err(problems) => return Outcome::failed(exit::CONFIGURATION, config::explain(&problems)),

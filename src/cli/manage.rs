@@ -1,4 +1,4 @@
-//! `MOLECULE_MCP_MODE=management`: the tools of that set and nothing else. There is no workspace, so nothing registers, beats
+//! Servers without a workspace: `MOLECULE_MCP_MODE=management` or `ops`. They show no tools of an agent, and nothing registers, beats
 //! or polls.
 
 use tokio_util::sync::CancellationToken;

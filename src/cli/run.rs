@@ -38,7 +38,7 @@ pub async fn perform(environment: Environment, stop: CancellationToken) -> Outco
     let started = Instant::now();
     let var = |name: &str| environment.get(name);
     logging::start(&config::log(var), Audience::Client);
-    if Mode::of(var) == Mode::Management {
+    if !Mode::of(var).has_workspace() {
         return manage::perform(&environment, stop).await;
     }
     let (config, catalogue) = match Config::read(var).and_then(checked) {

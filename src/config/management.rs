@@ -1,4 +1,4 @@
-//! The configuration of a process without a workspace: `MOLECULE_MCP_MODE=management`.
+//! The configuration of a process without a workspace: `MOLECULE_MCP_MODE=management` or `ops`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::proxy::Route;
 use super::reader::Reader;
 use super::settings::Log;
-use super::shown::Shown;
+use super::shown::{Mode, Shown};
 use super::{McpProtocol, Timing, check};
 
 /// A whole, checked configuration for managing a tenant. No workspace variable takes part.
@@ -66,6 +66,12 @@ impl Management {
         let org_id = check::org_id(reader);
         let route = Route::read(reader);
         let shown = Shown::read(reader);
+        if shown.mode == Mode::Operating {
+            reader.warn(
+                "No workspace is configured: this server operates workspaces with MOLECULE_API_KEY and receives no messages. \
+                 To be a workspace, set WORKSPACE_ID and its token.",
+            );
+        }
         let log = check::log(reader);
         let protocol = check::protocol(reader);
         let speed = reader.whole("MOLECULE_TEST_SPEED");
@@ -92,7 +98,6 @@ impl Management {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::shown::Mode;
 
     #[test]
     fn no_workspace_variable_is_needed_and_everything_wrong_is_named() {

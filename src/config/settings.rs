@@ -407,7 +407,7 @@ pub static GROUPS: [Group; 6] = [
                 "mode",
                 Kind::Text,
                 "default",
-                "default, management (only the management tools) or self (only the own schedules)",
+                "default, ops (no workspace, only its tools), management (only the management tools) or self (only the own schedules)",
             ),
             both(
                 &["MOLECULE_MCP_TOOLSETS"],

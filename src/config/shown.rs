@@ -68,6 +68,9 @@ pub enum Mode {
     Workspace,
     /// `management`: the tools of that set and nothing else; there is no workspace, so nothing registers, beats or polls.
     Management,
+    /// `ops`: operates workspaces without being one, with `MOLECULE_API_KEY`; nothing registers, beats or polls. The default
+    /// where this key and no workspace is configured, as for the TypeScript server.
+    Operating,
     /// `self`: the schedules of the own workspace, beside an agent that is present already; nothing registers, beats or
     /// polls here either.
     Own,
@@ -86,16 +89,37 @@ impl Mode {
 
     fn read(reader: &mut Reader<'_>) -> Self {
         match reader.value(MODE).map(|mode| mode.to_ascii_lowercase()).as_deref() {
+            None | Some("default") if is_operators(reader) => Self::Operating,
             None | Some("default") => Self::Workspace,
             Some("management") => Self::Management,
+            Some("ops") => Self::Operating,
             Some("self") => Self::Own,
             Some(_) => {
                 let remedy = "mend it, or leave it out for default";
-                reader.problem(Problem::wrong(MODE, "must be default, management or self", remedy));
+                reader.problem(Problem::wrong(MODE, "must be default, ops, management or self", remedy));
                 Self::Workspace
             }
         }
     }
+
+    /// Whether there is a workspace for this process to be or to act for.
+    #[must_use]
+    pub fn has_workspace(self) -> bool {
+        matches!(self, Self::Workspace | Self::Own)
+    }
+}
+
+/// Whether keys for operating workspaces are configured and nothing of a workspace to be.
+fn is_operators(reader: &mut Reader<'_>) -> bool {
+    const WORKSPACE: [&str; 5] = [
+        "WORKSPACE_ID",
+        "MOLECULE_WORKSPACES",
+        "MOLECULE_WORKSPACE_TOKEN",
+        "MOLECULE_WORKSPACE_TOKEN_FILE",
+        "MOLECULE_BOOTSTRAP",
+    ];
+    let any_of = |names: &[&str]| names.iter().any(|name| reader.is_set(name));
+    any_of(&["MOLECULE_API_KEY", "MOLECULE_API_KEY_FILE"]) && !any_of(&WORKSPACE)
 }
 
 /// What the user said about the tools to show.
@@ -136,12 +160,14 @@ impl Shown {
         self.sets != Sets::NONE || !self.tools.is_empty()
     }
 
-    /// The sets that are shown when the user chose none.
+    /// The sets that are shown when the user chose none; in the mode `self` single tools of them.
     #[must_use]
-    pub fn usual(has_api_key: bool) -> Sets {
-        match has_api_key {
-            true => Sets::AGENT | Sets::OPS,
-            false => Sets::AGENT,
+    pub fn usual(&self, has_api_key: bool) -> Sets {
+        match self.mode {
+            Mode::Management => Sets::MANAGEMENT,
+            Mode::Operating => Sets::OPS,
+            Mode::Own | Mode::Workspace if has_api_key => Sets::AGENT | Sets::OPS,
+            Mode::Own | Mode::Workspace => Sets::AGENT,
         }
     }
 
@@ -151,8 +177,8 @@ impl Shown {
         let sets = match self.mode {
             Mode::Management => Sets::MANAGEMENT,
             Mode::Own => return vec!["self".to_owned()],
-            Mode::Workspace if self.is_chosen() => self.sets,
-            Mode::Workspace => Self::usual(has_api_key),
+            Mode::Workspace | Mode::Operating if self.is_chosen() => self.sets,
+            Mode::Workspace | Mode::Operating => self.usual(has_api_key),
         };
         let read_only = self.read_only.then(|| "read-only".to_owned());
         let sets = sets.names().map(str::to_owned);
@@ -164,7 +190,7 @@ impl Shown {
     pub fn uses_org_key(&self) -> bool {
         match self.mode {
             Mode::Management => true,
-            Mode::Workspace => self.sets.meet(Sets::MANAGEMENT),
+            Mode::Workspace | Mode::Operating => self.sets.meet(Sets::MANAGEMENT),
             Mode::Own => false,
         }
     }
@@ -208,11 +234,23 @@ mod tests {
             ("default", Mode::Workspace, 0),
             ("Management", Mode::Management, 0),
             ("SELF", Mode::Own, 0),
+            ("ops", Mode::Operating, 0),
             ("managment", Mode::Workspace, 1),
         ] {
             let (shown, found) = read(&[(MODE, value)]);
             assert_eq!((shown.mode, found), (mode, problems), "{value}");
         }
+    }
+
+    #[test]
+    fn a_key_for_workspaces_and_nothing_of_ones_own_means_operating_them() {
+        let key = ("MOLECULE_API_TOKEN", "k");
+        assert_eq!(read(&[key]).0.mode, Mode::Operating);
+        assert_eq!(read(&[key]).0.words(true), ["ops"]);
+        for own in ["WORKSPACE_ID", "MOLECULE_WORKSPACES", "MOLECULE_WORKSPACE_TOKEN_FILE"] {
+            assert_eq!(read(&[key, (own, "x")]).0.mode, Mode::Workspace, "{own}");
+        }
+        assert_eq!(read(&[("PLATFORM_URL", "http://localhost")]).0.mode, Mode::Workspace);
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Sources {
     /// As [`Sources::read`], on a computer with these places.
     pub fn read_in(var: &dyn Fn(&str) -> Option<OsString>, places: &Places) -> Self {
         let (problems, warnings) = match Mode::in_places(var, places) {
-            Mode::Management => match Management::check_in(var, places) {
+            Mode::Management | Mode::Operating => match Management::check_in(var, places) {
                 Ok((config, _)) => (Vec::new(), config.warnings),
                 Err(problems) => (problems, Vec::new()),
             },

@@ -3,7 +3,7 @@
 use super::agent::Opening;
 use super::desk::{Control, Management, Ops, Shared};
 use super::workspaces::Workspaces;
-use super::{agent, groups};
+use super::{agent, groups, memory, peers};
 use crate::config::Problem;
 use crate::config::shown::{Mode, Sets, Shown};
 use crate::mcp::toolset::{Duplicate, Face, Registry, Toolset};
@@ -110,6 +110,10 @@ impl Catalogue {
     /// # Errors
     /// When two tools have the same name.
     pub fn finish(mut self, shown: &Shown, has_api_key: bool, bench: Workbench) -> Result<Toolset, Duplicate> {
+        if shown.mode == Mode::Operating {
+            peers::register_alone(&mut self.groups.ops);
+            memory::register_alone(&mut self.groups.ops);
+        }
         let keep = |face: &Face| is_shown(shown, has_api_key, face);
         self.agent.retain(keep);
         self.groups.ops.retain(keep);
@@ -135,6 +139,7 @@ fn belongs(mode: Mode, face: &Face) -> bool {
     match mode {
         Mode::Workspace => true,
         Mode::Management => face.sets.meet(Sets::MANAGEMENT),
+        Mode::Operating => face.sets.meet(Sets::OPS | Sets::MANAGEMENT | Sets::CONTROL),
         Mode::Own => OWN.contains(&face.name),
     }
 }
@@ -143,8 +148,7 @@ fn is_shown(shown: &Shown, has_api_key: bool, face: &Face) -> bool {
     let chosen = if shown.is_chosen() {
         face.sets.meet(shown.sets) || shown.tools.iter().any(|name| name == face.name)
     } else {
-        let usual = Shown::usual(has_api_key);
-        shown.mode != Mode::Workspace || face.sets.meet(usual) || face.name == ALWAYS
+        shown.mode == Mode::Own || face.sets.meet(shown.usual(has_api_key)) || face.name == ALWAYS
     };
     chosen && belongs(shown.mode, face) && !(shown.read_only && face.effect.writes())
 }

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::desk::Ops;
 use super::paging::{LIST_LIMIT, check_text, clip, page, part};
-use super::redaction::redact;
+use super::redaction::{Redacted, redact};
 use super::supported::unless_supported;
 use super::workspaces::Workspaces;
 use crate::config::Permission;
@@ -24,6 +25,12 @@ pub(super) fn register(tools: &mut Registry<Workspaces>) {
         .add_to::<CommitMemory>(Sets::AGENT | Sets::OPS)
         .add::<RecallMemory>();
     bridged::register(tools);
+}
+
+/// The tools of a server that is no workspace.
+pub(super) fn register_alone(tools: &mut Registry<Ops>) {
+    tools.add::<CommitMemoryOf>();
+    bridged::register_alone(tools);
 }
 
 /// Completes "this platform has no ...".
@@ -67,7 +74,7 @@ impl Tool<Workspaces> for CommitMemory {
         all.check_role(Self::NAME, Permission::MemoryWrite)?;
         let context = all.acting(self.source_workspace_id.as_ref(), self.workspace_id.as_ref())?;
         check_text("content", &self.content)?;
-        let scope = self.scope.as_deref().and_then(Scope::named).unwrap_or(Scope::Local);
+        let scope = scope_or_local(self.scope.as_deref());
         let cleaned = redact(&self.content);
         let id = match self.workspace_id.filter(|named| *named != context.own) {
             None => {
@@ -79,12 +86,50 @@ impl Tool<Workspaces> for CommitMemory {
                 elsewhere::commit(&errand, &other, &cleaned.text, scope).await?
             }
         };
-        Ok(Committed {
+        Ok(Committed::of(id, scope, &cleaned))
+    }
+}
+
+fn scope_or_local(named: Option<&str>) -> Scope {
+    named.and_then(Scope::named).unwrap_or(Scope::Local)
+}
+
+impl Committed {
+    fn of(id: Option<String>, scope: Scope, cleaned: &Redacted) -> Self {
+        Self {
             success: true,
             id,
             scope: scope.as_str(),
             redacted: (cleaned.count > 0).then_some(cleaned.count),
-        })
+        }
+    }
+}
+
+/// Add a fact to a workspace's memory on the platform. What looks like a password, key or token is taken out before it leaves
+/// this computer.
+#[derive(Deserialize, JsonSchema)]
+struct CommitMemoryOf {
+    /// Whose memory it becomes.
+    workspace_id: WorkspaceId,
+    /// The fact, complete in itself.
+    content: String,
+    /// Who may read it: LOCAL (that workspace; anything else means it, too), TEAM (its parent and siblings), GLOBAL (the
+    /// whole organization; only a root workspace's).
+    scope: Option<String>,
+}
+
+impl Tool<Ops> for CommitMemoryOf {
+    const NAME: &'static str = CommitMemory::NAME;
+    const EFFECT: Effect = Effect::WRITE;
+    type Output = Committed;
+
+    async fn call(self, desk: &Ops, call: &Call) -> Result<Committed, ToolError> {
+        check_text("content", &self.content)?;
+        let scope = scope_or_local(self.scope.as_deref());
+        let cleaned = redact(&self.content);
+        let errand = desk.errand(Self::NAME, call);
+        let id = elsewhere::commit(&errand, &self.workspace_id, &cleaned.text, scope).await?;
+        Ok(Committed::of(id, scope, &cleaned))
     }
 }
 

@@ -30,6 +30,48 @@ async fn manager(world: &World, folder: &std::path::Path) -> McpChild {
     start(command).await
 }
 
+/// What the TypeScript server was started with.
+#[tokio::test]
+async fn a_key_without_a_workspace_operates_workspaces_and_is_none() {
+    let world = World::new().await;
+    let other = world.workspace("other").await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = bare_command();
+    command
+        .env("MOLECULE_API_URL", world.url())
+        .env("MOLECULE_API_KEY", world.admin())
+        .env("CONFIGS_DIR", folder.path());
+    let server = start(command).await;
+    let listed = server.request("tools/list", json!({})).await.unwrap();
+    let tools = listed["result"]["tools"].as_array().unwrap();
+    let has = |name: &str| tools.iter().any(|tool| tool["name"] == name);
+    assert!(has("list_peers") && has("set_secret") && !has("inbox_pop") && !has("set_org_secret"));
+
+    let workspaces = result(&server, "list_workspaces", json!({ "fields": ["id"] })).await;
+    assert_eq!(workspaces["workspaces"], json!([{ "id": other.id }]));
+    let fact = json!({ "workspace_id": other.id, "content": "the key is token=abcdef0123456789abcdef" });
+    let kept = result(&server, "commit_memory", fact).await;
+    assert_eq!((&kept["scope"], &kept["redacted"]), (&json!("LOCAL"), &json!(1)));
+    let found = json!({ "workspace_id": other.id, "query": "key" });
+    let found = result(&server, "search_memory", found).await;
+    assert_eq!(found["memories"].as_array().map(Vec::len), Some(1), "{found}");
+    let missing = failure(&server, "list_peers", json!({})).await;
+    assert_eq!(missing["error"], "INVALID_ARGUMENT");
+
+    let log = world.log().await;
+    let is_a_workspace = |entry: &&Value| {
+        ["register", "heartbeat", "events"]
+            .iter()
+            .any(|route| entry["route"] == *route)
+    };
+    assert_eq!(log.iter().find(is_a_workspace), None);
+    assert!(
+        server.complaints().contains("receives no messages"),
+        "{}",
+        server.complaints()
+    );
+}
+
 #[tokio::test]
 async fn workspaces_talk_and_are_watched_from_outside() {
     let world = World::new().await;

@@ -106,6 +106,12 @@ fn credentials_modes_and_words_choose_the_tools() {
 
     let managing = listed(&shown(Mode::Management, Sets::NONE, &[], false), false);
     assert_eq!(managing, names(MANAGEMENT));
+    let operating = listed(&shown(Mode::Operating, Sets::NONE, &[], false), true);
+    assert_eq!(
+        operating,
+        &names(OPS) | &names(LATER),
+        "what the TypeScript server had, without a workspace"
+    );
     let own = listed(&shown(Mode::Own, Sets::NONE, &[], false), true);
     assert_eq!(own, BTreeSet::from(OWN));
 
@@ -135,6 +141,10 @@ fn a_word_that_means_nothing_here_is_a_problem() {
     assert!(!check(Mode::Workspace, Sets::NONE, &["lst_workspaces"]));
     assert!(!check(Mode::Management, Sets::NONE, &["set_secret"]));
     assert!(!check(Mode::Management, Sets::AGENT, &[]));
+    assert!(
+        check(Mode::Operating, Sets::MANAGEMENT, &["list_peers"])
+            && !check(Mode::Operating, Sets::NONE, &["inbox_pop"])
+    );
 }
 
 fn walk(schema: &Value, visit: &mut impl FnMut(&Value)) {
