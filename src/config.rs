@@ -217,7 +217,7 @@ impl Config {
 
     /// Reads, completes and checks the configuration; makes the state folder. Sends nothing.
     ///
-    /// A variable wins over the configuration file (see [`file`]), and that over the default. The state folder is made
+    /// A variable wins over the configuration file (see [`mod@file`]), and that over the default. The state folder is made
     /// only when nothing else is wrong.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The log: on stderr, because stdout belongs to the protocol, and in a file for people whose client hides stderr. It never
 //! holds anything up: a client that does not read stderr would otherwise stop the heartbeat at the first full pipe. Whatever
-//! goes out passes [`hidden::clean`] last.
+//! goes out passes `hidden::clean` last.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::OnceLock;
