@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -13,6 +14,7 @@ use super::management_presence::Presence;
 use crate::config::token::TokenSource;
 use crate::config::{Card, Timing};
 use crate::platform::error::CallError;
+use crate::platform::events::Event;
 use crate::platform::retry::Backoff;
 use crate::platform::wire::{Existence, RegisterBody, Registered};
 use crate::platform::workspace::WorkspaceApi;
@@ -28,6 +30,11 @@ use crate::types::{Secret, Timestamp, WorkspaceId};
 const PATIENT: Duration = Duration::from_secs(300);
 /// Without a good beat for this long, the platform may have forgotten that we are here.
 const LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// How long after it said that it sets the workspace up the platform has failed to: nothing of it runs there.
+const SET_UP: Duration = Duration::from_secs(2);
+/// Registers because of that are so far apart.
+const SET_UP_AGAIN: Duration = Duration::from_secs(60);
 
 /// Everything a register needs.
 #[derive(Clone, Debug)]
@@ -195,7 +202,9 @@ pub fn keep_inbound_secret(lock: &DutyLock, name: &str, inbound: &Secret) {
     }
 }
 
-/// Keeps the workspace registered: `first` right away, and again whenever the platform may have forgotten us.
+/// Keeps the workspace registered: `first` right away, and again whenever the platform may have forgotten us, or says by an
+/// event that it sets the workspace up itself: it then calls the workspace failed, and no beat changes that (resuming an
+/// external workspace at level B: seen).
 ///
 /// A process that took over from another leaves `first` false: its beats keep the workspace online, and it registers
 /// only after a minute without a good one.
@@ -205,6 +214,7 @@ pub async fn keep_registered(
     registrar: Registrar,
     first: Option<FirstRegister>,
     mut pulse: watch::Receiver<Pulse>,
+    mut events: broadcast::Receiver<Arc<Event>>,
 ) -> RefusedAtStart {
     if let Some(first) = first
         && let Err(refused) = until_registered(&registrar, Some(first)).await
@@ -213,6 +223,8 @@ pub async fn keep_registered(
     }
     let now = || BootInstant::now().since;
     let mut last_sign = now();
+    let mut not_before = now();
+    let mut taken_over = None;
     loop {
         // Longer where beats are rarer: they are the signs.
         let beats = interval(registrar.api.client(), registrar.timing);
@@ -230,13 +242,39 @@ pub async fn keep_registered(
                     continue;
                 }
             }
+            event = events.recv() => {
+                match event {
+                    Ok(event) if sets_up(&event, registrar.api.workspace()) => {
+                        let due = (now() + registrar.timing.of(SET_UP)).max(not_before);
+                        taken_over.get_or_insert(due);
+                    }
+                    // Without a stream there are only the signs.
+                    Err(RecvError::Closed) => return std::future::pending().await,
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                }
+                continue;
+            }
+            () = sleep(taken_over.map_or(Duration::MAX, |due: Duration| due.saturating_sub(now()))) => {
+                info!("the platform set the workspace up itself; registering it again");
+            }
             () = sleep((last_sign + lost_after).saturating_sub(now())) => last_sign = now(),
         }
+        taken_over = None;
         if !registrar.health.now().removed {
             let _ = until_registered(&registrar, None).await;
             last_sign = now();
         }
+        not_before = now() + registrar.timing.of(SET_UP_AGAIN);
     }
+}
+
+/// Whether an event says that the platform starts the workspace's agent, or has failed to.
+fn sets_up(event: &Event, own: &WorkspaceId) -> bool {
+    let of = event.payload["workspace_id"].as_str();
+    matches!(
+        event.kind.as_str(),
+        "WORKSPACE_PROVISIONING" | "WORKSPACE_PROVISION_FAILED"
+    ) && of.is_none_or(|of| of.eq_ignore_ascii_case(own.as_str()))
 }
 
 /// Attempts until it is registered: soon after transient failures, every five minutes after others.

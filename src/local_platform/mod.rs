@@ -26,6 +26,8 @@
 //!   `id` and `created_at` included (repeats and equal times are fine). Defaults: `a2a_receive`, `message/send`,
 //!   `target_id` the workspace, status `ok`, now. `visible_after_ms` delays one row; `announce: false` keeps its
 //!   event back. Answers `{"ids": [...]}`.
+//! * `POST /_local/set-up/{workspace}` the platform sets the workspace up itself and fails, as when an external one is resumed at
+//!   level B: it is `failed` from then on, and two events say so.
 //! * `POST /_local/late` `{"max_ms", "seed"}`: each message row from then on keeps the time of its sending and
 //!   becomes visible only 0 to `max_ms` later, in an order fixed by the seed. `max_ms` 0 ends it.
 //! * `POST /_local/limits` `{"rate_limit"}` sets requests per 60 s and empties all buckets.

@@ -50,6 +50,8 @@ pub struct Failure {
     detail: String,
     hint: String,
     facts: Map<String, Value>,
+    /// Whether it tells a credential because nothing else holds it.
+    is_last_holder: bool,
 }
 
 impl ToolError {
@@ -68,6 +70,7 @@ impl ToolError {
             detail: detail.into(),
             hint: hint.into(),
             facts: Map::new(),
+            is_last_holder: false,
         }))
     }
 
@@ -82,6 +85,19 @@ impl ToolError {
             failure.facts.insert(key.to_owned(), value);
         }
         self
+    }
+
+    /// As [`ToolError::with`], for what holds a new credential that could be kept nowhere: elsewhere credentials are taken out
+    /// of a failure.
+    #[must_use]
+    pub fn with_secret(self, key: &str, value: impl Into<Value>) -> Self {
+        match self.with(key, value) {
+            Self::Failed(mut failure) => {
+                failure.is_last_holder = true;
+                Self::Failed(failure)
+            }
+            other => other,
+        }
     }
 
     /// As [`ToolError::with`], but nothing is said as `null`.
@@ -229,6 +245,9 @@ pub fn shape(outcome: Result<Value, ToolError>) -> CallToolResult {
 
 fn failure(error: &ToolError) -> CallToolResult {
     let mut told = error.to_json();
+    if matches!(error, ToolError::Failed(failure) if failure.is_last_holder) {
+        return CallToolResult::structured_error(told);
+    }
     // Whoever repeats a credential, a platform in its error for one: it goes no further.
     each_text(&mut told, &|text| {
         if let Cow::Owned(clean) = without_secrets(text) {

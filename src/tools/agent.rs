@@ -84,7 +84,7 @@ mod tests {
                 ],
                 &[],
             ),
-            ("check_requests", &["offset", "status", "workspace_id"], &[]),
+            ("check_requests", &["limit", "offset", "status", "workspace_id"], &[]),
             (
                 "check_task_status",
                 &["offset", "source_workspace_id", "task_id", "workspace_id"],
@@ -150,13 +150,17 @@ mod tests {
             ("get_workspace_info", &["source_workspace_id"], &[]),
             ("inbox_peek", &["activity_id", "limit", "offset", "state"], &[]),
             ("inbox_pop", &["activity_id"], &["activity_id"]),
-            ("list_inbox", &["offset", "status", "workspace_id"], &[]),
-            ("list_peers", &["offset", "source_workspace_id", "workspace_id"], &[]),
+            ("list_inbox", &["limit", "offset", "status", "workspace_id"], &[]),
+            (
+                "list_peers",
+                &["limit", "offset", "source_workspace_id", "workspace_id"],
+                &[],
+            ),
             ("list_readable_namespaces", &["source_workspace_id"], &[]),
             ("list_writable_namespaces", &["source_workspace_id"], &[]),
             (
                 "recall_memory",
-                &["offset", "query", "scope", "source_workspace_id"],
+                &["limit", "offset", "query", "scope", "source_workspace_id"],
                 &[],
             ),
             (

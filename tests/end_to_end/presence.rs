@@ -281,6 +281,29 @@ async fn a_client_that_does_not_read_stderr_delays_no_beat_and_no_exit() {
 }
 
 #[tokio::test]
+async fn a_workspace_that_the_platform_set_up_itself_and_failed_is_registered_again() {
+    let world = World::new().await;
+    let workspace = world.workspace("alpha").await;
+    let daemon = world.online(&workspace).await;
+    // A beat that came back as an event: the stream is open.
+    until("the stream is live", || async {
+        let status = daemon.call("inbox_peek", json!({})).await;
+        status.is_ok() && world.requests("events").await.len() == 1 && world.requests("heartbeat").await.len() > 1
+    })
+    .await;
+    for times in 1..=2 {
+        let path = format!("/_local/set-up/{}", workspace.id);
+        world.ok(reqwest::Method::POST, &path, None, None).await;
+        assert_eq!(world.status(&workspace).await, "failed");
+        until("it is online again", || async {
+            world.status(&workspace).await == "online"
+        })
+        .await;
+        assert_eq!(world.requests("register").await.len(), 1 + times);
+    }
+}
+
+#[tokio::test]
 async fn a_purged_workspace_is_told_like_a_removed_one() {
     let world = World::new().await;
     let workspace = world.workspace("alpha").await;

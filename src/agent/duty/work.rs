@@ -52,7 +52,12 @@ impl Office {
             refusal_is_fatal: true,
             attempted: self.attempted.clone(),
         });
-        let registering = keep_registered(self.registrar(lock), first, self.pulse.subscribe());
+        let registering = keep_registered(
+            self.registrar(lock),
+            first,
+            self.pulse.subscribe(),
+            self.duties.stream.subscribe(),
+        );
         tokio::select! {
             RefusedAtStart(why) = registering => Err(Ended::Refused(why)),
             ended = self.beat(lock, over) => ended,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Findings, configuration};
 use crate::config::looking::Looking;
 use crate::tools::redaction::redact;
-use crate::types::Timestamp;
+use crate::types::{self, Timestamp};
 
 /// Writes it, mode 0600, to a file that must not exist yet; answers where.
 pub(super) fn write(
@@ -38,7 +38,7 @@ pub(super) fn write(
         "variables_set": configuration::environment(var),
         "state_folder": files(&looking.state_dir),
     });
-    let text = without_secrets(format!("{report:#}\n"), looking, var);
+    let text = without_secrets(&format!("{report:#}\n"), var);
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -75,16 +75,8 @@ fn mode(_: &fs::Metadata) -> String {
 
 /// Nothing above puts a credential in. Should an error text of something else repeat one, it goes here: by its value where it
 /// is known, by its look where not.
-fn without_secrets(mut text: String, looking: &Looking, var: &dyn Fn(&str) -> Option<OsString>) -> String {
-    let held = looking.config.iter().flat_map(|config| {
-        let access = &config.access;
-        let keys = [&access.api_key, &access.org_key, &access.control_token];
-        let tokens = config.memberships.iter().map(|own| own.token.current());
-        keys.into_iter().cloned().chain(tokens).flatten()
-    });
-    for secret in held {
-        text = text.replace(secret.expose(), "[REDACTED]");
-    }
+fn without_secrets(text: &str, var: &dyn Fn(&str) -> Option<OsString>) -> String {
+    let mut text = types::without_secrets(text).into_owned();
     if let Some(home) = var("HOME").map(|home| home.to_string_lossy().into_owned())
         && home.len() > 1
     {

@@ -14,6 +14,7 @@ use crate::local_platform::faults::Fault;
 use crate::local_platform::recording::{self, Announce, Late};
 use crate::local_platform::site::Testing;
 use crate::local_platform::store::activity::NewActivity;
+use crate::local_platform::store::workspaces::Workspace;
 
 const COLUMNS: [&str; 15] = [
     "id",
@@ -105,6 +106,17 @@ pub(crate) fn set_limits(call: &Call) -> Outcome {
     let limit = limit.ok_or_else(|| Answer::error(400, "rate_limit must be a count of requests per 60 s"))?;
     call.site.limiter.set(limit);
     Ok(Answer::ok(&json!({ "rate_limit": limit })))
+}
+
+/// As a platform that runs agents resumes a workspace that it does not run.
+pub(crate) fn fail_to_set_up(call: &Call) -> Outcome {
+    let failed = |workspace: &mut Workspace| "failed".clone_into(&mut workspace.status);
+    let changed = call.site.store.change_workspace(&call.id, failed)?;
+    changed.ok_or_else(|| Answer::error(404, "workspace not found"))?;
+    let told = json!({ "workspace_id": call.id });
+    call.site.record(&call.id, "WORKSPACE_PROVISIONING", &told);
+    call.site.record(&call.id, "WORKSPACE_PROVISION_FAILED", &told);
+    Ok(Answer::ok(&json!({ "status": "failed" })))
 }
 
 pub(crate) fn log(call: &Call) -> Outcome {

@@ -199,6 +199,7 @@ static LOCAL: &[Route] = table! {
     A "clear_faults" DELETE "/_local/faults" Open Now(local::clear_faults);
     A "remove_fault" DELETE "/_local/faults/:other" Open Now(local::remove_fault);
     A "insert_rows" POST "/_local/rows/:id" Open Now(local::insert_rows);
+    A "fail_to_set_up" POST "/_local/set-up/:id" Open Now(local::fail_to_set_up);
     A "set_late" POST "/_local/late" Open Now(local::set_late);
     A "set_limits" POST "/_local/limits" Open Now(local::set_limits);
     A "log" GET "/_local/log" Open Now(local::log);

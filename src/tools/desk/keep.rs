@@ -61,7 +61,7 @@ impl Errand<'_> {
                 ),
                 "store the token now, or revoke it; then check the state folder (CONFIGS_DIR)",
             )
-            .with("result", body.clone())),
+            .with_secret("result", body.clone())),
         }
     }
 }
