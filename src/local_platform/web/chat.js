@@ -53,6 +53,8 @@ function converse(place, id) {
   const bubbles = new Map();
   let isAtStart = false;
   let drawn;
+  // What the stream told while an answer was on its way, which may be older.
+  let heard = null;
 
   const back = el("a", { class: "back", href: "#/chat" }, "‹ All");
   const head = el("header", {});
@@ -106,10 +108,12 @@ function converse(place, id) {
   }
 
   async function load(before) {
+    heard = [];
     const query = new URLSearchParams({ about: id, sort: "chat", limit: PAGE, before: before ?? "" });
     const found = (await ask(`rows?${query}`)).rows;
     if (found.length < PAGE) isAtStart = true;
-    take(found);
+    take([...found, ...(heard ?? [])]);
+    heard = null;
   }
 
   async function loadLatest() {
@@ -162,6 +166,7 @@ function converse(place, id) {
   return listen((event) => {
     if (event.row && concerns(event.row, id)) {
       take([event.row]);
+      heard?.push(event.row);
       redraw();
     }
     if (event.workspace?.id === id) drawHead();

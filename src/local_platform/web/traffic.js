@@ -19,6 +19,8 @@ export function open(main, chosen) {
   const lines = new Map();
   let isAtStart = false;
   let asked = 0;
+  // What the stream told while an answer was on its way, which may be older.
+  let heard = null;
 
   const who = select([["", "All workspaces"]], "");
   const sort = select(SORTS, "");
@@ -68,13 +70,15 @@ export function open(main, chosen) {
 
   async function load(before) {
     const mine = (asked += 1);
+    heard = [];
     const query = new URLSearchParams({ about: who.value, sort: sort.value, holding: words.value, limit: PAGE, before: before ?? "" });
     const found = (await ask(`rows?${query}`)).rows;
     // Another question was asked meanwhile.
     if (mine !== asked) return;
     if (before === undefined) rows.clear();
     isAtStart = found.length < PAGE;
-    for (const row of found) rows.set(row.seq, row);
+    for (const row of [...found, ...(heard ?? [])]) rows.set(row.seq, row);
+    heard = null;
     draw();
   }
   const restart = () => load().catch((error) => note(error.message, "bad"));
@@ -105,6 +109,7 @@ export function open(main, chosen) {
     if (!event.row || !fits(event.row)) return;
     if (rows.has(event.row.seq)) {
       rows.set(event.row.seq, event.row);
+      heard?.push(event.row);
       redraw();
     } else if (words.value) {
       // Only the platform knows whether a body that is not all here holds the words.
@@ -112,6 +117,7 @@ export function open(main, chosen) {
       typing = setTimeout(restart, 300);
     } else {
       rows.set(event.row.seq, event.row);
+      heard?.push(event.row);
       redraw();
     }
   });
