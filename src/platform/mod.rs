@@ -15,6 +15,7 @@ pub mod lookups;
 pub mod memories;
 pub mod order;
 pub mod org;
+pub mod raw;
 pub mod requests;
 pub mod retry;
 pub mod tenant;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::client::{Answer, Class, Client, Request};
@@ -16,6 +15,7 @@ use super::wire::{
     A2aAnswer, ActivityPage, ActivityQuery, Attached, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer,
     RegisterBody, Registered,
 };
+use super::raw::{self, Elements};
 use super::{a2a, address, retry, verdict};
 use crate::config::token::TokenSource;
 use crate::types::{PeerId, Secret, WorkspaceId};
@@ -23,7 +23,7 @@ use crate::types::{PeerId, Secret, WorkspaceId};
 pub use super::client::MAX_BODY;
 
 /// Largest page of the activity log in bytes.
-pub const MAX_PAGE: usize = 32 * 1024 * 1024;
+pub const MAX_PAGE: usize = 16 * 1024 * 1024;
 
 /// Largest single row of the activity log: platforms take messages of 15 MiB, and JSON may make more of it.
 const MAX_ROW: usize = 48 * 1024 * 1024;
@@ -154,7 +154,7 @@ impl WorkspaceApi {
         address::build(self.client.base(), &path, &[]).ok().map(String::from)
     }
 
-    /// `GET /workspaces/:id/activity`. The answer may be up to 32 MiB, or 48 MiB and five minutes for a page of one row;
+    /// `GET /workspaces/:id/activity`. The answer may be up to 16 MiB, or 48 MiB and five minutes for a page of one row;
     /// [`CallError::TooLarge`] beyond.
     ///
     /// # Errors
@@ -192,10 +192,7 @@ impl WorkspaceApi {
             ..self.request(Method::GET, &path)
         };
         let answer = self.deliver(request).await?;
-        Ok(ActivityPage {
-            rows: rows(&answer.body)?,
-            date: answer.date,
-        })
+        ActivityPage::of(answer.body, answer.date)
     }
 
     /// `POST /workspaces/:id/activity/ack` (level C). `Ok(false)`: the platform has no such route.
@@ -376,11 +373,10 @@ impl WorkspaceApi {
             ..request
         };
         let answer = retry::idempotent(LOOK_UP_AGAIN, || self.deliver(request.clone())).await?;
-        let rows = rows(&answer.body)?;
-        Ok(rows
-            .iter()
-            .filter_map(|row| serde_json::from_str(row.get()).ok())
-            .collect())
+        let text = raw::array(answer.body)?;
+        let rows: Elements<'_> = serde_json::from_str(&text).unwrap_or_default();
+        let rows = rows.0.iter();
+        Ok(rows.filter_map(|row| serde_json::from_str(row.get()).ok()).collect())
     }
 
     /// `GET /workspaces/:id` without a credential.
@@ -421,12 +417,6 @@ fn names(body: &Value, id: &str) -> bool {
         Some(named) => named.eq_ignore_ascii_case(id),
         None => body["error"] == "workspace removed",
     }
-}
-
-/// Splits an array into raw rows. A byte that is no UTF-8 costs that character, not the page.
-fn rows(body: &[u8]) -> Result<Vec<Box<RawValue>>, CallError> {
-    let text = String::from_utf8_lossy(body);
-    serde_json::from_str(&text).map_err(|_| verdict::malformed("a JSON array", body))
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {

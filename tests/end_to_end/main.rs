@@ -10,6 +10,7 @@ mod duties;
 mod faults;
 mod files;
 mod history;
+mod hostile;
 mod inbox;
 mod install;
 mod leases;

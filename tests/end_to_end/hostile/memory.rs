@@ -1,0 +1,105 @@
+//! What wrong answers cost in memory: however much a platform sends, and however it is made to swell, 64 MB are enough.
+
+use std::sync::Arc;
+
+use super::super::support::{World, drain, start};
+use super::proxy::{Part, Reply, Route, Way};
+
+/// The most that the whole process may ever hold.
+const MOST: u64 = 64_000;
+
+/// Answers that are large, or that grow when they are taken apart.
+fn heavy() -> Vec<(&'static str, Reply)> {
+    let head = |length: usize| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+        Part::Bytes(head.into_bytes())
+    };
+    let whole = |before: &str, piece: &'static [u8], bytes: usize, after: &str| {
+        let times = bytes / piece.len();
+        let length = before.len() + times * piece.len() + after.len();
+        vec![
+            head(length),
+            Part::Bytes(before.as_bytes().to_vec()),
+            Part::Repeat(piece, times),
+            Part::Bytes(after.as_bytes().to_vec()),
+        ]
+    };
+    let endless = |kind: &str, piece: &'static [u8]| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n\r\n");
+        vec![Part::Bytes(head.into_bytes()), Part::Repeat(piece, 40_000_000 / piece.len())]
+    };
+    const PAGE: usize = 33_000_000;
+    const RECEIPT: usize = 1_000_000;
+    vec![
+        ("40 MB without a length", endless("application/json", b" ")),
+        ("40 MB of one line of events", endless("text/event-stream", b"x")),
+        ("40 MB of lines of one event", endless("text/event-stream", b"data: x\n")),
+        ("40 MB of small events", endless("text/event-stream", b"data: {\"type\":\"A\"}\n\n")),
+        ("a page of numbers", whole("[1", b",1", PAGE, "]")),
+        ("a page of empty rows", whole("[{}", b",{}", PAGE, "]")),
+        ("a page that is one text", whole("[\"", b"x", PAGE, "\"]")),
+        ("a page of escapes", whole("[{\"id\":\"x\",\"request_body\":\"", b"\\u0041", PAGE, "\"}]")),
+        ("a page of one message", whole(MESSAGE, b"y", PAGE, "\"}]}}}}]")),
+        ("a page of no UTF-8", whole("[\"", b"\xff", PAGE, "\"]")),
+        ("a page of keys", whole("[{\"id\":\"z\"", b",\"a\":{}", PAGE, "}]")),
+        ("a receipt of lists", whole("{\"error\":[[]", b",[]", RECEIPT, "]}")),
+        ("a receipt of keys", whole("{\"a\":1", b",\"b\":{\"c\":[]}", RECEIPT, "}")),
+    ]
+}
+
+const MESSAGE: &str = r#"[{"id":"w","method":"message/send","request_body":{"params":{"message":{"parts":[{"kind":"text","text":""#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_takes_more_than_64_mb() {
+    if !cfg!(target_os = "linux") {
+        println!("proves nothing here: only Linux tells what a process held at most");
+        return;
+    }
+    let mut failures = Vec::new();
+    for route in [Route::Poll, Route::Stream, Route::Register, Route::Heartbeat, Route::Delegate] {
+        let world = World::new().await.at_speed(20);
+        let mut workspace = world.workspace("alpha").await;
+        let (way, reply) = Way::to(world.url(), route, route == Route::Register).await;
+        workspace.folder = workspace.folder.join("daemon");
+        std::fs::create_dir_all(&workspace.folder).unwrap();
+        for (name, answer) in heavy() {
+            reply.send_replace(Arc::new(answer));
+            if route == Route::Register {
+                way.fault();
+            }
+            let mut command = world.command(&workspace);
+            command.env("PLATFORM_URL", &way.url);
+            let daemon = start(command).await;
+            if route != Route::Register {
+                world.say(&workspace, "before").await;
+                assert_eq!(drain(&daemon, 1).await, ["before"], "{name}");
+                way.fault();
+            }
+            let before = held(&daemon, "VmHWM");
+            if route == Route::Delegate {
+                let task = serde_json::json!({ "workspace_id": workspace.id, "task": name });
+                let _ = daemon.call("delegate_task_async", task).await;
+            } else {
+                let wronged = way.counts().1;
+                way.until_wronged(wronged + 2).await;
+            }
+            let most = held(&daemon, "VmHWM");
+            println!("{route:?}, {name}: {before} kB, then {most} kB");
+            if most > MOST {
+                failures.push(format!("{route:?}, {name}: {most} kB"));
+            }
+            way.no_fault();
+            world.say(&workspace, "after").await;
+            while drain(&daemon, 1).await != ["after"] {}
+            let _ = daemon.close().await;
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// A figure of the process, in kB.
+fn held(daemon: &molecule_mcp::cli::demo::client::McpChild, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+    line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
+}
