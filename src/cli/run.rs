@@ -114,6 +114,26 @@ async fn serve(config: Config, catalogue: Catalogue, started: Instant, stop: Can
     tasks.run(GRACE).await
 }
 
+/// Every tool that this configuration shows, of a workspace that does nothing else.
+///
+/// # Panics
+/// When there is no journal to work with.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) async fn every_tool(config: &Config) -> crate::mcp::toolset::Toolset {
+    let bundles = bundle::bundles(config);
+    let journals = bundle::open(config).await.expect("a journal");
+    let workspaces = bundle::workspaces(config, &bundles, &journals);
+    let opening = Opening {
+        workspaces: std::future::ready(Some(workspaces)).boxed(),
+        healths: bundles.iter().map(|bundle| bundle.health.clone()).collect(),
+    };
+    let apis = bundles.iter().map(|bundle| bundle.api.clone());
+    let bench = bench::of_workspaces(config, apis.collect(), opening);
+    Catalogue::new()
+        .finish(&config.shown, true, bench)
+        .expect("no tool is there twice")
+}
+
 /// Serves MCP on standard input and output until the client goes away.
 pub(super) async fn serve_client(offer: Offer, stop: CancellationToken) -> Ended {
     info!("serving {} tools on standard input and output", offer.toolset.count());

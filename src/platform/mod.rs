@@ -22,7 +22,7 @@ pub mod tenant;
 pub mod wire;
 pub mod workspace;
 
-mod address;
+pub(crate) mod address;
 mod broadcast;
 mod conversation;
 #[cfg(test)]

@@ -85,7 +85,10 @@ mod tests {
 
     #[test]
     fn elements_are_as_they_were_sent_and_no_more_than_are_looked_at() {
-        assert_eq!(taken("[1, {\"a\" : []},\n\"x\"]"), Some(vec!["1", "{\"a\" : []}", "\"x\""]));
+        assert_eq!(
+            taken("[1, {\"a\" : []},\n\"x\"]"),
+            Some(vec!["1", "{\"a\" : []}", "\"x\""])
+        );
         assert_eq!(taken("[]"), Some(vec![]));
         for none in ["{}", "null", "[1", "[1] 2", "[1,]"] {
             assert_eq!(taken(none), None, "{none}");

@@ -11,11 +11,11 @@ use super::client::{Answer, Class, Client, Request};
 use super::error::CallError;
 use super::events::EventStream;
 use super::order::{self, Order};
+use super::raw::{self, Elements};
 use super::wire::{
     A2aAnswer, ActivityPage, ActivityQuery, Attached, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer,
     RegisterBody, Registered,
 };
-use super::raw::{self, Elements};
 use super::{a2a, address, retry, verdict};
 use crate::config::token::TokenSource;
 use crate::types::{PeerId, Secret, WorkspaceId};

@@ -209,7 +209,11 @@ fn play(work: Work, fates: Vec<Fate>, pauses: &[u64]) -> Result<(), TestCaseErro
             // Another process takes it up, and knows what is written down.
             None => {
                 world.age += Duration::from_secs(1);
-                world.earlier = if world.attempts > 0 { Arrival::Maybe } else { Arrival::Never };
+                world.earlier = if world.attempts > 0 {
+                    Arrival::Maybe
+                } else {
+                    Arrival::Never
+                };
                 decide::first(&world.item(), &world.moment(0))
             }
         };

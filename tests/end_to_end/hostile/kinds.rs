@@ -21,6 +21,8 @@ pub struct Kind {
     pub name: String,
     pub reply: Reply,
     pub outcome: Outcome,
+    /// It is as wrong for every other route.
+    pub is_common: bool,
 }
 
 /// What a user sees of it.
@@ -50,6 +52,9 @@ pub fn kinds(route: Route, place: &Place) -> Vec<Kind> {
     headers(&mut table, &good);
     framing(&mut table, &good);
     bodies(&mut table, &good);
+    for kind in &mut table.kinds {
+        kind.is_common = true;
+    }
     match route {
         Route::Poll => rows(&mut table),
         Route::Stream => events(&mut table),
@@ -104,6 +109,7 @@ impl Table<'_> {
             name: name.into(),
             reply,
             outcome: Outcome::GoesOn,
+            is_common: false,
         });
     }
 
@@ -121,7 +127,9 @@ impl Table<'_> {
             ("{trap}", &place.trap),
             ("{here}", &place.here),
         ];
-        let filled = words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value));
+        let filled = words
+            .iter()
+            .fold(text.to_owned(), |text, (word, value)| text.replace(word, value));
         Part::Bytes(filled.into_bytes())
     }
 
@@ -132,7 +140,10 @@ impl Table<'_> {
             "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        let name = format!("{status} {kind} {}", String::from_utf8_lossy(&body[..body.len().min(40)]));
+        let name = format!(
+            "{status} {kind} {}",
+            String::from_utf8_lossy(&body[..body.len().min(40)])
+        );
         self.add(name, vec![Part::Bytes(head.into_bytes()), Part::Bytes(body)]);
     }
 
@@ -190,7 +201,13 @@ fn statuses(table: &mut Table<'_>, good: &Good) {
     table.raw("204 with a body", good.whole("HTTP/1.1 204 No Content", ""));
     table.raw("205", "HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n");
     table.raw("304 unasked", "HTTP/1.1 304 Not Modified\r\n\r\n");
-    for line in ["HTTP/1.1 099 Low", "HTTP/1.1 -1 Minus", "HTTP/1.1 2000 Many", "HTTP/1.1 abc OK", "HTTP/1.1 "] {
+    for line in [
+        "HTTP/1.1 099 Low",
+        "HTTP/1.1 -1 Minus",
+        "HTTP/1.1 2000 Many",
+        "HTTP/1.1 abc OK",
+        "HTTP/1.1 ",
+    ] {
         table.raw(format!("status line {line:?}"), good.whole(line, ""));
     }
 }
@@ -216,7 +233,17 @@ fn redirects(table: &mut Table<'_>) {
 
 /// What an answer asks to wait. Ten minutes at most are believed.
 fn waits(table: &mut Table<'_>, route: Route) {
-    let asked = ["-1", "0", "0.001", "", "soon", "NaN", "-inf", "Thu, 01 Jan 1970 00:00:00 GMT", "1, 1"];
+    let asked = [
+        "-1",
+        "0",
+        "0.001",
+        "",
+        "soon",
+        "NaN",
+        "-inf",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "1, 1",
+    ];
     for wait in asked {
         table.raw(
             format!("429, Retry-After {wait:?}"),
@@ -228,7 +255,13 @@ fn waits(table: &mut Table<'_>, route: Route) {
         // An attempt is repeated within ten minutes, which is what these ask to wait.
         return;
     }
-    for wait in ["31536000", "99999999999999999999999999", "1e300", "Fri, 31 Dec 9999 23:59:59 GMT", "inf"] {
+    for wait in [
+        "31536000",
+        "99999999999999999999999999",
+        "1e300",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "inf",
+    ] {
         table.raw(
             format!("{YEAR} {wait:?}"),
             format!("HTTP/1.1 429 Too Many Requests\r\nretry-after: {wait}\r\ncontent-length: 0\r\n\r\n"),
@@ -245,7 +278,10 @@ const YEAR: &str = "told to wait for ever:";
 fn protocols(table: &mut Table<'_>, good: &Good) {
     table.add("nothing at all", Vec::new());
     table.raw("half a status line", "HTTP/1.1 20");
-    table.raw("a head without an end", "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n");
+    table.raw(
+        "a head without an end",
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n",
+    );
     table.raw("only line ends", "\r\n".repeat(5000));
     table.raw("HTTP 0.9", good.body);
     table.raw("HTTP 1.0 to the end", format!("HTTP/1.0 200 OK\r\n\r\n{}", good.body));
@@ -255,8 +291,14 @@ fn protocols(table: &mut Table<'_>, good: &Good) {
     table.add("a TLS alert", vec![Part::Bytes(vec![0x15, 3, 1, 0, 2, 2, 40])]);
     table.add("HTTP/2 settings", vec![Part::Bytes(vec![0, 0, 0, 4, 0, 0, 0, 0, 0])]);
     table.add("zeros", vec![Part::Repeat(&[0], 100_000)]);
-    table.raw("101 unasked", "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n\0\0");
-    let flood = [&b"HTTP/1.1 100 Continue\r\n\r\n"[..], b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"];
+    table.raw(
+        "101 unasked",
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n\0\0",
+    );
+    let flood = [
+        &b"HTTP/1.1 100 Continue\r\n\r\n"[..],
+        b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n",
+    ];
     table.add(
         "a flood of 1xx, then the answer",
         vec![
@@ -278,18 +320,30 @@ fn headers(table: &mut Table<'_>, good: &Good) {
         ("bare returns", "x: 1\ry: 2\r\n".to_owned()),
         ("a header of a megabyte", format!("x: {}\r\n", "y".repeat(1 << 20))),
         ("5000 headers", "x-many: 1\r\n".repeat(5000)),
-        ("the date of the year 9999", "date: Fri, 31 Dec 9999 23:59:59 GMT\r\n".to_owned()),
+        (
+            "the date of the year 9999",
+            "date: Fri, 31 Dec 9999 23:59:59 GMT\r\n".to_owned(),
+        ),
         ("the date of 1970", "date: Thu, 01 Jan 1970 00:00:00 GMT\r\n".to_owned()),
         ("a date of nonsense", "date: yesterday\r\n".to_owned()),
-        ("two dates", "date: Thu, 01 Jan 1970 00:00:00 GMT\r\ndate: Fri, 31 Dec 9999 23:59:59 GMT\r\n".to_owned()),
+        (
+            "two dates",
+            "date: Thu, 01 Jan 1970 00:00:00 GMT\r\ndate: Fri, 31 Dec 9999 23:59:59 GMT\r\n".to_owned(),
+        ),
         ("two types", "content-type: text/html\r\n".to_owned()),
         ("a location", format!("location: {}/x\r\n", "{trap}")),
         ("a refresh", format!("refresh: 0; url={}/x\r\n", "{trap}")),
-        ("an alternative service", "alt-svc: h2=\":1\"; ma=31536000\r\n".to_owned()),
+        (
+            "an alternative service",
+            "alt-svc: h2=\":1\"; ma=31536000\r\n".to_owned(),
+        ),
         ("no limit left until next year", limits("600", "0", "31536000")),
         ("less than no limit left", limits("-5", "-1", "-1")),
         ("limits of nonsense", limits("NaN", "inf", "soon")),
-        ("huge limits", limits("99999999999999999999", "99999999999999999999", "99999999999999999999")),
+        (
+            "huge limits",
+            limits("99999999999999999999", "99999999999999999999", "99999999999999999999"),
+        ),
         ("an unknown encoding", "content-encoding: gzip, br, what\r\n".to_owned()),
     ] {
         table.raw(name, good.whole(line, &header));
@@ -315,19 +369,47 @@ fn framing(table: &mut Table<'_>, good: &Good) {
         ("longer than it says", "content-length: 1\r\n", body.to_owned()),
         ("less than no length", "content-length: -1\r\n", body.to_owned()),
         ("a length of nonsense", "content-length: many\r\n", body.to_owned()),
-        ("two lengths", "content-length: 2\r\ncontent-length: 3\r\n", body.to_owned()),
-        ("a length of 2^64", "content-length: 18446744073709551616\r\n", body.to_owned()),
+        (
+            "two lengths",
+            "content-length: 2\r\ncontent-length: 3\r\n",
+            body.to_owned(),
+        ),
+        (
+            "a length of 2^64",
+            "content-length: 18446744073709551616\r\n",
+            body.to_owned(),
+        ),
         ("a length of 10 GB", "content-length: 10000000000\r\n", body.to_owned()),
-        ("a length and chunks", "content-length: 2\r\ntransfer-encoding: chunked\r\n", format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())),
+        (
+            "a length and chunks",
+            "content-length: 2\r\ntransfer-encoding: chunked\r\n",
+            format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()),
+        ),
         ("chunks cut short", chunked, format!("{:x}\r\n{body}\r\n", body.len())),
         ("a chunk cut short", chunked, "ffff\r\n[".to_owned()),
         ("a chunk of nonsense", chunked, format!("zz\r\n{body}")),
         ("a chunk of 2^64", chunked, format!("ffffffffffffffffff\r\n{body}")),
         ("a chunk less than nothing", chunked, format!("-1\r\n{body}")),
-        ("a chunk extension of a megabyte", chunked, format!("1;{}\r\n[\r\n0\r\n\r\n", "x".repeat(1 << 20))),
-        ("trailers without end", chunked, format!("1\r\n[\r\n0\r\n{}", "x: y\r\n".repeat(20_000))),
-        ("an unknown transfer encoding", "transfer-encoding: gzip, identity\r\n", body.to_owned()),
-        ("a second answer behind it", "content-length: 0\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]".to_owned()),
+        (
+            "a chunk extension of a megabyte",
+            chunked,
+            format!("1;{}\r\n[\r\n0\r\n\r\n", "x".repeat(1 << 20)),
+        ),
+        (
+            "trailers without end",
+            chunked,
+            format!("1\r\n[\r\n0\r\n{}", "x: y\r\n".repeat(20_000)),
+        ),
+        (
+            "an unknown transfer encoding",
+            "transfer-encoding: gzip, identity\r\n",
+            body.to_owned(),
+        ),
+        (
+            "a second answer behind it",
+            "content-length: 0\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]".to_owned(),
+        ),
     ] {
         table.raw(name, format!("{}\r\n{rest}", good.head(line, headers)));
     }
@@ -342,11 +424,13 @@ fn framing(table: &mut Table<'_>, good: &Good) {
     let second = Part::Pause(Duration::from_millis(400));
     table.add(
         "a body by drops",
-        [&[Part::Bytes(format!("{}\r\n", good.head(line, "content-length: 4000\r\n")).into_bytes())][..]]
-            .concat()
-            .into_iter()
-            .chain(std::iter::repeat_n([Part::Bytes(b" ".to_vec()), second], 200).flatten())
-            .collect(),
+        [&[Part::Bytes(
+            format!("{}\r\n", good.head(line, "content-length: 4000\r\n")).into_bytes(),
+        )][..]]
+        .concat()
+        .into_iter()
+        .chain(std::iter::repeat_n([Part::Bytes(b" ".to_vec()), second], 200).flatten())
+        .collect(),
     );
     let head = Part::Bytes(format!("{}\r\n", good.head(line, "content-length: 4000\r\n")).into_bytes());
     table.add("a head and no more", vec![head, Part::Hang]);
@@ -365,7 +449,10 @@ fn bodies(table: &mut Table<'_>, good: &Good) {
         ("two values", "{} {}"),
         ("a mark of byte order", "\u{feff}{}"),
         ("UTF-16", "\0{\0}"),
-        ("the same key twice", r#"{"error":1,"error":{"error":[]},"delegation_id":1,"delegation_id":null}"#),
+        (
+            "the same key twice",
+            r#"{"error":1,"error":{"error":[]},"delegation_id":1,"delegation_id":null}"#,
+        ),
         ("empty lists", "[[],[],[],{},[{}]]"),
     ] {
         table.json(name, body);
@@ -384,8 +471,12 @@ fn bodies(table: &mut Table<'_>, good: &Good) {
         "packed, 40 MB when unpacked",
         vec![
             Part::Bytes(
-                format!("HTTP/1.1 200 OK\r\ncontent-type: {}\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", good.kind, BOMB.len())
-                    .into_bytes(),
+                format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: {}\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+                    good.kind,
+                    BOMB.len()
+                )
+                .into_bytes(),
             ),
             Part::Bytes(BOMB.to_vec()),
         ],
@@ -411,30 +502,116 @@ fn rows(table: &mut Table<'_>) {
     for (name, body) in [
         ("an object", r#"{"rows":[]}"#.to_owned()),
         ("rows of no object", r#"[null,7,"x",[],true]"#.to_owned()),
-        ("rows without an id", r#"[{},{"id":null},{"id":""},{"id":7},{"id":["x"]}]"#.to_owned()),
-        ("one id five times", format!("[{}]", vec![row(&id, &quoted(AT), ""); 5].join(","))),
-        ("an id that climbs", format!("[{}]", row(&quoted("../../../etc/passwd"), &quoted(AT), ""))),
-        ("an id of a query", format!("[{}]", row(&quoted("x&since_id=y#z%00"), &quoted(AT), ""))),
-        ("an id of line ends", format!("[{}]", row(r#""a\r\nx: y""#, &quoted(AT), ""))),
-        ("an id of zeros", format!("[{}]", row(r#""\u0000\u0000""#, &quoted(AT), ""))),
-        ("an id of 100 kB", format!("[{}]", row(&quoted(&"i".repeat(100_000)), &quoted(AT), ""))),
-        ("a row of the year 9999", format!("[{}]", row(&id, &quoted("9999-12-31T23:59:59.999999Z"), ""))),
-        ("a row of the year 0", format!("[{}]", row(&id, &quoted("0000-01-01T00:00:00Z"), ""))),
-        ("a row of the year 300000", format!("[{}]", row(&id, &quoted("+300000-01-01T00:00:00Z"), ""))),
+        (
+            "rows without an id",
+            r#"[{},{"id":null},{"id":""},{"id":7},{"id":["x"]}]"#.to_owned(),
+        ),
+        (
+            "one id five times",
+            format!("[{}]", vec![row(&id, &quoted(AT), ""); 5].join(",")),
+        ),
+        (
+            "an id that climbs",
+            format!("[{}]", row(&quoted("../../../etc/passwd"), &quoted(AT), "")),
+        ),
+        (
+            "an id of a query",
+            format!("[{}]", row(&quoted("x&since_id=y#z%00"), &quoted(AT), "")),
+        ),
+        (
+            "an id of line ends",
+            format!("[{}]", row(r#""a\r\nx: y""#, &quoted(AT), "")),
+        ),
+        (
+            "an id of zeros",
+            format!("[{}]", row(r#""\u0000\u0000""#, &quoted(AT), "")),
+        ),
+        (
+            "an id of 100 kB",
+            format!("[{}]", row(&quoted(&"i".repeat(100_000)), &quoted(AT), "")),
+        ),
+        (
+            "a row of the year 9999",
+            format!("[{}]", row(&id, &quoted("9999-12-31T23:59:59.999999Z"), "")),
+        ),
+        (
+            "a row of the year 0",
+            format!("[{}]", row(&id, &quoted("0000-01-01T00:00:00Z"), "")),
+        ),
+        (
+            "a row of the year 300000",
+            format!("[{}]", row(&id, &quoted("+300000-01-01T00:00:00Z"), "")),
+        ),
         ("a time that is a number", format!("[{}]", row(&id, "1e308", ""))),
         ("a time that is a list", format!("[{}]", row(&id, "[[[]]]", ""))),
-        ("a leap second and a zone", format!("[{}]", row(&id, &quoted("2026-06-30T23:59:60+23:59"), ""))),
-        ("the largest seq", format!("[{}]", row(&id, &quoted(AT), r#","seq":9223372036854775807"#))),
-        ("a seq less than nothing", format!("[{}]", row(&id, &quoted(AT), r#","seq":-9223372036854775808"#))),
-        ("a seq too large", format!("[{}]", row(&id, &quoted(AT), r#","seq":1e300"#))),
-        ("a row of another workspace", format!("[{}]", row(&id, &quoted(AT), r#","workspace_id":"{other}","target_id":"{other}""#))),
-        ("a source of wrong type", format!("[{}]", row(&id, &quoted(AT), r#","source_id":{"a":[1]}"#))),
-        ("a source that climbs", format!("[{}]", row(&id, &quoted(AT), r#","source_id":"../x""#))),
-        ("peer info of wrong types", format!("[{}]", row(&id, &quoted(AT), r#","peer_name":[],"peer_role":{},"agent_card_url":7"#))),
-        ("a body that is text of text", format!("[{}]", row(&id, &quoted(AT), r#","response_body":"\"\\\"{}\\\"\"""#))),
-        ("newest first, no matter what", format!("[{},{}]", row(&quoted("b"), &quoted("2026-01-03T00:00:00Z"), ""), row(&quoted("a"), &quoted("2026-01-01T00:00:00Z"), ""))),
-        ("600 rows", format!("[{}]", (0..600).map(|n| row(&quoted(&format!("many-{n}")), &quoted(AT), "")).collect::<Vec<_>>().join(","))),
-        ("a row nested 10000 deep", format!(r#"[{{"id":"deep","request_body":{}"x"{}}}]"#, "[".repeat(10_000), "]".repeat(10_000))),
+        (
+            "a leap second and a zone",
+            format!("[{}]", row(&id, &quoted("2026-06-30T23:59:60+23:59"), "")),
+        ),
+        (
+            "the largest seq",
+            format!("[{}]", row(&id, &quoted(AT), r#","seq":9223372036854775807"#)),
+        ),
+        (
+            "a seq less than nothing",
+            format!("[{}]", row(&id, &quoted(AT), r#","seq":-9223372036854775808"#)),
+        ),
+        (
+            "a seq too large",
+            format!("[{}]", row(&id, &quoted(AT), r#","seq":1e300"#)),
+        ),
+        (
+            "a row of another workspace",
+            format!(
+                "[{}]",
+                row(&id, &quoted(AT), r#","workspace_id":"{other}","target_id":"{other}""#)
+            ),
+        ),
+        (
+            "a source of wrong type",
+            format!("[{}]", row(&id, &quoted(AT), r#","source_id":{"a":[1]}"#)),
+        ),
+        (
+            "a source that climbs",
+            format!("[{}]", row(&id, &quoted(AT), r#","source_id":"../x""#)),
+        ),
+        (
+            "peer info of wrong types",
+            format!(
+                "[{}]",
+                row(&id, &quoted(AT), r#","peer_name":[],"peer_role":{},"agent_card_url":7"#)
+            ),
+        ),
+        (
+            "a body that is text of text",
+            format!("[{}]", row(&id, &quoted(AT), r#","response_body":"\"\\\"{}\\\"\"""#)),
+        ),
+        (
+            "newest first, no matter what",
+            format!(
+                "[{},{}]",
+                row(&quoted("b"), &quoted("2026-01-03T00:00:00Z"), ""),
+                row(&quoted("a"), &quoted("2026-01-01T00:00:00Z"), "")
+            ),
+        ),
+        (
+            "600 rows",
+            format!(
+                "[{}]",
+                (0..600)
+                    .map(|n| row(&quoted(&format!("many-{n}")), &quoted(AT), ""))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            ),
+        ),
+        (
+            "a row nested 10000 deep",
+            format!(
+                r#"[{{"id":"deep","request_body":{}"x"{}}}]"#,
+                "[".repeat(10_000),
+                "]".repeat(10_000)
+            ),
+        ),
         ("a list without end", format!("[{}", "{},".repeat(10_000))),
     ] {
         table.json(name, &body);
@@ -450,14 +627,38 @@ fn events(table: &mut Table<'_>) {
         ("events without an end", "data: {\"type\":\"A\"}\n"),
         ("returns alone", "data: {\"type\":\"A\"}\r\rdata: {\"type\":\"B\"}\r\r"),
         ("events of no JSON", "data: <html>\n\ndata: [\n\ndata\n\n"),
-        ("events of wrong types", "data: {\"type\":5}\n\ndata: {\"type\":null,\"data\":[]}\n\ndata: 7\n\n"),
-        ("a payload of wrong types", "data: {\"type\":\"ACTIVITY_LOGGED\",\"data\":[[[]]]}\n\n"),
-        ("a beat of wrong types", "data: {\"type\":\"WORKSPACE_HEARTBEAT\",\"data\":{\"uptime_seconds\":-1e300}}\n\n"),
-        ("a beat of nobody", "data: {\"type\":\"WORKSPACE_HEARTBEAT\",\"data\":{\"workspace_id\":\"{other}\",\"uptime_seconds\":1}}\n\n"),
-        ("a broadcast of wrong types", "data: {\"type\":\"BROADCAST_MESSAGE\",\"data\":{\"message\":{},\"broadcast_id\":[]}}\n\n"),
-        ("a request of wrong types", "data: {\"type\":\"REQUEST_CREATED\",\"data\":{\"request_id\":\"../..\",\"recipient_type\":1}}\n\n"),
-        ("a delegation of nobody", "data: {\"type\":\"DELEGATION_COMPLETE\",\"data\":{\"delegation_id\":\"../..\",\"status\":[]}}\n\n"),
-        ("ids and retries", "retry: 0\nid: \0\nretry: 99999999999999999999\nevent: \nid\n\n"),
+        (
+            "events of wrong types",
+            "data: {\"type\":5}\n\ndata: {\"type\":null,\"data\":[]}\n\ndata: 7\n\n",
+        ),
+        (
+            "a payload of wrong types",
+            "data: {\"type\":\"ACTIVITY_LOGGED\",\"data\":[[[]]]}\n\n",
+        ),
+        (
+            "a beat of wrong types",
+            "data: {\"type\":\"WORKSPACE_HEARTBEAT\",\"data\":{\"uptime_seconds\":-1e300}}\n\n",
+        ),
+        (
+            "a beat of nobody",
+            "data: {\"type\":\"WORKSPACE_HEARTBEAT\",\"data\":{\"workspace_id\":\"{other}\",\"uptime_seconds\":1}}\n\n",
+        ),
+        (
+            "a broadcast of wrong types",
+            "data: {\"type\":\"BROADCAST_MESSAGE\",\"data\":{\"message\":{},\"broadcast_id\":[]}}\n\n",
+        ),
+        (
+            "a request of wrong types",
+            "data: {\"type\":\"REQUEST_CREATED\",\"data\":{\"request_id\":\"../..\",\"recipient_type\":1}}\n\n",
+        ),
+        (
+            "a delegation of nobody",
+            "data: {\"type\":\"DELEGATION_COMPLETE\",\"data\":{\"delegation_id\":\"../..\",\"status\":[]}}\n\n",
+        ),
+        (
+            "ids and retries",
+            "retry: 0\nid: \0\nretry: 99999999999999999999\nevent: \nid\n\n",
+        ),
         ("no UTF-8 at all", "\u{feff}\u{feff}data: \u{fffd}\n\n"),
     ] {
         let text = table.text(text);
@@ -465,14 +666,25 @@ fn events(table: &mut Table<'_>) {
         table.add(format!("{name}, then the end"), vec![head(), text]);
     }
     table.add("silence after the head", hang(Vec::new()));
-    table.add("half a million comments", hang(vec![Part::Repeat(b": ping\n\n", 500_000)]));
-    table.add("a line of 8 MB", hang(vec![Part::Bytes(b"data: ".to_vec()), Part::Repeat(b"x", 8_000_000)]));
-    table.add("an event of 100000 lines", hang(vec![Part::Repeat(b"data: x\n", 100_000)]));
+    table.add(
+        "half a million comments",
+        hang(vec![Part::Repeat(b": ping\n\n", 500_000)]),
+    );
+    table.add(
+        "a line of 8 MB",
+        hang(vec![Part::Bytes(b"data: ".to_vec()), Part::Repeat(b"x", 8_000_000)]),
+    );
+    table.add(
+        "an event of 100000 lines",
+        hang(vec![Part::Repeat(b"data: x\n", 100_000)]),
+    );
     table.add("3000 hints at once", hang(vec![Part::Repeat(HINT, 3000)]));
     table.add(
         "hints without an end",
         std::iter::once(head())
-            .chain(std::iter::repeat_n([Part::Repeat(HINT, 20), Part::Pause(Duration::from_millis(20))], 2000).flatten())
+            .chain(
+                std::iter::repeat_n([Part::Repeat(HINT, 20), Part::Pause(Duration::from_millis(20))], 2000).flatten(),
+            )
             .collect(),
     );
     let nested = [b"data: ".to_vec(), b"[".repeat(10_000), b"\n\n".to_vec()].concat();
@@ -482,10 +694,22 @@ fn events(table: &mut Table<'_>) {
 fn receipts(table: &mut Table<'_>) {
     for (name, body) in [
         ("a list", "[]"),
-        ("secrets of wrong types", r#"{"platform_inbound_secret":7,"auth_token":["x"]}"#),
-        ("secrets of nothing", r#"{"platform_inbound_secret":"","auth_token":""}"#),
-        ("a secret of line ends", r#"{"platform_inbound_secret":"a\r\nb","auth_token":"a\nb"}"#),
-        ("a secret of zeros", r#"{"platform_inbound_secret":"\u0000","auth_token":"\u0000"}"#),
+        (
+            "secrets of wrong types",
+            r#"{"platform_inbound_secret":7,"auth_token":["x"]}"#,
+        ),
+        (
+            "secrets of nothing",
+            r#"{"platform_inbound_secret":"","auth_token":""}"#,
+        ),
+        (
+            "a secret of line ends",
+            r#"{"platform_inbound_secret":"a\r\nb","auth_token":"a\nb"}"#,
+        ),
+        (
+            "a secret of zeros",
+            r#"{"platform_inbound_secret":"\u0000","auth_token":"\u0000"}"#,
+        ),
         ("another token", r#"{"auth_token":"tok-of-somebody-else"}"#),
         ("another workspace", r#"{"id":"{other}","workspace_id":"{other}"}"#),
         ("an error in a 200", r#"{"error":"workspace not found"}"#),
@@ -503,9 +727,18 @@ fn delegations(table: &mut Table<'_>) {
         ("an id of nothing", r#"{"delegation_id":""}"#),
         ("an error in a 200", r#"{"error":"no"}"#),
         ("a hit without an id", r#"{"idempotent_hit":true}"#),
-        ("a believable id", r#"{"delegation_id":"bbbbbbbb-0000-4000-8000-000000000001","status":"delegated"}"#),
-        ("an id that climbs", r#"{"delegation_id":"../../x?y#z","status":"delegated"}"#),
-        ("an id of line ends", r#"{"delegation_id":"a\r\nb","status":"delegated"}"#),
+        (
+            "a believable id",
+            r#"{"delegation_id":"bbbbbbbb-0000-4000-8000-000000000001","status":"delegated"}"#,
+        ),
+        (
+            "an id that climbs",
+            r#"{"delegation_id":"../../x?y#z","status":"delegated"}"#,
+        ),
+        (
+            "an id of line ends",
+            r#"{"delegation_id":"a\r\nb","status":"delegated"}"#,
+        ),
         ("an id of a zero", r#"{"delegation_id":"\u0000","status":"delegated"}"#),
     ] {
         table.json(name, body);
@@ -517,10 +750,18 @@ fn delegations(table: &mut Table<'_>) {
 /// The exceptions to [`Outcome::GoesOn`].
 fn outcome(route: Route, name: &str) -> Outcome {
     let delegates = matches!(route, Route::Delegate | Route::Delegated);
-    let has_id = ["a believable id", "an id that climbs", "an id of line ends", "an id of a zero", "an id of 900 kB"];
+    let has_id = [
+        "a believable id",
+        "an id that climbs",
+        "an id of line ends",
+        "an id of a zero",
+        "an id of 900 kB",
+    ];
     if route == Route::Poll && name.starts_with(YEAR) {
         Outcome::Rests
-    } else if route == Route::Register && (name.starts_with("401") || name.starts_with("403 Forbidden application/json")) {
+    } else if route == Route::Register
+        && (name.starts_with("401") || name.starts_with("403 Forbidden application/json"))
+    {
         Outcome::GivenUp
     } else if delegates && has_id.contains(&name) {
         Outcome::Believed

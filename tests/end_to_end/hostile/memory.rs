@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::super::support::{World, drain, start};
 use super::proxy::{Part, Reply, Route, Way};
 
-/// The most that the whole process may ever hold.
-const MOST: u64 = 64_000;
+/// How much more a process may ever hold than when it is idle, in kB: 64 MB in all, of which 15 are for an idle one. This is
+/// measured as a difference, because a program that was not built for release is larger by itself.
+const MOST: u64 = 64_000 - 15_000;
 
 /// Answers that are large, or that grow when they are taken apart.
 fn heavy() -> Vec<(&'static str, Reply)> {
@@ -26,28 +27,45 @@ fn heavy() -> Vec<(&'static str, Reply)> {
     };
     let endless = |kind: &str, piece: &'static [u8]| {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n\r\n");
-        vec![Part::Bytes(head.into_bytes()), Part::Repeat(piece, 40_000_000 / piece.len())]
+        vec![
+            Part::Bytes(head.into_bytes()),
+            Part::Repeat(piece, 40_000_000 / piece.len()),
+        ]
     };
-    const PAGE: usize = 33_000_000;
+    // Just below what is taken, so that it is taken apart.
+    const PAGE: usize = 16_700_000;
     const RECEIPT: usize = 1_000_000;
     vec![
         ("40 MB without a length", endless("application/json", b" ")),
         ("40 MB of one line of events", endless("text/event-stream", b"x")),
-        ("40 MB of lines of one event", endless("text/event-stream", b"data: x\n")),
-        ("40 MB of small events", endless("text/event-stream", b"data: {\"type\":\"A\"}\n\n")),
+        (
+            "40 MB of lines of one event",
+            endless("text/event-stream", b"data: x\n"),
+        ),
+        (
+            "40 MB of small events",
+            endless("text/event-stream", b"data: {\"type\":\"A\"}\n\n"),
+        ),
         ("a page of numbers", whole("[1", b",1", PAGE, "]")),
         ("a page of empty rows", whole("[{}", b",{}", PAGE, "]")),
         ("a page that is one text", whole("[\"", b"x", PAGE, "\"]")),
-        ("a page of escapes", whole("[{\"id\":\"x\",\"request_body\":\"", b"\\u0041", PAGE, "\"}]")),
+        (
+            "a page of escapes",
+            whole("[{\"id\":\"x\",\"request_body\":\"", b"\\u0041", PAGE, "\"}]"),
+        ),
         ("a page of one message", whole(MESSAGE, b"y", PAGE, "\"}]}}}}]")),
         ("a page of no UTF-8", whole("[\"", b"\xff", PAGE, "\"]")),
         ("a page of keys", whole("[{\"id\":\"z\"", b",\"a\":{}", PAGE, "}]")),
         ("a receipt of lists", whole("{\"error\":[[]", b",[]", RECEIPT, "]}")),
-        ("a receipt of keys", whole("{\"a\":1", b",\"b\":{\"c\":[]}", RECEIPT, "}")),
+        (
+            "a receipt of keys",
+            whole("{\"a\":1", b",\"b\":{\"c\":[]}", RECEIPT, "}"),
+        ),
     ]
 }
 
-const MESSAGE: &str = r#"[{"id":"w","method":"message/send","request_body":{"params":{"message":{"parts":[{"kind":"text","text":""#;
+const MESSAGE: &str =
+    r#"[{"id":"w","method":"message/send","request_body":{"params":{"message":{"parts":[{"kind":"text","text":""#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_takes_more_than_64_mb() {
@@ -56,14 +74,22 @@ async fn no_answer_takes_more_than_64_mb() {
         return;
     }
     let mut failures = Vec::new();
-    for route in [Route::Poll, Route::Stream, Route::Register, Route::Heartbeat, Route::Delegate] {
+    for route in [
+        Route::Poll,
+        Route::Stream,
+        Route::Register,
+        Route::Heartbeat,
+        Route::Delegate,
+    ] {
         let world = World::new().await.at_speed(20);
         let mut workspace = world.workspace("alpha").await;
+        let peer = world.workspace("beta").await;
         let (way, reply) = Way::to(world.url(), route, route == Route::Register).await;
         workspace.folder = workspace.folder.join("daemon");
         std::fs::create_dir_all(&workspace.folder).unwrap();
         for (name, answer) in heavy() {
             reply.send_replace(Arc::new(answer));
+            let wronged = way.counts().1;
             if route == Route::Register {
                 way.fault();
             }
@@ -75,16 +101,19 @@ async fn no_answer_takes_more_than_64_mb() {
                 assert_eq!(drain(&daemon, 1).await, ["before"], "{name}");
                 way.fault();
             }
-            let before = held(&daemon, "VmHWM");
+            let before = held(&daemon, "VmRSS");
             if route == Route::Delegate {
-                let task = serde_json::json!({ "workspace_id": workspace.id, "task": name });
+                let task = serde_json::json!({ "workspace_id": peer.id, "task": name });
                 let _ = daemon.call("delegate_task_async", task).await;
-            } else {
-                let wronged = way.counts().1;
-                way.until_wronged(wronged + 2).await;
             }
-            let most = held(&daemon, "VmHWM");
-            println!("{route:?}, {name}: {before} kB, then {most} kB");
+            way.until_wronged(wronged + 1).await;
+            // Until whatever came of it is over: at the next attempt, or when there is none because it was believed.
+            let (wronged, beats) = (way.counts().1, way.beats());
+            while way.counts().1 < wronged + 2 && way.beats() < beats + 5 {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            let most = held(&daemon, "VmHWM").saturating_sub(before);
+            println!("{route:?}, {name}: {before} kB, then up to {most} kB more");
             if most > MOST {
                 failures.push(format!("{route:?}, {name}: {most} kB"));
             }
@@ -100,6 +129,8 @@ async fn no_answer_takes_more_than_64_mb() {
 /// A figure of the process, in kB.
 fn held(daemon: &molecule_mcp::cli::demo::client::McpChild, what: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id().unwrap())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
     line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -37,9 +37,11 @@ pub enum Route {
 
 impl Route {
     fn is_asked_by(self, line: &str) -> bool {
-        let Some((request, query)) = line.rsplit_once(' ').map(|(request, _)| request).and_then(|request| {
-            request.split_once('?').or(Some((request, "")))
-        }) else {
+        let Some((request, query)) = line
+            .rsplit_once(' ')
+            .map(|(request, _)| request)
+            .and_then(|request| request.split_once('?').or(Some((request, ""))))
+        else {
             return false;
         };
         match self {
