@@ -18,7 +18,7 @@ use super::wire::{
 };
 use super::{a2a, address, retry, verdict};
 use crate::config::token::TokenSource;
-use crate::types::{PeerId, Secret, WorkspaceId};
+use crate::types::{PeerId, ResourceId, Secret, WorkspaceId};
 
 pub use super::client::MAX_BODY;
 
@@ -256,12 +256,14 @@ impl WorkspaceApi {
         let body = json!({ "target_id": target, "task": task, "idempotency_key": key });
         let answer = self.post(&path, body).await?;
         let said: Map<String, Value> = parsed("a JSON object", &answer.body)?;
-        match said.get("delegation_id").and_then(Value::as_str) {
-            Some(id) if !id.is_empty() => Ok(Delegated {
-                delegation_id: id.to_owned(),
+        // What is no id cannot be asked for later; whether the task was taken is then found out in another way.
+        let id = said.get("delegation_id").and_then(Value::as_str);
+        match id.and_then(|id| ResourceId::parse(id).ok()) {
+            Some(id) => Ok(Delegated {
+                delegation_id: id.as_str().to_owned(),
                 idempotent_hit: said.get("idempotent_hit") == Some(&Value::Bool(true)),
             }),
-            _ => Err(CallError::Malformed {
+            None => Err(CallError::Malformed {
                 detail: "expected a delegation_id, got none".to_owned(),
             }),
         }

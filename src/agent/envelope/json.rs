@@ -17,7 +17,13 @@ pub(super) struct Object<'a>(HashMap<Text, &'a RawValue>);
 impl<'a> Object<'a> {
     /// The object in `raw`; `None` for any other JSON value.
     pub(super) fn of(raw: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok()
+        // Looked at first: a complaint about another value would quote it, however long it is.
+        let raw = raw.get();
+        if raw.starts_with('{') {
+            serde_json::from_str(raw).ok()
+        } else {
+            None
+        }
     }
 
     /// The value at `key`, unless it is missing or null.
@@ -35,7 +41,8 @@ impl<'a> Object<'a> {
 
     /// The array at `key`, as far as it is looked at.
     pub(super) fn array(&self, key: &str) -> Option<Vec<&'a RawValue>> {
-        let elements: Elements<'a> = serde_json::from_str(self.get(key)?.get()).ok()?;
+        let raw = self.get(key)?.get();
+        let elements: Elements<'a> = raw.starts_with('[').then(|| serde_json::from_str(raw).ok())??;
         Some(elements.0)
     }
 
