@@ -202,7 +202,11 @@ pub fn names(bytes: &[u8]) {
             }
         )*};
     }
-    id!(WorkspaceId ActivityId PeerId ResourceId KeyName);
+    id!(WorkspaceId PeerId ResourceId KeyName);
+    // Names a row, and is no part of a path.
+    if let Ok(id) = ActivityId::parse(&text) {
+        assert_eq!(ActivityId::parse(id.as_str()).ok(), Some(id));
+    }
     if let Ok(path) = FilePath::parse(&text) {
         path.segments().for_each(one_segment);
     }
