@@ -136,12 +136,21 @@ const SETTINGS: &[&str] = &[
     "\u{feff}",
 ];
 
+/// So many cases, unless `PROPTEST_CASES` says otherwise.
+fn config(usual: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig {
+        cases: asked.unwrap_or(usual),
+        ..ProptestConfig::default()
+    }
+}
+
 macro_rules! targets {
     ($($name:ident, $target:path, $bytes:expr, $cases:literal;)*) => {$(
         #[test]
         fn $name() {
             corpus(stringify!($name)).iter().for_each(|bytes| $target(bytes));
-            proptest!(ProptestConfig { cases: $cases, ..ProptestConfig::default() }, |(bytes in $bytes)| $target(&bytes));
+            proptest!(config($cases), |(bytes in $bytes)| $target(&bytes));
         }
     )*};
 }
@@ -159,7 +168,7 @@ targets! {
 fn tools() {
     let tools = Tools::new();
     corpus("tools").iter().for_each(|bytes| tools.call(bytes));
-    proptest!(ProptestConfig { cases: 256, ..ProptestConfig::default() }, |(bytes in prop::collection::vec(any::<u8>(), 1..12))| {
+    proptest!(config(256), |(bytes in prop::collection::vec(any::<u8>(), 1..12))| {
         tools.call(&bytes);
     });
 }

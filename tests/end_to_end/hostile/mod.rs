@@ -25,9 +25,9 @@ mod memory;
 mod proxy;
 
 /// Intervals are this much shorter; what deadlines and platforms ask for is not.
-const SPEED: u32 = 20;
+const SPEED: u32 = 10;
 /// How long each wrong answer is given: long enough for a hot loop to show.
-const FAULT: Duration = Duration::from_secs(4);
+const FAULT: Duration = Duration::from_secs(3);
 /// What is allowed besides a request a second: beginnings, and what one message sets off.
 const BURST: usize = 40;
 /// Of the wrong answers that are wrong for every route, each route meets one in so many in an ordinary run, each another one.
