@@ -45,6 +45,9 @@
 pub mod agent;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "local-platform")]
 pub mod local_platform;
 pub mod mcp;

@@ -35,6 +35,8 @@ mod election;
 mod elsewhere;
 mod holding;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 mod work;
 

@@ -20,6 +20,8 @@ mod entries;
 mod finding;
 mod gate;
 mod hints;
+#[cfg(test)]
+mod model;
 mod ports;
 mod schedule;
 mod sending;

@@ -36,6 +36,8 @@ const EVENTS: usize = 256;
 const SILENT_BEATS: u32 = 2;
 /// How long after the last of them its event may still arrive.
 const BEAT_GRACE: Duration = Duration::from_secs(3);
+/// A stream that held for less than this is opened again ever less often, whatever it said.
+const LASTING: Duration = Duration::from_secs(10);
 /// A platform without a stream is asked again this often.
 const ABSENT_RETRY: Duration = Duration::from_secs(600);
 
@@ -198,12 +200,13 @@ async fn keep_open(api: &WorkspaceApi, stream: &Stream, health: &HealthBoard, ti
                     stream.0.gaps.send_modify(|gaps| *gaps += 1);
                 }
                 opened_before = true;
+                let opened = Instant::now();
                 stream.beats().silent = 0;
                 let ended = tokio::select! {
                     ended = follow(events, api.workspace(), stream, health, timing) => ended,
                     Ok(()) = fresh_starts.changed() => End::Outdated,
                 };
-                if *stream.0.live.borrow() {
+                if *stream.0.live.borrow() && opened.elapsed() >= timing.of(LASTING) {
                     backoff.reset();
                 }
                 stream.set_live(false, health);

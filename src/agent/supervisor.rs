@@ -121,6 +121,8 @@ mod tests {
         let mut tasks = Supervisor::new(CancellationToken::new());
         tasks.spawn("stuck", std::future::pending());
         tasks.spawn("ends", async { Ended::Fine });
-        assert!(matches!(tasks.run(Duration::from_millis(1500)).await, Ended::Fine));
+        let (grace, begun) = (Duration::from_millis(1500), tokio::time::Instant::now());
+        assert!(matches!(tasks.run(grace).await, Ended::Fine));
+        assert!(begun.elapsed() < grace * 2, "{:?}", begun.elapsed());
     }
 }

@@ -171,6 +171,24 @@ pub(super) fn offer(
     })
 }
 
+/// Every tool that this configuration shows, of a workspace that does nothing else.
+///
+/// # Panics
+/// When there is no journal to work with.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) async fn every_tool(config: &Config) -> Toolset {
+    let bundles = bundle::bundles(config);
+    let journals = bundle::open(config).await.expect("a journal");
+    let workspaces = bundle::workspaces(config, &bundles, &journals);
+    toolset(
+        config,
+        Catalogue::new(),
+        &Doors::of(&bundles),
+        std::future::ready(Some(workspaces)).boxed().shared(),
+    )
+    .expect("no tool is there twice")
+}
+
 /// Serves MCP on standard input and output until the client goes away.
 pub(super) async fn serve_client(offer: Offer, stop: CancellationToken) -> Ended {
     info!("serving {} tools on standard input and output", offer.toolset.count());

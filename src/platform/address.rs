@@ -10,7 +10,7 @@ use crate::types::BaseUrl;
 /// # Errors
 /// [`CallError::NotSent`] for an empty segment, `.` and `..` (the URL library drops the dots silently, and the request
 /// would reach another route) and for control characters (which it drops as well).
-pub(super) fn build(base: &BaseUrl, path: &[&str], query: &[(&'static str, String)]) -> Result<Url, CallError> {
+pub(crate) fn build(base: &BaseUrl, path: &[&str], query: &[(&'static str, String)]) -> Result<Url, CallError> {
     for segment in path {
         if segment.is_empty() || matches!(*segment, "." | "..") || segment.chars().any(char::is_control) {
             return Err(CallError::NotSent(

@@ -48,7 +48,7 @@ mod tests {
         let peer = Partner::parse(PEER).unwrap();
         let before = Timestamp::parse("2026-05-01T10:00:00Z");
         for (with, before) in [(Some(&peer), before), (Some(&Partner::Person), None), (None, None)] {
-            assert!(api.conversation(with, before, 20).await.unwrap().rows.is_empty());
+            assert!(api.conversation(with, before, 20).await.unwrap().rows().is_empty());
         }
         let asked: Vec<_> = responder
             .seen()
@@ -73,7 +73,7 @@ mod tests {
         let huge = Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n");
         let responder = Responder::start(vec![huge.clone(), huge, Reply::json(200, "[1]")]).await;
         assert_eq!(
-            responder.api().conversation(None, None, 50).await.unwrap().rows.len(),
+            responder.api().conversation(None, None, 50).await.unwrap().rows().len(),
             1
         );
         assert!(responder.seen()[2].request_line().contains("limit=1&"));

@@ -68,6 +68,18 @@ impl EventStream {
     }
 }
 
+/// The events in these parts of a stream.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn parsed<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<Event> {
+    let mut parser = Parser::default();
+    let mut events = Vec::new();
+    for part in parts {
+        parser.push(part);
+        events.extend(std::iter::from_fn(|| parser.next_event()));
+    }
+    events
+}
+
 impl fmt::Debug for EventStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventStream").finish_non_exhaustive()

@@ -98,7 +98,7 @@ impl WorkspaceApi {
     pub async fn delegation_text(&self, delegation_id: &str) -> Result<Option<String>, CallError> {
         let page = self.delegation_rows(PAGE).await?;
         Ok(page
-            .rows
+            .rows()
             .iter()
             .filter(|row| row.get().contains(delegation_id))
             .filter_map(|row| serde_json::from_str::<Row>(row.get()).ok())
@@ -128,7 +128,7 @@ impl WorkspaceApi {
                 && row.time().is_some_and(|time| time >= since)
         };
         Ok(page
-            .rows
+            .rows()
             .iter()
             .filter_map(|row| serde_json::from_str::<Row>(row.get()).ok())
             .filter(is_it)
@@ -153,8 +153,8 @@ impl WorkspaceApi {
             ];
             query.extend(before.map(|time| ("before_ts", time.to_rfc3339())));
             let page = self.activity_page(query).await?;
-            let rows: Vec<Row> = page
-                .rows
+            let sent = page.rows();
+            let rows: Vec<Row> = sent
                 .iter()
                 .filter_map(|row| serde_json::from_str(row.get()).ok())
                 .collect();
@@ -171,7 +171,7 @@ impl WorkspaceApi {
             );
             // The comparison is strict: one microsecond more keeps the rows that share the oldest instant.
             let oldest = rows.iter().filter_map(Row::time).min().map(|time| time.plus_micros(1));
-            let more = page.rows.len() >= PAGE as usize && oldest.is_some_and(|time| time > since);
+            let more = sent.len() >= PAGE as usize && oldest.is_some_and(|time| time > since);
             if !more || oldest == before {
                 break;
             }
@@ -214,7 +214,7 @@ mod tests {
     async fn delegation_rows_too_large_together_are_asked_for_in_smaller_pages() {
         let huge = Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n");
         let responder = Responder::start(vec![huge.clone(), huge.clone(), huge, reply(&json!([{ "id": "r" }]))]).await;
-        assert_eq!(responder.api().delegation_rows(500).await.unwrap().rows.len(), 1);
+        assert_eq!(responder.api().delegation_rows(500).await.unwrap().rows().len(), 1);
         let limits: Vec<_> = responder
             .seen()
             .iter()

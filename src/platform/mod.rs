@@ -15,13 +15,14 @@ pub mod lookups;
 pub mod memories;
 pub mod order;
 pub mod org;
+pub mod raw;
 pub mod requests;
 pub mod retry;
 pub mod tenant;
 pub mod wire;
 pub mod workspace;
 
-mod address;
+pub(crate) mod address;
 mod broadcast;
 mod conversation;
 #[cfg(test)]

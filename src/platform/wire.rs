@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::error::CallError;
+use super::raw::{self, Elements};
 use crate::types::{ActivityId, PeerId, Secret, Timestamp};
 
 /// Body of `POST /registry/register`.
@@ -85,13 +87,29 @@ pub struct ActivityQuery {
     pub peer_info: bool,
 }
 
-/// One page of the activity log, split into raw rows without building a tree.
+/// One page of the activity log, as it was sent.
 #[derive(Debug)]
 pub struct ActivityPage {
-    /// The rows in the order they were sent.
-    pub rows: Vec<Box<RawValue>>,
+    text: String,
     /// The platform's clock, from the `Date` header.
     pub date: Option<Timestamp>,
+}
+
+impl ActivityPage {
+    /// The page in an answer.
+    ///
+    /// # Errors
+    /// [`CallError::Malformed`] when it is no JSON array.
+    pub fn of(body: Vec<u8>, date: Option<Timestamp>) -> Result<Self, CallError> {
+        let text = raw::array(body)?;
+        Ok(Self { text, date })
+    }
+
+    /// The rows in the order they were sent, unread; [`raw::MOST`] at most. They lie in the answer itself, which can be large.
+    #[must_use]
+    pub fn rows(&self) -> Vec<&RawValue> {
+        serde_json::from_str::<Elements<'_>>(&self.text).unwrap_or_default().0
+    }
 }
 
 /// One peer of `GET /registry/:id/peers`.

@@ -5,25 +5,25 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::client::{Answer, Class, Client, Request};
 use super::error::CallError;
 use super::events::EventStream;
 use super::order::{self, Order};
+use super::raw::{self, Elements};
 use super::wire::{
     A2aAnswer, ActivityPage, ActivityQuery, Attached, Beat, BeatReply, Delegated, DelegationRow, Existence, Peer,
     RegisterBody, Registered,
 };
 use super::{a2a, address, retry, verdict};
 use crate::config::token::TokenSource;
-use crate::types::{PeerId, Secret, WorkspaceId};
+use crate::types::{PeerId, ResourceId, Secret, WorkspaceId};
 
 pub use super::client::MAX_BODY;
 
 /// Largest page of the activity log in bytes.
-pub const MAX_PAGE: usize = 32 * 1024 * 1024;
+pub const MAX_PAGE: usize = 16 * 1024 * 1024;
 
 /// Largest single row of the activity log: platforms take messages of 15 MiB, and JSON may make more of it.
 const MAX_ROW: usize = 48 * 1024 * 1024;
@@ -154,7 +154,7 @@ impl WorkspaceApi {
         address::build(self.client.base(), &path, &[]).ok().map(String::from)
     }
 
-    /// `GET /workspaces/:id/activity`. The answer may be up to 32 MiB, or 48 MiB and five minutes for a page of one row;
+    /// `GET /workspaces/:id/activity`. The answer may be up to 16 MiB, or 48 MiB and five minutes for a page of one row;
     /// [`CallError::TooLarge`] beyond.
     ///
     /// # Errors
@@ -192,10 +192,7 @@ impl WorkspaceApi {
             ..self.request(Method::GET, &path)
         };
         let answer = self.deliver(request).await?;
-        Ok(ActivityPage {
-            rows: rows(&answer.body)?,
-            date: answer.date,
-        })
+        ActivityPage::of(answer.body, answer.date)
     }
 
     /// `POST /workspaces/:id/activity/ack` (level C). `Ok(false)`: the platform has no such route.
@@ -259,12 +256,14 @@ impl WorkspaceApi {
         let body = json!({ "target_id": target, "task": task, "idempotency_key": key });
         let answer = self.post(&path, body).await?;
         let said: Map<String, Value> = parsed("a JSON object", &answer.body)?;
-        match said.get("delegation_id").and_then(Value::as_str) {
-            Some(id) if !id.is_empty() => Ok(Delegated {
-                delegation_id: id.to_owned(),
+        // What is no id cannot be asked for later; whether the task was taken is then found out in another way.
+        let id = said.get("delegation_id").and_then(Value::as_str);
+        match id.and_then(|id| ResourceId::parse(id).ok()) {
+            Some(id) => Ok(Delegated {
+                delegation_id: id.as_str().to_owned(),
                 idempotent_hit: said.get("idempotent_hit") == Some(&Value::Bool(true)),
             }),
-            _ => Err(CallError::Malformed {
+            None => Err(CallError::Malformed {
                 detail: "expected a delegation_id, got none".to_owned(),
             }),
         }
@@ -376,11 +375,10 @@ impl WorkspaceApi {
             ..request
         };
         let answer = retry::idempotent(LOOK_UP_AGAIN, || self.deliver(request.clone())).await?;
-        let rows = rows(&answer.body)?;
-        Ok(rows
-            .iter()
-            .filter_map(|row| serde_json::from_str(row.get()).ok())
-            .collect())
+        let text = raw::array(answer.body)?;
+        let rows: Elements<'_> = serde_json::from_str(&text).unwrap_or_default();
+        let rows = rows.0.iter();
+        Ok(rows.filter_map(|row| serde_json::from_str(row.get()).ok()).collect())
     }
 
     /// `GET /workspaces/:id` without a credential.
@@ -421,12 +419,6 @@ fn names(body: &Value, id: &str) -> bool {
         Some(named) => named.eq_ignore_ascii_case(id),
         None => body["error"] == "workspace removed",
     }
-}
-
-/// Splits an array into raw rows. A byte that is no UTF-8 costs that character, not the page.
-fn rows(body: &[u8]) -> Result<Vec<Box<RawValue>>, CallError> {
-    let text = String::from_utf8_lossy(body);
-    serde_json::from_str(&text).map_err(|_| verdict::malformed("a JSON array", body))
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(expected: &str, body: &[u8]) -> Result<T, CallError> {

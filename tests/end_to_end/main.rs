@@ -11,6 +11,7 @@ mod duties;
 mod faults;
 mod files;
 mod history;
+mod hostile;
 mod http;
 mod inbox;
 mod install;

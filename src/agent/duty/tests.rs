@@ -19,7 +19,7 @@ use crate::types::Timestamp;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A process of the folder, with these variables set.
-async fn process(folder: &Path, switched_off: &[&str]) -> Office {
+pub(super) async fn process(folder: &Path, switched_off: &[&str]) -> Office {
     let folder_text = folder.to_str().unwrap();
     let config = Config::read(|name| {
         let value = match name {
@@ -54,8 +54,8 @@ async fn process(folder: &Path, switched_off: &[&str]) -> Office {
     })
 }
 
-const PRESENT: &[&str] = &["MOLECULE_MCP_DISABLE_INBOX"];
-const READER: &[&str] = &["MOLECULE_MCP_DISABLE_HEARTBEAT"];
+pub(super) const PRESENT: &[&str] = &["MOLECULE_MCP_DISABLE_INBOX"];
+pub(super) const READER: &[&str] = &["MOLECULE_MCP_DISABLE_HEARTBEAT"];
 
 /// Wins a duty as `serve` would, or does not within the time.
 async fn win(office: &Office, duty: Duty, within: Duration) -> Option<Won> {

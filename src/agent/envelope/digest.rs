@@ -4,12 +4,17 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-/// Hex SHA-256 of `raw` with sorted keys and without white space; of the text as sent when it nests too deeply to be sorted.
+/// Longest message whose keys are sorted: as a tree it may take thirty times its length.
+const SORTED: usize = 512 * 1024;
+
+/// Hex SHA-256 of `raw` with sorted keys and without white space; of the text as sent when it is long, or nests too deeply to
+/// be sorted.
 pub(super) fn digest(raw: &RawValue) -> String {
     let mut hash = Sha256::new();
-    match serde_json::from_str(raw.get()) {
-        Ok(value) => feed(&value, &mut hash),
-        Err(_) => hash.update(raw.get()),
+    let sortable = Some(raw.get()).filter(|text| text.len() <= SORTED);
+    match sortable.map(serde_json::from_str).and_then(Result::ok) {
+        Some(value) => feed(&value, &mut hash),
+        None => hash.update(raw.get()),
     }
     hex(&hash.finalize())
 }

@@ -6,16 +6,24 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// An object whose values are still unread.
+use crate::platform::raw::{Elements, MOST};
+
+/// An object whose values are still unread, and of which no more than [`MOST`] keys are looked at.
 pub(super) struct Object<'a>(HashMap<Text, &'a RawValue>);
 
 impl<'a> Object<'a> {
     /// The object in `raw`; `None` for any other JSON value.
     pub(super) fn of(raw: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok().map(Self)
+        // Looked at first: a complaint about another value would quote it, however long it is.
+        let raw = raw.get();
+        if raw.starts_with('{') {
+            serde_json::from_str(raw).ok()
+        } else {
+            None
+        }
     }
 
     /// The value at `key`, unless it is missing or null.
@@ -31,9 +39,11 @@ impl<'a> Object<'a> {
         self.get(key).and_then(Object::of)
     }
 
-    /// The array at `key`.
+    /// The array at `key`, as far as it is looked at.
     pub(super) fn array(&self, key: &str) -> Option<Vec<&'a RawValue>> {
-        self.get(key).and_then(|raw| serde_json::from_str(raw.get()).ok())
+        let raw = self.get(key)?.get();
+        let elements: Elements<'a> = raw.starts_with('[').then(|| serde_json::from_str(raw).ok())??;
+        Some(elements.0)
     }
 
     /// The string at `key`, possibly empty.
@@ -60,6 +70,32 @@ pub(super) fn string(raw: &RawValue) -> Option<String> {
 /// The JSON value that a JSON string holds; `None` when `raw` is no string or holds something else.
 pub(super) fn unwrapped(raw: &RawValue) -> Option<Box<RawValue>> {
     serde_json::from_str(&string(raw)?).ok()
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Object<'de>, A::Error> {
+        let mut object = HashMap::new();
+        while let Some((key, value)) = entries.next_entry::<Text, &RawValue>()? {
+            if object.len() < MOST || object.contains_key(&key) {
+                object.insert(key, value);
+            }
+        }
+        Ok(Object(object))
+    }
 }
 
 /// A string that reads every JSON string, also those that are no valid Unicode.
@@ -109,6 +145,15 @@ mod tests {
         assert_eq!(object.text("s").as_deref(), Some("y"));
         assert_eq!(object.text("n"), None);
         assert!(object.array("deep").is_some());
+    }
+
+    #[test]
+    fn an_object_is_no_larger_for_having_a_million_keys() {
+        let keys: String = (0..2 * MOST).map(|n| format!("\"k{n}\":{n},")).collect();
+        let raw = RawValue::from_string(format!("{{\"id\":\"a\",{keys}\"id\":\"b\"}}")).unwrap();
+        let object = Object::of(&raw).unwrap();
+        assert_eq!(object.0.len(), MOST);
+        assert_eq!(object.text("id").as_deref(), Some("b"));
     }
 
     #[test]

@@ -95,12 +95,8 @@ pub(in crate::cli) async fn live(
         Some(Err(error)) => return unusable(&config, &bundles, &error),
         None => return Ended::Fine,
     };
-    let apis = bundles.iter().map(|bundle| bundle.api.clone());
-    let desk = Arc::new(bench::ops(&config, apis.collect()));
-    let contexts = bundles.iter().zip(&journals);
-    let contexts = contexts.map(|(bundle, journal)| bundle.context(&config, journal, &desk));
     // A client that has gone already wants none.
-    let _ = ready.send(Workspaces::of(contexts.collect()));
+    let _ = ready.send(workspaces(&config, &bundles, &journals));
     let config = Arc::new(config);
     let mut running = JoinSet::new();
     let mut refusals = Refusals::among(
@@ -165,11 +161,7 @@ pub(in crate::cli) async fn visit(
         Some(Err(error)) => return unusable(&config, &bundles, &error),
         None => return Ended::Fine,
     };
-    let apis = bundles.iter().map(|bundle| bundle.api.clone());
-    let desk = Arc::new(bench::ops(&config, apis.collect()));
-    let contexts = bundles.iter().zip(&journals);
-    let contexts = contexts.map(|(bundle, journal)| bundle.context(&config, journal, &desk));
-    let _ = ready.send(Workspaces::of(contexts.collect()));
+    let _ = ready.send(workspaces(&config, &bundles, &journals));
     let (_never, is_holder) = watch::channel(false);
     let mut sending = JoinSet::new();
     for (bundle, journal) in bundles.iter().zip(journals) {
@@ -195,6 +187,15 @@ async fn look_around(config: &Config, bundles: &[Bundle]) {
             false => health.read_trouble = standing.troubles().into_iter().next(),
         });
     }
+}
+
+/// What tools work with.
+pub(in crate::cli) fn workspaces(config: &Config, bundles: &[Bundle], journals: &[Journal]) -> Workspaces {
+    let apis = bundles.iter().map(|bundle| bundle.api.clone());
+    let desk = Arc::new(bench::ops(config, apis.collect()));
+    let contexts = bundles.iter().zip(journals);
+    let contexts = contexts.map(|(bundle, journal)| bundle.context(config, journal, &desk));
+    Workspaces::of(contexts.collect())
 }
 
 fn bug() -> Ended {
@@ -360,7 +361,7 @@ fn message_of_row(raw: &RawValue, own: &WorkspaceId) -> Option<Message> {
     }
 }
 
-async fn open(config: &Config) -> Result<Vec<Journal>, JournalError> {
+pub(in crate::cli) async fn open(config: &Config) -> Result<Vec<Journal>, JournalError> {
     let settings = JournalSettings {
         look_every: config.timing.of(LOOK_EVERY),
         wait_for_files: config.timing.of(WAIT_FOR_FILES),

@@ -22,8 +22,9 @@ pub(super) async fn read(context: &Context, ask: &Ask) -> Result<Excerpt, ToolEr
     let wanted = ask.limit.saturating_add(1).min(PAGE);
     let page = context.api.conversation(ask.with.as_ref(), ask.before, wanted).await;
     let page = page.map_err(unread)?;
-    let is_full = page.rows.len() >= wanted as usize;
-    let rows: Vec<Reading> = page.rows.iter().map(|raw| reading(raw, context)).collect();
+    let sent = page.rows();
+    let is_full = sent.len() >= wanted as usize;
+    let rows: Vec<Reading> = sent.iter().map(|raw| reading(raw, context)).collect();
     let oldest = rows.iter().filter_map(|row| row.at).min();
     let is_asked_for = |row: &Reading| {
         ask.before.is_none_or(|before| row.at.is_some_and(|at| at < before))

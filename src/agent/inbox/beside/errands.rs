@@ -177,9 +177,10 @@ impl Beside {
             let page = self.api.activity(&query).await?;
             let at = *at.get_or_insert_with(|| page.date.unwrap_or_else(now));
             let before = rows.len();
-            let read = page.rows.iter().filter_map(|row| Kept::of(row, &self.own, at));
+            let sent = page.rows();
+            let read = sent.iter().filter_map(|row| Kept::of(row, &self.own, at));
             rows.extend(read.map(|row| (row.message.activity_id.clone(), row)));
-            if page.rows.len() < PAGE as usize || rows.len() == before {
+            if sent.len() < PAGE as usize || rows.len() == before {
                 return Ok(Heard {
                     rows: rows.into_values().collect(),
                     at,

@@ -23,7 +23,7 @@ pub(super) fn query(plan: &Plan) -> ActivityQuery {
     }
 }
 
-/// Reads every row of an answer on a thread for blocking work: a page can be 32 MiB.
+/// Reads every row of an answer on a thread for blocking work: a page can be 16 MiB.
 ///
 /// # Errors
 /// When reading it panicked: rows that do so are treated like rows that cannot be fetched, not met again for ever.
@@ -51,15 +51,16 @@ pub(super) fn with_addresses(mut page: Page, api: &WorkspaceApi) -> Page {
 /// it is followed by newer ones: then that of the first row that has one.
 fn page_of(page: &ActivityPage, oldest_first: bool, now: Timestamp, own: &WorkspaceId) -> Page {
     let mut instant = page.date.unwrap_or(now);
-    let mut rows: Vec<Row> = Vec::with_capacity(page.rows.len());
+    let raws = page.rows();
+    let mut rows: Vec<Row> = Vec::with_capacity(raws.len());
     let mut begun = false;
-    for raw in &page.rows {
+    for raw in &raws {
         let row = read_row(raw, own, instant);
         if let Some(head) = row.head().filter(|head| head.timed) {
             instant = head.at;
             if oldest_first && !begun {
                 begun = true;
-                let untimed = page.rows.iter().take(rows.len());
+                let untimed = raws.iter().take(rows.len());
                 rows = untimed.map(|raw| read_row(raw, own, instant)).collect();
             }
         }
@@ -87,8 +88,6 @@ pub(super) fn failure_of(error: &CallError, plan: &Plan) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-
     use super::*;
     use crate::types::ActivityId;
 
@@ -159,13 +158,7 @@ mod tests {
 
     fn times(rows: &[&str], oldest_first: bool) -> Vec<Option<Timestamp>> {
         let own = WorkspaceId::parse("w").unwrap();
-        let page = ActivityPage {
-            rows: rows
-                .iter()
-                .map(|row| RawValue::from_string((*row).to_owned()).unwrap())
-                .collect(),
-            date: Some(Timestamp(9)),
-        };
+        let page = ActivityPage::of(format!("[{}]", rows.join(",")).into(), Some(Timestamp(9))).unwrap();
         let read = page_of(&page, oldest_first, Timestamp(0), &own);
         assert_eq!(read.rows.len(), rows.len());
         read.rows.iter().map(|row| row.head().map(|head| head.at)).collect()

@@ -1,0 +1,468 @@
+//! What must hold for any bytes at all, one function for each way in which foreign bytes come in. Each takes bytes and panics when
+//! something is wrong. The fuzzer of `fuzz/` calls them, and so do the tests below, with its corpora and with bytes of proptest's.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use rmcp::model::{ClientJsonRpcMessage, ProtocolVersion};
+use rmcp::transport::Transport as _;
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::envelope::{Row, read_row};
+use crate::cli::run::every_tool;
+use crate::config::Config;
+use crate::config::file::{self, Filed};
+use crate::mcp::call::Call;
+use crate::mcp::toolset::Toolset;
+use crate::mcp::transport::{self, Ends};
+use crate::platform::wire::ActivityPage;
+use crate::platform::{address, events};
+use crate::state::cursor::CursorFile;
+use crate::state::journal::{Batch, Journal};
+use crate::state::message::{Kind, Message};
+use crate::state::naming::Naming;
+use crate::types::{
+    ActivityId, BaseUrl, FilePath, KeyName, PeerId, PlainHttp, ResourceId, Secret, Timestamp, WorkspaceId,
+};
+
+const OWN: &str = "5f0c1d2e-0000-4000-8000-000000000001";
+const TOKEN: &str = "tok-0123456789-of-the-fuzzer";
+
+fn own() -> WorkspaceId {
+    WorkspaceId::parse(OWN).expect("it is a workspace id")
+}
+
+/// A runtime whose clock jumps ahead whenever there is nothing to do, so that no wait takes time.
+fn runtime() -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().expect("a runtime")
+}
+
+fn folder() -> tempfile::TempDir {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.or_else(|_| tempfile::tempdir()).expect("a folder")
+}
+
+/// Lines of a client, through the guard: each becomes a message or one error, none ends the session, and a call behind them is
+/// read.
+pub fn lines(bytes: &[u8]) {
+    const LAST: &str = r#"{"jsonrpc":"2.0","id":"last of all","method":"ping"}"#;
+    runtime().block_on(async {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let (input, output) = tokio::io::split(server);
+        let ends = Ends::of(&CancellationToken::new());
+        let supported = Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS);
+        let (mut guard, writer) = transport::pair(input, output, supported, ends.clone());
+        let writing = tokio::spawn(writer.run());
+        let sent = [bytes, b"\n", LAST.as_bytes(), b"\n"].concat();
+        let (mut answers, mut questions) = tokio::io::split(&mut client);
+        let mut said = Vec::new();
+        let talk = async {
+            let _ = questions.write_all(&sent).await;
+            let _ = questions.shutdown().await;
+        };
+        let listen = async {
+            let _ = answers.read_to_end(&mut said).await;
+        };
+        let read = async {
+            let mut last = None;
+            let mut admitted = 0_usize;
+            while let Some(message) = guard.receive().await {
+                admitted += 1;
+                last = Some(message);
+            }
+            let _ = guard.close().await;
+            drop(guard);
+            let _ = writing.await;
+            (last, admitted)
+        };
+        let ((last, admitted), (), ()) = tokio::join!(read, talk, listen);
+        let last = serde_json::to_value::<Option<ClientJsonRpcMessage>>(last).expect("a message is JSON");
+        // A request with the same id may be among them; then this one is refused.
+        let repeated = contains(bytes, b"last of all") || contains(bytes, b"\\u");
+        assert!(last["id"] == "last of all" || repeated, "the session ended: {last}");
+        assert!(!ends.broken.is_cancelled());
+        let lines = bytes.split(|byte| *byte == b'\n').count() + 1;
+        let errors = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let errors: Vec<Value> = errors
+            .map(|line| serde_json::from_slice(line).expect("an error is JSON"))
+            .collect();
+        assert!(
+            errors.len() + admitted <= lines,
+            "{} answers and {admitted} messages of {lines} lines",
+            errors.len()
+        );
+        assert!(errors.iter().all(|error| error["error"]["code"].is_i64()), "{errors:?}");
+    });
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// A page of the activity log: every row with an id has its place, every message a text, and the same page reads the same.
+pub fn rows(bytes: &[u8]) {
+    let Ok(page) = ActivityPage::of(bytes.to_vec(), None) else {
+        return;
+    };
+    for raw in page.rows() {
+        let row = read_row(raw, &own(), Timestamp(7));
+        assert_eq!(row, read_row(raw, &own(), Timestamp(7)));
+        if let Row::Message { message, .. } = &row {
+            assert!(!message.text.is_empty() && !message.activity_id.as_str().is_empty());
+            assert!(message.digest.is_some() || message.message_id.is_none() || message.kind != Kind::PeerAgent);
+            // As it is kept and as it is shown.
+            let kept = serde_json::to_string(message).expect("a message is JSON");
+            let read: Message = serde_json::from_str(&kept).expect("and is read back");
+            assert_eq!(read, **message);
+        }
+        assert_eq!(row.head().is_none(), row == Row::Garbage);
+    }
+}
+
+/// Cursor and settings files of a folder: one clear complaint or a value, and no value is ever quoted.
+pub fn files(bytes: &[u8]) {
+    let folder = folder();
+    let write = |name: &str| std::fs::write(folder.path().join(name), bytes).expect("a file in a folder");
+    let cursor = CursorFile::new(folder.path(), "http://127.0.0.1:1", &own(), Naming::Plain);
+    std::fs::write(cursor.path(), bytes).expect("a file in a folder");
+    if let Some(id) = cursor.found().id {
+        let text = String::from_utf8_lossy(bytes);
+        assert_eq!(text.trim(), id.as_str());
+    }
+    for name in ["molecule.toml", ".auth_token", "roles.toml"] {
+        write(name);
+    }
+    // What `init` would keep of the settings says the same.
+    let said = || {
+        let filed = Filed::in_folder(folder.path(), None);
+        ["platform_url", "workspace_id", "log_format"].map(|key| filed.text(key))
+    };
+    let before = said();
+    let kept = file::updated(std::str::from_utf8(bytes).ok(), &[]);
+    std::fs::write(folder.path().join(file::NAME), kept).expect("a file in a folder");
+    assert_eq!(said(), before);
+    write(file::NAME);
+    if let Err(problems) = Config::read(|name| variable(folder.path(), name)) {
+        assert!(!problems.is_empty());
+        never_quoted(&crate::config::explain(&problems), bytes);
+    }
+}
+
+/// A text that looks like nobody's but the file's own must not stand in a complaint: it may be a token.
+fn never_quoted(complaint: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let words = text.split(|character: char| !character.is_ascii_alphanumeric());
+    let is_own = |word: &&str| word.len() >= 16 && word.bytes().any(|byte| byte.is_ascii_digit());
+    for word in words.filter(is_own) {
+        assert!(!complaint.contains(word), "{complaint} quotes {word}");
+    }
+}
+
+fn variable(folder: &Path, name: &str) -> Option<OsString> {
+    match name {
+        "CONFIGS_DIR" => Some(folder.into()),
+        "PLATFORM_URL" => Some("http://127.0.0.1:1".into()),
+        "WORKSPACE_ID" => Some(OWN.into()),
+        "MOLECULE_MCP_TOOLSETS" => Some("all".into()),
+        "MOLECULE_API_KEY" | "MOLECULE_ORG_API_KEY" | "CP_ADMIN_API_TOKEN" => {
+            Some("key-0123456789-of-the-fuzzer".into())
+        }
+        "MOLECULE_TEST_SPEED" => Some("1000".into()),
+        _ => None,
+    }
+}
+
+/// Ids and addresses: what is taken stays one segment of a path, and is the same when it is read again.
+pub fn names(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let base = BaseUrl::parse("http://127.0.0.1:1/prefix", PlainHttp::Nearby).expect("an address");
+    let one_segment = |segment: &str| {
+        let Ok(url) = address::build(&base, &["workspaces", segment, "activity"], &[("q", text.to_string())]) else {
+            panic!("{segment:?} was taken and cannot be sent");
+        };
+        let segments: Vec<&str> = url.path_segments().expect("a path").collect();
+        assert_eq!(
+            (segments.len(), segments[1], segments[3]),
+            (4, "workspaces", "activity"),
+            "{url}"
+        );
+        assert!(url.host_str() == Some("127.0.0.1") && url.username().is_empty() && url.fragment().is_none());
+    };
+    macro_rules! id {
+        ($($kind:ident)*) => {$(
+            if let Ok(id) = $kind::parse(&text) {
+                one_segment(id.as_str());
+                assert_eq!($kind::parse(id.as_str()).ok().as_ref(), Some(&id));
+            }
+        )*};
+    }
+    id!(WorkspaceId PeerId ResourceId KeyName);
+    // Names a row, and is no part of a path.
+    if let Ok(id) = ActivityId::parse(&text) {
+        assert_eq!(ActivityId::parse(id.as_str()).ok(), Some(id));
+    }
+    if let Ok(path) = FilePath::parse(&text) {
+        path.segments().for_each(one_segment);
+    }
+    if let Ok(secret) = Secret::parse(&text) {
+        assert!(secret.expose().len() < 8 || !format!("{secret:?}").contains(secret.expose()));
+        assert!(!secret.expose().contains(char::is_whitespace));
+    }
+    if let Ok(base) = BaseUrl::parse(&text, PlainHttp::Nearby) {
+        let again = BaseUrl::parse(&base.to_string(), PlainHttp::Nearby);
+        assert_eq!(again.ok().map(|base| base.to_string()), Some(base.to_string()));
+        assert!(matches!(base.url().scheme(), "http" | "https"));
+        assert!(base.url().username().is_empty() && base.url().password().is_none());
+    }
+    if let Some(time) = Timestamp::parse(&text) {
+        assert_eq!(Timestamp::parse(&time.to_rfc3339()), Some(time));
+    }
+    if let Some(label) = crate::types::label(&text) {
+        assert!(!label.contains(['"', '<', '>', '\n', '\r']) && !label.is_empty());
+    }
+}
+
+/// The event stream: its cuts do not matter, and what is kept of it is bounded.
+pub fn events(bytes: &[u8]) {
+    let (cut, bytes) = bytes
+        .split_first()
+        .map_or((1, bytes), |(first, rest)| (usize::from(*first).max(1), rest));
+    let whole = events::parsed(std::iter::once(bytes));
+    assert_eq!(events::parsed(bytes.chunks(cut)), whole);
+    assert_eq!(events::parsed(bytes.chunks(1)), whole);
+}
+
+/// Arguments of tools. The first byte chooses the tool; the rest is a JSON object, or chooses a value for each of its arguments.
+/// Whatever they are, there is an answer, it is not that of a bug, and no credential stands in it.
+pub struct Tools {
+    runtime: Runtime,
+    tools: Toolset,
+    faces: Vec<(String, Vec<String>)>,
+    _folder: tempfile::TempDir,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tools {
+    /// Every tool there is, of a workspace whose platform is down.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new() -> Self {
+        let (runtime, folder) = (runtime(), folder());
+        let var = |name: &str| match name {
+            "MOLECULE_WORKSPACE_TOKEN" => Some(TOKEN.into()),
+            name => variable(folder.path(), name),
+        };
+        let config = Config::read(var).unwrap_or_else(|problems| panic!("{}", crate::config::explain(&problems)));
+        let tools = runtime.block_on(every_tool(&config));
+        let faces = tools.definitions().map(|tool| {
+            let properties = tool.input_schema.get("properties").and_then(Value::as_object);
+            (
+                tool.name.into_owned(),
+                properties.into_iter().flat_map(Map::keys).cloned().collect(),
+            )
+        });
+        Self {
+            faces: faces.collect(),
+            runtime,
+            tools,
+            _folder: folder,
+        }
+    }
+
+    /// One call.
+    ///
+    /// # Panics
+    /// When its answer is none.
+    pub fn call(&self, bytes: &[u8]) {
+        let Some((which, rest)) = bytes.split_first() else {
+            return;
+        };
+        let (name, properties) = &self.faces[usize::from(*which) % self.faces.len()];
+        let arguments = match serde_json::from_slice(rest) {
+            Ok(Value::Object(arguments)) => arguments,
+            _ => properties
+                .iter()
+                .zip(rest)
+                .filter_map(|(name, byte)| Some((name.clone(), value(*byte)?)))
+                .collect(),
+        };
+        let given = Value::Object(arguments.clone()).to_string();
+        let stop = CancellationToken::new();
+        let calling = async {
+            let call = self.tools.call(name, arguments, Call::without_client(stop.clone()));
+            // A wait for a message is given up after a while, as the end of a session does.
+            let ending = async {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                stop.cancel();
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                result = call => result,
+                () = ending => None,
+            }
+        };
+        let result = self
+            .runtime
+            .block_on(calling)
+            .unwrap_or_else(|| panic!("no answer of {name} to {given}"));
+        let body = result
+            .structured_content
+            .unwrap_or_else(|| panic!("no content of {name} for {given}"));
+        assert!(body.is_object(), "{name}: {body}");
+        let text = body.to_string();
+        if result.is_error == Some(true) {
+            let code = body["error"].as_str().unwrap_or_default();
+            assert!(!code.is_empty() && code != "INTERNAL", "{name}({given}): {body}");
+            assert!(body["hint"].is_string() && body["detail"].is_string(), "{name}: {body}");
+        }
+        assert!(text.len() <= 70_000, "{name}: {} bytes", text.len());
+        for secret in [TOKEN, "key-0123456789-of-the-fuzzer"] {
+            assert!(!text.contains(secret) || given.contains(secret), "{name}: {body}");
+        }
+    }
+}
+
+/// A value for an argument; `None` leaves it out.
+fn value(byte: u8) -> Option<Value> {
+    Some(match byte % 24 {
+        0 | 1 => return None,
+        2 => Value::Null,
+        3 => json!(true),
+        4 => json!(0),
+        5 => json!(-1),
+        6 => json!(1e308),
+        7 => json!(u64::MAX),
+        8 => json!(0.5),
+        9 => json!(""),
+        10 => json!("../../x"),
+        11 => json!("a\u{0}b\r\nc"),
+        12 => json!("\u{202e}\u{feff}ü"),
+        13 => json!("x".repeat(5000)),
+        14 => json!([]),
+        15 => json!([[], {}, null]),
+        16 => json!({}),
+        17 => json!({ "a": { "b": ["c"] } }),
+        18 => json!("true"),
+        19 => json!("12"),
+        20 => json!("2026-01-02T03:04:05Z"),
+        _ => json!(OWN),
+    })
+}
+
+/// Files of a journal, damaged: `bytes` are changes to a sound one, each of a place, and what to do there. Opening them ends in an
+/// error or in a journal that alters no text, says so when something is missing, and works.
+///
+/// # Panics
+/// When it does not.
+pub fn journal(bytes: &[u8]) {
+    const MESSAGES: i64 = 8;
+    let message = |n: i64| Message {
+        peer_id: OWN.to_owned(),
+        text: format!("text of m-{n}"),
+        ..Message::bare(
+            activity(&format!("m-{n}")),
+            Kind::PeerAgent,
+            Timestamp(1_780_000_000_000_000 + n),
+        )
+    };
+    let folder = folder();
+    let open = || Journal::open(folder.path(), "http://127.0.0.1:1", own_ref(), Duration::from_secs(600));
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let journal = open().await.expect("a new journal");
+        for n in 0..MESSAGES {
+            let batch = Batch {
+                messages: vec![message(n)],
+                ..Batch::default()
+            };
+            journal.commit(batch).await.expect("a commit");
+        }
+    });
+    drop(runtime);
+    damage(folder.path(), bytes);
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let journal = match open().await {
+            Ok(journal) => journal,
+            Err(error) => return assert!(!error.to_string().contains("internal error"), "{error}"),
+        };
+        let mut told = journal.replaced().is_some();
+        let mut shown = HashSet::new();
+        loop {
+            match journal.lease_next().await {
+                Ok(None) => break,
+                Ok(Some(entry)) => {
+                    let id = entry.message.activity_id.as_str();
+                    match id.strip_prefix("m-").and_then(|n| n.parse().ok()) {
+                        Some(n) => {
+                            assert_eq!(entry.message, message(n), "altered");
+                            assert!(shown.insert(n), "shown twice: {n}");
+                        }
+                        None => told |= id.starts_with("local:"),
+                    }
+                }
+                Err(error) => {
+                    assert!(!error.to_string().contains("internal error"), "{error}");
+                    told = true;
+                    break;
+                }
+            }
+        }
+        assert!(
+            told || shown.len() == usize::try_from(MESSAGES).unwrap_or_default(),
+            "{shown:?}, and nothing is said"
+        );
+    });
+}
+
+fn activity(text: &str) -> ActivityId {
+    ActivityId::parse(text).expect("an id")
+}
+
+fn own_ref() -> &'static WorkspaceId {
+    static OWN_ID: std::sync::OnceLock<WorkspaceId> = std::sync::OnceLock::new();
+    OWN_ID.get_or_init(own)
+}
+
+/// Six bytes are one change: of which file, where in it (three bytes), what, and with which byte.
+fn damage(folder: &Path, changes: &[u8]) {
+    for change in changes.chunks_exact(6).take(16) {
+        let name = ["molecule.db", "molecule.db-wal"][usize::from(change[0]) % 2];
+        let path = folder.join(name);
+        let mut bytes = std::fs::read(&path).unwrap_or_default();
+        if bytes.is_empty() {
+            continue;
+        }
+        let place = u32::from_be_bytes([0, change[1], change[2], change[3]]) as usize % bytes.len();
+        match change[4] % 4 {
+            0 => bytes[place] ^= change[5].max(1),
+            1 => bytes.truncate(place),
+            2 => {
+                let end = bytes.len().min(place + 16 * (1 + usize::from(change[5])));
+                bytes[place..end].fill(change[5]);
+            }
+            _ => {
+                let length = (bytes.len() - place).min(4096);
+                bytes.copy_within(place..place + length, 0);
+            }
+        }
+        std::fs::write(&path, bytes).expect("a file in a folder");
+    }
+}
+
+#[cfg(test)]
+mod tests;
