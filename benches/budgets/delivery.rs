@@ -11,8 +11,8 @@ use super::Plan;
 use super::support::{Workspace, World, next_message, pop};
 use super::table::{Budget, Sample, Table};
 
-/// Between two messages, so that each meets a daemon at rest.
-const PAUSE: Duration = Duration::from_millis(300);
+/// Between two messages, so that each meets a daemon at rest, and hints stay rarer than two a second.
+const PAUSE: Duration = Duration::from_millis(600);
 
 async fn once(world: &World, workspace: &Workspace, daemon: &McpChild) -> Duration {
     sleep(PAUSE).await;
