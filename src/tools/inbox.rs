@@ -123,9 +123,9 @@ fn whole_if_possible(secs: f64) -> Number {
     }
 }
 
-/// Look at the messages that are not acknowledged yet, oldest first, without taking any: waiting ones and those being
-/// worked on, marked by state. With activity_id: one message, and with offset the further text of a long one. With state:
-/// messages that are no longer offered, newest first; inbox_pop acknowledges those that were set aside or recovered.
+/// Look at the messages that are not acknowledged yet, oldest first, without taking any; state marks those being worked on.
+/// With activity_id: one message, with offset its further text. With state: those no longer offered, newest first; inbox_pop
+/// acknowledges what was set aside or recovered.
 #[derive(Deserialize, JsonSchema)]
 struct InboxPeek {
     /// At most so many messages; 10 when left out.

@@ -167,10 +167,8 @@ fn every_tool_is_one_that_any_client_accepts() {
             "{name}"
         );
         let description = tool["description"].as_str().unwrap();
-        // Those of the set agent are read once more in every conversation, and explain more.
-        let most = if face.sets == Sets::AGENT { 400 } else { 300 };
         assert!(
-            (20..=most).contains(&description.len()),
+            (20..=300).contains(&description.len()),
             "{name}: {} bytes",
             description.len()
         );
