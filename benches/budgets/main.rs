@@ -24,12 +24,14 @@ use std::path::Path;
 use clap::Parser;
 use table::{Budget, Table, Unit};
 
+const PARTS: [&str; 8] = ["binary", "start", "memory", "calls", "delivery", "load", "many", "idle"];
+
 /// Measures every budget beside its floor and prints one table.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "budgets")]
 pub struct Plan {
-    /// Only these parts: binary, start, memory, idle, calls, delivery, load, many.
-    #[arg(long, value_delimiter = ',')]
+    /// Only these parts.
+    #[arg(long, value_delimiter = ',', value_parser = PARTS)]
     only: Vec<String>,
     /// How long the idle parts watch, in seconds; the budget speaks of 600.
     #[arg(long, default_value_t = 120)]

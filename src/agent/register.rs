@@ -248,7 +248,7 @@ pub async fn keep_registered(
                         let due = (now() + registrar.timing.of(SET_UP)).max(not_before);
                         taken_over.get_or_insert(due);
                     }
-                    // Without a stream there are only the signs.
+                    // The stream's end has gone with the process.
                     Err(RecvError::Closed) => return std::future::pending().await,
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                 }

@@ -276,6 +276,8 @@ mod tests {
             (&[(TOOLSETS, "management")], true),
             (&[(TOOLSETS, "all")], true),
             (&[(MODE, "management")], true),
+            (&[(MODE, "ops")], false),
+            (&[(MODE, "ops"), (TOOLSETS, "management")], true),
             (&[(MODE, "self"), (TOOLSETS, "management")], false),
         ] {
             assert_eq!(read(pairs).0.uses_org_key(), used, "{pairs:?}");

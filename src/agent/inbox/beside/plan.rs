@@ -14,7 +14,7 @@ use crate::types::RequestId;
 
 /// Between two reads of the same list when nothing happens.
 const EVERY: Duration = Duration::from_secs(60);
-/// Between two reads because of events; after some in a row the longer gap (all as the reader of messages does).
+/// Between two reads because of events; after some in a row the longer gap: these lists are no conversation.
 const HINT_GAP: Duration = Duration::from_millis(100);
 const HINT_GAP_LONG: Duration = Duration::from_secs(1);
 const HINTS_IN_A_ROW: u32 = 20;
