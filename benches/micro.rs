@@ -138,6 +138,18 @@ fn lease_and_acknowledge(bencher: Bencher, waiting: usize) {
     });
 }
 
+/// What each process asks after each change, beside so many messages that were acknowledged.
+#[divan::bench(args = [100, 1_000, 10_000], sample_count = 30, sample_size = 10)]
+fn look_for_changes(bencher: Bencher, acknowledged: usize) {
+    let bench = Bench::with(acknowledged);
+    bench.runtime.block_on(async {
+        while let Some(entry) = bench.journal.lease_next().await.unwrap() {
+            bench.journal.pop(&entry.message.activity_id).await.unwrap();
+        }
+    });
+    bencher.bench(|| bench.runtime.block_on(bench.journal.inbox_mark()).unwrap());
+}
+
 /// The twenty newest messages with two words from their beginning on: about a fifth of all has both.
 #[divan::bench(args = [1_000, 10_000, 100_000], sample_count = 30, sample_size = 1)]
 fn search(bencher: Bencher, messages: usize) {

@@ -327,11 +327,13 @@ impl Ledger<'_> {
     }
 }
 
+/// How many open messages there are, by state, and the time of the oldest of each. The condition is that of the index.
+pub(super) const COUNTS: &str =
+    "SELECT state, count(*), min(at) FROM message WHERE scope = ?1 AND state <> 'done' GROUP BY state";
+
 /// How many messages of a workspace are in each state.
 pub(super) fn counts(conn: &Connection, scope: i64) -> Result<Counts, JournalError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT state, count(*), min(at) FROM message WHERE scope = ?1 AND state <> 'done' GROUP BY state",
-    )?;
+    let mut statement = conn.prepare_cached(COUNTS)?;
     let mut rows = statement.query([scope])?;
     let mut counts = Counts::default();
     while let Some(row) = rows.next()? {

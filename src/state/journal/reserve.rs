@@ -14,6 +14,12 @@ use super::row::COLUMNS;
 use crate::state::message::{Entry, Message};
 use crate::types::ActivityId;
 
+/// What is open in an inbox, in four numbers. Asked in every process after every change, so it must not cost more the longer
+/// the inbox has been in use: the condition is that of the index.
+pub(super) const MARK: &str =
+    "SELECT coalesce(max(n), 0), count(*), coalesce(sum(state = 'leased'), 0), coalesce(sum(delivery_count), 0)
+     FROM message WHERE scope = ?1 AND state <> 'done'";
+
 impl Journal {
     /// The oldest waiting message that is `wanted` and not in `but_not`, that no other session has reserved, and that answers
     /// no call that waits for it. With a `period` it is reserved for this session that long; a reservation ends with its session.
@@ -77,14 +83,8 @@ impl Ledger<'_> {
 
     /// See [`Journal::inbox_mark`].
     pub(super) fn inbox_mark(&self) -> Result<u64, JournalError> {
-        let (newest, open, shown, handed_out): (i64, i64, i64, i64) = self
-            .conn
-            .prepare_cached(
-                "SELECT coalesce(max(n), 0), count(*), coalesce(sum(state = 'leased'), 0),
-                    coalesce(sum(delivery_count), 0)
-                 FROM message WHERE scope = ?1 AND state <> 'done'",
-            )?
-            .query_row([self.scope], |row| {
+        let (newest, open, shown, handed_out): (i64, i64, i64, i64) =
+            self.conn.prepare_cached(MARK)?.query_row([self.scope], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })?;
         let mut hasher = crc32fast::Hasher::new();
@@ -180,5 +180,21 @@ impl Ledger<'_> {
                 micros(self.boot.since.saturating_add(period)),
             ])?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::journal::inbox::COUNTS;
+    use crate::state::journal::schema::testing::plan;
+
+    #[test]
+    fn what_was_acknowledged_is_not_passed_by_when_the_inbox_is_looked_at() {
+        for query in [MARK, COUNTS] {
+            let steps = plan(query);
+            assert_eq!(steps.len(), 1, "{steps:?}");
+            assert!(steps[0].contains("USING COVERING INDEX message_open"), "{steps:?}");
+        }
     }
 }

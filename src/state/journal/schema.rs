@@ -11,6 +11,7 @@ use super::error::JournalError;
 use crate::types::Timestamp;
 
 mod files;
+mod fourth;
 mod requests;
 mod reservations;
 mod second;
@@ -28,6 +29,7 @@ const STEPS: &[&str] = &[
     second::SCRIPT,
     requests::STEP,
     third::STEP,
+    fourth::STEP,
 ];
 
 /// How long after a damaged file was replaced its messages are looked for.
@@ -288,8 +290,8 @@ fn definitions(conn: &Connection) -> rusqlite::Result<HashMap<String, String>> {
 pub(super) mod testing {
     use super::*;
 
-    /// Whether SQLite means to answer a query by reading all rows of a workspace: of a table or of an index.
-    pub(in crate::state::journal) fn reads_everything(query: &str) -> bool {
+    /// How SQLite means to answer a query.
+    pub(in crate::state::journal) fn plan(query: &str) -> Vec<String> {
         let mut conn = Connection::open_in_memory().unwrap();
         migrate(&mut conn, None).unwrap();
         let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
@@ -298,7 +300,12 @@ pub(super) mod testing {
         let steps = plan
             .query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3))
             .unwrap();
-        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        steps.map(Result::unwrap).collect()
+    }
+
+    /// Whether it means to read all rows of a workspace: of a table or of an index.
+    pub(in crate::state::journal) fn reads_everything(query: &str) -> bool {
+        let steps = plan(query);
         assert!(!steps.is_empty());
         let whole = |step: &String| step.starts_with("SCAN") || step.ends_with("(scope=?)");
         println!("{steps:#?}");
