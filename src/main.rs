@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use molecule_mcp::cli::options::{Command, Environment, Options, Outcome};
@@ -24,6 +25,9 @@ fn main() -> ExitCode {
         .worker_threads(2)
         // A workspace keeps a few busy at most; hundreds of them would keep hundreds of threads alive.
         .max_blocking_threads(64)
+        // They take turns, so that after a rush none would be without work for the usual ten seconds. And each thread keeps
+        // memory of its own: the system's allocator gives it a part of the heap.
+        .thread_keep_alive(Duration::from_millis(200))
         .enable_all()
         .build()
         .expect("the system can start threads");

@@ -20,6 +20,10 @@ impl Times {
         self.0.len()
     }
 
+    pub fn all(&self) -> &[i64] {
+        &self.0
+    }
+
     pub fn most(&self) -> i64 {
         self.0.last().copied().unwrap_or(0)
     }

@@ -32,6 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use plan::Plan;
+use report::Sum;
 use world::World;
 
 fn main() -> ExitCode {
@@ -43,20 +44,32 @@ fn main() -> ExitCode {
     if plan.is_filtered_out() {
         return ExitCode::SUCCESS;
     }
-    let seed = plan.seed.unwrap_or_else(|| now_ms().unsigned_abs() % 1_000_000);
-    println!("torture: seed {seed}, level {:?}, {plan:?}", plan.level(seed));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
-    let violations = runtime.block_on(run(plan, seed));
-    runtime.shutdown_background();
-    if violations.is_empty() {
-        return ExitCode::SUCCESS;
+    let first = plan.seed.unwrap_or_else(|| now_ms().unsigned_abs() % 1_000_000);
+    let mut sum = Sum::default();
+    for seed in first..first + plan.storms {
+        println!("torture: seed {seed}, level {:?}, {plan:?}", plan.level(seed));
+        let violations = runtime.block_on(run(plan.clone(), seed, &mut sum));
+        if !violations.is_empty() {
+            tell(&violations, seed);
+            runtime.shutdown_background();
+            return ExitCode::FAILURE;
+        }
     }
-    // A few of each kind: one wrong thing can happen a thousand times and hide another.
+    runtime.shutdown_background();
+    if plan.storms > 1 {
+        println!("{sum}");
+    }
+    ExitCode::SUCCESS
+}
+
+/// A few of each kind: one wrong thing can happen a thousand times and hide another.
+fn tell(violations: &[String], seed: u64) {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    for violation in &violations {
+    for violation in violations {
         let kind = violation.split([':', '(']).next().unwrap_or_default();
         let count = kinds.entry(kind.get(..30).unwrap_or(kind)).or_default();
         *count += 1;
@@ -66,13 +79,12 @@ fn main() -> ExitCode {
     }
     println!("torture: {kinds:?}");
     println!(
-        "torture: {} violations; the same choices again: --seed {seed} after the arguments of this run",
+        "torture: {} violations; the same choices again: the arguments of this run, with --storms 1 --seed {seed}",
         violations.len()
     );
-    ExitCode::FAILURE
 }
 
-async fn run(plan: Plan, seed: u64) -> Vec<String> {
+async fn run(plan: Plan, seed: u64, sum: &mut Sum) -> Vec<String> {
     let begun = Instant::now();
     let world = Arc::new(World::start(plan, seed).await);
     let mut slots = JoinSet::new();
@@ -107,7 +119,7 @@ async fn run(plan: Plan, seed: u64) -> Vec<String> {
     }
     world.collected.cancel();
     let polls = polls.await.unwrap();
-    verdict::judge(&world, &polls, drained, begun.elapsed()).await
+    verdict::judge(&world, &polls, drained, begun.elapsed(), sum).await
 }
 
 /// Waits until nothing is outstanding, and a little longer: what is shown again would be shown now.

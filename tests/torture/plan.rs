@@ -12,7 +12,11 @@ pub struct Plan {
     /// Repeats the choices of an earlier run; drawn and printed when left out.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// How long the storm lasts; draining and checking come on top.
+    /// So many storms, each with the next seed and fresh folders, added up at the end. Journals that grow for ever would make
+    /// one long storm a test of reading them at each start.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub storms: u64,
+    /// How long a storm lasts; draining and checking come on top.
     #[arg(long, default_value_t = 0.75)]
     pub minutes: f64,
     /// Daemons of the first workspace, 1 to 16, on one state folder.

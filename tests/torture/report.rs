@@ -1,6 +1,7 @@
 //! What a run was like, in print.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use super::figures::{self, Times};
@@ -13,8 +14,68 @@ use super::world::World;
 /// The normal time between two beats.
 const BEAT: Duration = Duration::from_secs(20);
 
-/// Prints the figures.
-pub fn print(world: &World, book: &Book, polls: &[Poll], outbox: &[Sent], tally: &Tally, took: Duration) {
+/// What several storms came to together.
+#[derive(Debug, Default)]
+pub struct Sum {
+    storms: u64,
+    took: Duration,
+    kills: usize,
+    crashes: u64,
+    stops: u64,
+    taken: usize,
+    shown: usize,
+    acknowledged: usize,
+    lost: usize,
+    again_after_acknowledgement: usize,
+    twice_told: usize,
+    takeovers: Vec<i64>,
+    beats_late: Vec<i64>,
+    exits: Vec<i64>,
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (takeovers, exits) = (Times::of(self.takeovers.clone()), Times::of(self.exits.clone()));
+        writeln!(
+            f,
+            "torture: {} storms in {} s: {} killed, {} crashed, {} stopped",
+            self.storms,
+            self.took.as_secs(),
+            self.kills,
+            self.crashes,
+            self.stops
+        )?;
+        writeln!(
+            f,
+            "  messages: {} taken by the platform, {} texts shown, {} acknowledged, {} lost, {} shown after acknowledgement, {} \
+             arrived twice",
+            self.taken, self.shown, self.acknowledged, self.lost, self.again_after_acknowledgement, self.twice_told
+        )?;
+        writeln!(f, "  takeover {takeovers}; ends after the client went away {exits}")?;
+        let late = Times::of(self.beats_late.clone());
+        write!(
+            f,
+            "  beats late by {late}; the largest gap at real speed is {} ms",
+            gap(&late)
+        )
+    }
+}
+
+/// The longest time between two beats at real speed, in milliseconds, of how late they were at any.
+fn gap(late: &Times) -> i64 {
+    i64::try_from(BEAT.as_millis()).unwrap() + late.most()
+}
+
+/// Prints the figures, and adds them to those of the storms before.
+pub fn print(
+    world: &World,
+    book: &Book,
+    polls: &[Poll],
+    outbox: &[Sent],
+    tally: &Tally,
+    took: Duration,
+    sum: &mut Sum,
+) {
     let kills = figures::ends(book, End::Killed);
     let crashes: u64 = book.crashes.values().sum();
     let taken = book.messages.values().filter(|message| message.taken).count();
@@ -68,8 +129,22 @@ pub fn print(world: &World, book: &Book, polls: &[Poll], outbox: &[Sent], tally:
         println!("  workspace {workspace}: takeover {takeovers}; aim 2000 ms");
         println!(
             "  workspace {workspace}: beats late by {gaps}; so the largest gap at real speed is {} ms; aim 25000 ms",
-            i64::try_from(BEAT.as_millis()).unwrap() + gaps.most()
+            gap(&gaps)
         );
+        sum.takeovers.extend(takeovers.all());
+        sum.beats_late.extend(gaps.all());
     }
     println!("  {} polls and beats", polls.len());
+    sum.storms += 1;
+    sum.took += took;
+    sum.kills += kills;
+    sum.crashes += crashes;
+    sum.stops += book.stops;
+    sum.taken += taken;
+    sum.shown += tally.shown;
+    sum.acknowledged += tally.acknowledged;
+    sum.lost += tally.lost;
+    sum.again_after_acknowledgement += tally.again_after_acknowledgement;
+    sum.twice_told += tally.twice_told;
+    sum.exits.extend(&book.exits);
 }

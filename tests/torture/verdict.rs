@@ -9,14 +9,14 @@ use super::figures;
 use super::journal::{self, Sent};
 use super::ledger::{Book, Life, Message, Origin, Show};
 use super::polls::{Duty, Poll};
-use super::report;
+use super::report::{self, Sum};
 use super::world::World;
 
 /// How long requests of a dead process may still lie in a socket, on a loaded machine.
 const IN_FLIGHT_MS: i64 = 10_000;
 
 /// Checks everything, prints the figures and returns what is wrong.
-pub async fn judge(world: &World, polls: &[Poll], drained: bool, took: Duration) -> Vec<String> {
+pub async fn judge(world: &World, polls: &[Poll], drained: bool, took: Duration, sum: &mut Sum) -> Vec<String> {
     let outbox = journal::outbox(world);
     let states = journal::states(world);
     let arrived = arrived(world).await;
@@ -54,7 +54,7 @@ pub async fn judge(world: &World, polls: &[Poll], drained: bool, took: Duration)
         }
     }
     wrong.append(&mut tally.wrong);
-    report::print(world, &book, polls, &outbox, &tally, took);
+    report::print(world, &book, polls, &outbox, &tally, took, sum);
     wrong
 }
 
