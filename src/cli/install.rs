@@ -89,7 +89,7 @@ fn finish(command: &str, done: Result<String, String>) -> Outcome {
 fn installed(args: &InstallArgs, var: &dyn Fn(&str) -> Option<OsString>, places: &Places) -> Result<String, String> {
     let launch = Launch::of(var, places)?;
     let entry = entry(&launch)?;
-    let usual_name = usual_name(&entry);
+    let usual_name = entry.usual_name();
     let name = args.target.name.as_ref().unwrap_or(&usual_name);
     let Some(client) = args.client else {
         let token = launch.checked.config().state_dir.join(HTTP_TOKEN);
@@ -201,12 +201,6 @@ fn entry(launch: &Launch) -> Result<Entry, String> {
         workspace: launch.checked.config().first().workspace.to_string(),
         is_usual: launch.is_usual,
     })
-}
-
-/// A name of its own for each workspace. Short: some clients put it before every tool's name and limit both together.
-fn usual_name(entry: &Entry) -> String {
-    let id = &entry.workspace;
-    format!("molecule-{}", id.get(..8).unwrap_or(id).trim_end_matches('-'))
 }
 
 fn server_name(text: &str) -> Result<String, String> {

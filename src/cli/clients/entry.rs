@@ -33,6 +33,15 @@ pub struct Entry {
     pub is_usual: bool,
 }
 
+impl Entry {
+    /// A name of its own for each workspace. Short: some clients put it before every tool's name and limit both together.
+    #[must_use]
+    pub fn usual_name(&self) -> String {
+        let id = &self.workspace;
+        format!("molecule-{}", id.get(..8).unwrap_or(id).trim_end_matches('-'))
+    }
+}
+
 /// A server as a client's configuration names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {

@@ -64,7 +64,7 @@ pub(super) async fn perform(wanted: AddWorkspaceArgs, data: Option<PathBuf>) -> 
         )
     })?;
     let program = std::env::current_exe().map_or_else(|_| "molecule-mcp".to_owned(), |path| path.display().to_string());
-    Ok(configuration(&program, &label, &created, &folder))
+    Ok(configuration(&program, &created, &folder))
 }
 
 fn code(why: &NotCreated) -> u8 {

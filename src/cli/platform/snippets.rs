@@ -8,7 +8,7 @@ use crate::local_platform::Created;
 
 /// Ready-to-paste configuration. The token itself is never shown: the state folder holds it. Server and folder have names
 /// of their own, so that several workspaces on one computer do not overwrite one another.
-pub(super) fn configuration(program: &str, label: &str, created: &Created, folder: &Path) -> String {
+pub(super) fn configuration(program: &str, created: &Created, folder: &Path) -> String {
     let folder = folder.display().to_string();
     let variables = [
         ("WORKSPACE_ID", &created.id),
@@ -36,11 +36,11 @@ pub(super) fn configuration(program: &str, label: &str, created: &Created, folde
          Tell a client ({}):\n{install}\n\nOr by hand. {}",
         created.id,
         known.join(", "),
-        snippets::to_paste(&format!("molecule-{label}"), &entry)
+        snippets::to_paste(&entry.usual_name(), &entry)
     )
 }
 
-/// `alpha-0a1b2c3d`: the name as far as it is safe in file and server names, and the start of the id.
+/// `alpha-0a1b2c3d`: the name as far as it is safe in file names, and the start of the id.
 pub(super) fn label(name: &str, id: &str) -> String {
     let safe: String = name
         .chars()
@@ -74,20 +74,15 @@ mod tests {
             token: Secret::parse("secret").unwrap(),
             platform_url: "http://127.0.0.1:8080".to_owned(),
         };
-        let shown = configuration(
-            "/opt/my tools/molecule-mcp",
-            "alpha",
-            &created,
-            Path::new("/home/a'b/alpha"),
-        );
+        let shown = configuration("/opt/my tools/molecule-mcp", &created, Path::new("/home/a'b/alpha"));
         let json = &shown[shown.find('{').unwrap()..=shown.find("\n}\n").unwrap() + 1];
         let servers: serde_json::Value = serde_json::from_str(json).unwrap();
         assert_eq!(
-            servers["mcpServers"]["molecule-alpha"]["env"]["CONFIGS_DIR"],
+            servers["mcpServers"]["molecule-0a1b2c3d"]["env"]["CONFIGS_DIR"],
             "/home/a'b/alpha"
         );
         let codex: toml::Table = shown[shown.find("[mcp_servers").unwrap()..].parse().unwrap();
-        let codex = &codex["mcp_servers"]["molecule-alpha"];
+        let codex = &codex["mcp_servers"]["molecule-0a1b2c3d"];
         assert_eq!(codex["command"].as_str(), Some("/opt/my tools/molecule-mcp"));
         assert_eq!(codex["env"]["WORKSPACE_ID"].as_str(), Some(created.id.as_str()));
         assert!(

@@ -55,7 +55,8 @@ fn one(text: &mut String, it: &Workspace, now: Timestamp) {
     let mut fact = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:12}  {value}");
     };
-    if runs {
+    // A session that was over before its first beat was online all the same.
+    if runs || it.last_beat.is_none() {
         fact("Registered", ago(it.registered));
     }
     fact("Last beat", ago(it.last_beat));
@@ -271,6 +272,21 @@ mod tests {
             assert!(text.contains(expected), "{text}");
             assert!(text.contains("  AUTH_ERROR: the platform refuses the token\n    Remedy: make a new one\n"));
         }
+    }
+
+    #[test]
+    fn a_session_too_short_for_a_beat_is_told_by_when_it_registered() {
+        let short = Workspace {
+            state: State::Offline,
+            last_beat: None,
+            registered: before(70),
+            ..online()
+        };
+        let text = told(short);
+        assert!(
+            text.contains("  Registered    70 s ago\n  Last beat     never\n"),
+            "{text}"
+        );
     }
 
     #[test]
