@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::support::{Workspace, World, until};
 use super::{Scene, agents};
 
-/// Who is who among the watched.
-pub const NAMES: [&str; 3] = ["holds the duty", "stands by", "the peer"];
+/// Who is who among the watched. The first begins with the duty, the second stands by; faults may change that.
+pub const NAMES: [&str; 3] = ["the first", "the second", "the peer"];
 
 pub struct Cast {
     pub workspaces: Vec<Workspace>,

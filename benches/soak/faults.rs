@@ -83,7 +83,7 @@ impl Fault {
             Self::Large => "three reads of 12 MiB",
             Self::NoStream => "no event stream, 20 s",
             Self::Late => "rows up to 14 s late and not in order, 20 s",
-            Self::Stopped => "the holder stopped, 12 s",
+            Self::Stopped => "the first process stopped, 12 s",
             Self::Killed => "a process that stands by killed",
             Self::Visitors => "ten sessions that come and go",
             Self::DiskRefuses => "every write refused, 10 s",
