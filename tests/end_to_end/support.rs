@@ -373,6 +373,10 @@ fn http() -> reqwest::Client {
 pub fn bare_command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_molecule-mcp"));
     command.env_clear();
+    // Where a build that counts its lines writes the counts.
+    if let Some(file) = std::env::var_os("LLVM_PROFILE_FILE") {
+        command.env("LLVM_PROFILE_FILE", file);
+    }
     command
 }
 
