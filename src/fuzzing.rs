@@ -2,7 +2,6 @@
 //! something is wrong. The fuzzer of `fuzz/` calls them, and so do the tests below, with its corpora and with bytes of proptest's.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -17,19 +16,22 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::envelope::{Row, read_row};
 use crate::cli::run::every_tool;
 use crate::config::Config;
-use crate::config::file::{self, Filed};
+use crate::config::file::{self, Change, Filed};
 use crate::mcp::call::Call;
 use crate::mcp::toolset::Toolset;
 use crate::mcp::transport::{self, Ends};
 use crate::platform::wire::ActivityPage;
 use crate::platform::{address, events};
 use crate::state::cursor::CursorFile;
-use crate::state::journal::{Batch, Journal};
 use crate::state::message::{Kind, Message};
 use crate::state::naming::Naming;
 use crate::types::{
     ActivityId, BaseUrl, FilePath, KeyName, PeerId, PlainHttp, ResourceId, Secret, Timestamp, WorkspaceId,
 };
+
+mod journal;
+
+pub use journal::journal;
 
 const OWN: &str = "5f0c1d2e-0000-4000-8000-000000000001";
 const TOKEN: &str = "tok-0123456789-of-the-fuzzer";
@@ -50,15 +52,45 @@ fn folder() -> tempfile::TempDir {
 }
 
 /// Lines of a client, through the guard: each becomes a message or one error, none ends the session, and a call behind them is
-/// read.
+/// read. Once as they are, and once where most of them are too long.
 pub fn lines(bytes: &[u8]) {
-    const LAST: &str = r#"{"jsonrpc":"2.0","id":"last of all","method":"ping"}"#;
+    guarded(bytes, transport::LINE_LIMIT);
+    let errors = guarded(bytes, LAST.len());
+    let long = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| line.len() > LAST.len());
+    let refused = errors
+        .iter()
+        .filter(|error| error["error"]["message"].to_string().contains("is longer than"));
+    let (long, refused) = (long.collect::<Vec<_>>(), refused.collect::<Vec<_>>());
+    assert_eq!(long.len(), refused.len(), "{errors:?}");
+    for (line, error) in long.into_iter().zip(refused) {
+        if let Some(id) = id_of(line) {
+            assert_eq!(error["id"], id, "{}", String::from_utf8_lossy(line));
+        }
+    }
+}
+
+/// Behind every other line.
+const LAST: &str = r#"{"jsonrpc":"2.0","id":"last of all","method":"ping"}"#;
+
+/// The id under which a line is refused; `None`: any will do.
+fn id_of(line: &[u8]) -> Option<Value> {
+    let fields: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    let is_said_once = line.windows(4).filter(|part| part == b"\"id\"").count() < 2 && !contains(line, b"\\u");
+    let id = fields.get("id").filter(|id| id.is_string() || id.is_i64());
+    (is_said_once && line.len() < 512).then(|| id.cloned().unwrap_or_default())
+}
+
+/// The errors that the guard answers.
+fn guarded(bytes: &[u8], limit: usize) -> Vec<Value> {
     runtime().block_on(async {
         let (mut client, server) = tokio::io::duplex(1 << 20);
         let (input, output) = tokio::io::split(server);
         let ends = Ends::of(&CancellationToken::new());
         let supported = Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS);
-        let (mut guard, writer) = transport::pair(input, output, supported, ends.clone());
+        let (guard, writer) = transport::pair(input, output, supported, ends.clone());
+        let mut guard = guard.with_limit(limit);
         let writing = tokio::spawn(writer.run());
         let sent = [bytes, b"\n", LAST.as_bytes(), b"\n"].concat();
         let (mut answers, mut questions) = tokio::io::split(&mut client);
@@ -99,7 +131,8 @@ pub fn lines(bytes: &[u8]) {
             errors.len()
         );
         assert!(errors.iter().all(|error| error["error"]["code"].is_i64()), "{errors:?}");
-    });
+        errors
+    })
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -145,9 +178,17 @@ pub fn files(bytes: &[u8]) {
         ["platform_url", "workspace_id", "log_format"].map(|key| filed.text(key))
     };
     let before = said();
-    let kept = file::updated(std::str::from_utf8(bytes).ok(), &[]);
-    std::fs::write(folder.path().join(file::NAME), kept).expect("a file in a folder");
+    let earlier = std::str::from_utf8(bytes).ok();
+    let keep = |kept: String| std::fs::write(folder.path().join(file::NAME), kept).expect("a file in a folder");
+    keep(file::updated(earlier, &[]));
     assert_eq!(said(), before);
+    // And what it changes is changed, and nothing else.
+    let changes = [
+        ("workspace_id", Change::Text(OWN.to_owned())),
+        ("log_format", Change::Gone),
+    ];
+    keep(file::updated(earlier, &changes));
+    assert_eq!(said(), [before[0].clone(), Some(OWN.to_owned()), None]);
     write(file::NAME);
     if let Err(problems) = Config::read(|name| variable(folder.path(), name)) {
         assert!(!problems.is_empty());
@@ -361,107 +402,6 @@ fn value(byte: u8) -> Option<Value> {
         20 => json!("2026-01-02T03:04:05Z"),
         _ => json!(OWN),
     })
-}
-
-/// Files of a journal, damaged: `bytes` are changes to a sound one, each of a place, and what to do there. Opening them ends in an
-/// error or in a journal that alters no text, says so when something is missing, and works.
-///
-/// # Panics
-/// When it does not.
-pub fn journal(bytes: &[u8]) {
-    const MESSAGES: i64 = 8;
-    let message = |n: i64| Message {
-        peer_id: OWN.to_owned(),
-        text: format!("text of m-{n}"),
-        ..Message::bare(
-            activity(&format!("m-{n}")),
-            Kind::PeerAgent,
-            Timestamp(1_780_000_000_000_000 + n),
-        )
-    };
-    let folder = folder();
-    let open = || Journal::open(folder.path(), "http://127.0.0.1:1", own_ref(), Duration::from_secs(600));
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let journal = open().await.expect("a new journal");
-        for n in 0..MESSAGES {
-            let batch = Batch {
-                messages: vec![message(n)],
-                ..Batch::default()
-            };
-            journal.commit(batch).await.expect("a commit");
-        }
-    });
-    drop(runtime);
-    damage(folder.path(), bytes);
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let journal = match open().await {
-            Ok(journal) => journal,
-            Err(error) => return assert!(!error.to_string().contains("internal error"), "{error}"),
-        };
-        let mut told = journal.replaced().is_some();
-        let mut shown = HashSet::new();
-        loop {
-            match journal.lease_next().await {
-                Ok(None) => break,
-                Ok(Some(entry)) => {
-                    let id = entry.message.activity_id.as_str();
-                    match id.strip_prefix("m-").and_then(|n| n.parse().ok()) {
-                        Some(n) => {
-                            assert_eq!(entry.message, message(n), "altered");
-                            assert!(shown.insert(n), "shown twice: {n}");
-                        }
-                        None => told |= id.starts_with("local:"),
-                    }
-                }
-                Err(error) => {
-                    assert!(!error.to_string().contains("internal error"), "{error}");
-                    told = true;
-                    break;
-                }
-            }
-        }
-        assert!(
-            told || shown.len() == usize::try_from(MESSAGES).unwrap_or_default(),
-            "{shown:?}, and nothing is said"
-        );
-    });
-}
-
-fn activity(text: &str) -> ActivityId {
-    ActivityId::parse(text).expect("an id")
-}
-
-fn own_ref() -> &'static WorkspaceId {
-    static OWN_ID: std::sync::OnceLock<WorkspaceId> = std::sync::OnceLock::new();
-    OWN_ID.get_or_init(own)
-}
-
-/// Six bytes are one change: of which file, where in it (three bytes), what, and with which byte.
-fn damage(folder: &Path, changes: &[u8]) {
-    for change in changes.chunks_exact(6).take(16) {
-        let name = ["molecule.db", "molecule.db-wal"][usize::from(change[0]) % 2];
-        let path = folder.join(name);
-        let mut bytes = std::fs::read(&path).unwrap_or_default();
-        if bytes.is_empty() {
-            continue;
-        }
-        let place = u32::from_be_bytes([0, change[1], change[2], change[3]]) as usize % bytes.len();
-        match change[4] % 4 {
-            0 => bytes[place] ^= change[5].max(1),
-            1 => bytes.truncate(place),
-            2 => {
-                let end = bytes.len().min(place + 16 * (1 + usize::from(change[5])));
-                bytes[place..end].fill(change[5]);
-            }
-            _ => {
-                let length = (bytes.len() - place).min(4096);
-                bytes.copy_within(place..place + length, 0);
-            }
-        }
-        std::fs::write(&path, bytes).expect("a file in a folder");
-    }
 }
 
 #[cfg(test)]

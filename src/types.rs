@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, Datelike as _, SecondsFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -305,12 +305,13 @@ enum Distance {
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Parses an RFC 3339 time; digits beyond microseconds are cut.
+    /// Parses an RFC 3339 time; digits beyond microseconds are cut. One that its offset, or its leap second, leads out of the
+    /// years 0 to 9999 is none: it could not be written again.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        DateTime::parse_from_rfc3339(text)
-            .ok()
-            .map(|time| Self(time.timestamp_micros()))
+        let micros = DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros();
+        let year = DateTime::from_timestamp_micros(micros)?.year();
+        (0..=9999).contains(&year).then_some(Self(micros))
     }
 
     /// Parses the value of an HTTP `Date` header (whole seconds).
@@ -404,6 +405,20 @@ mod tests {
         let base = BaseUrl::parse("https://tenant.example.com/base/", PlainHttp::Nearby).unwrap();
         assert_eq!(base.origin(), "https://tenant.example.com");
         assert_eq!(base.to_string(), "https://tenant.example.com/base");
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_written_again_is_none() {
+        for text in [
+            "0000-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
+            "9999-12-31T23:59:60Z",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+        for text in ["0000-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_rfc3339(), text);
+        }
     }
 
     #[test]

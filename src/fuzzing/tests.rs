@@ -161,7 +161,7 @@ targets! {
     files, super::files, pieces(SETTINGS), 64;
     names, super::names, pieces(NAMES), 512;
     events, super::events, pieces(STREAM), 512;
-    journal, super::journal, prop::collection::vec(any::<u8>(), 6..36), 12;
+    journal, super::journal, prop::collection::vec(any::<u8>(), 7..37), 24;
 }
 
 #[test]

@@ -217,6 +217,13 @@ async fn hung_up<R: AsyncRead + Unpin>(lines: &mut Lines<R>, mut unfinished: wat
 }
 
 impl<R> Guard<R> {
+    /// The same with another limit than [`LINE_LIMIT`].
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn with_limit(mut self, limit: usize) -> Self {
+        self.lines.limit = limit;
+        self
+    }
+
     /// Lets a message through to the library, or deals with it here.
     fn admit(&mut self, message: ClientJsonRpcMessage) -> Option<ClientJsonRpcMessage> {
         match &message {

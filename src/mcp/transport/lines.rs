@@ -31,7 +31,7 @@ pub(super) struct Lines<R> {
     ahead: Vec<u8>,
     taken: usize,
     ended: bool,
-    limit: usize,
+    pub(super) limit: usize,
     held: Vec<u8>,
     /// Set while the rest of an overlong line is skipped.
     skipping: Option<IdFinder>,
