@@ -25,9 +25,9 @@ fn main() -> ExitCode {
         .worker_threads(2)
         // A workspace keeps a few busy at most; hundreds of them would keep hundreds of threads alive.
         .max_blocking_threads(64)
-        // They take turns, so that after a rush none would be without work for the usual ten seconds. And each thread keeps
-        // memory of its own: the system's allocator gives it a part of the heap.
-        .thread_keep_alive(Duration::from_millis(200))
+        // They take turns, so that after a rush a few jobs a second would keep all of them for good. Less than what comes
+        // once a second would have a thread made for it each time.
+        .thread_keep_alive(Duration::from_secs(2))
         .enable_all()
         .build()
         .expect("the system can start threads");
