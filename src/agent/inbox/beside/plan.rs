@@ -466,6 +466,15 @@ mod tests {
     }
 
     #[test]
+    fn where_the_list_of_all_is_too_long_the_open_ones_are_asked_for() {
+        let (mut plan, mut now) = (plan(), Duration::ZERO);
+        asked(&mut plan, &mut now, S);
+        plan.list_is_full();
+        let minute = asked(&mut plan, &mut now, MINUTE + S);
+        assert_eq!(minute[0], (60, Errand::Theirs { open_only: true }));
+    }
+
+    #[test]
     fn those_that_more_may_be_written_below_take_turns() {
         let mut plan = plan();
         let mut turns = Vec::new();

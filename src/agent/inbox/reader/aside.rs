@@ -197,3 +197,57 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::envelope::Head;
+    use crate::types::ActivityId;
+
+    fn id(n: u32) -> ActivityId {
+        ActivityId::parse(&format!("00000000-0000-4000-8000-{n:012}")).unwrap()
+    }
+
+    fn ignored(aside: &Aside, rows: &[(u32, i64)]) -> bool {
+        let heads = rows.iter().map(|&(n, at)| Head {
+            id: id(n),
+            at: Timestamp(at),
+            seq: None,
+            timed: true,
+        });
+        aside.was_ignored(Duration::ZERO, &Sheet::new(heads.collect(), rows.len(), 1))
+    }
+
+    #[test]
+    fn a_platform_that_ignores_what_is_asked_beside_the_paging_is_recognised() {
+        let at = Timestamp(10);
+        let gap = Gap {
+            at,
+            before: Some(Timestamp(11)),
+            until: Some(Timestamp(11)),
+            certain: true,
+        };
+        let search = Aside::Search(Search::new(None, Timestamp(0), true).again(Timestamp(9), None));
+        let below = Aside::Rise(Rise::supposed(gap, std::collections::HashSet::new()));
+        for older_than_ten in [search, below] {
+            for (rows, expected) in [
+                (&[][..], false),
+                (&[(1, 9)], false),
+                (&[(1, 10)], true),
+                (&[(1, 9), (2, 11)], true),
+            ] {
+                assert_eq!(ignored(&older_than_ten, rows), expected, "{older_than_ten:?} {rows:?}");
+            }
+        }
+        let up_from_three = Aside::Rise(Rise::proved(gap, Some(id(3))));
+        for (rows, expected) in [
+            (&[][..], false),
+            (&[(4, 10), (5, 11)], false),
+            (&[(3, 9), (4, 10)], true),
+            (&[(5, 11), (4, 10)], true),
+            (&[(3, 10)], true),
+        ] {
+            assert_eq!(ignored(&up_from_three, rows), expected, "{rows:?}");
+        }
+    }
+}

@@ -510,6 +510,59 @@ fn a_row_without_an_id_is_counted_and_holds_nothing_up() {
     assert_eq!(step.notes, [Note::Garbage(2)]);
 }
 
+/// What is asked for until then, each answered with nothing new; whether it compares.
+fn at_rest(desk: &mut Desk, until: Duration) -> Vec<bool> {
+    let mut asked = Vec::new();
+    while desk.now < until {
+        let plan = desk.ask();
+        desk.give(page(vec![]));
+        asked.push(plan.compare);
+    }
+    asked
+}
+
+/// A desk that has read, swept and settled one message, with a stream that works or none.
+fn settled(live: bool) -> Desk {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.reader.stream_live(live);
+    desk.ask();
+    desk.give(page(vec![row(2, -1)]));
+    at_rest(&mut desk, Duration::from_secs(100));
+    desk
+}
+
+#[test]
+fn at_rest_there_is_a_read_every_half_minute_with_a_stream_and_every_five_seconds_without() {
+    for (live, reads) in [(true, 40), (false, 240)] {
+        let mut desk = settled(live);
+        let end = desk.now + Duration::from_secs(1200);
+        let asked = at_rest(&mut desk, end);
+        assert_eq!(asked.iter().filter(|compares| **compares).count(), 2);
+        assert!((reads..=reads + 4).contains(&asked.len()), "{live}: {}", asked.len());
+    }
+}
+
+#[test]
+fn what_the_stream_and_the_platforms_limit_tell_is_heeded() {
+    let secs = Duration::from_secs;
+    let mut desk = settled(true);
+    let begun = desk.now;
+    desk.reader.compare_soon(begun);
+    assert!(desk.ask().compare && desk.now == begun, "the stream was interrupted");
+    desk.give(page(vec![]));
+
+    desk.reader.budget(desk.now, Some(5), Some(secs(60)));
+    desk.reader.hint();
+    desk.ask();
+    assert_eq!(desk.now, begun + secs(5), "few requests are left");
+    desk.give(page(vec![]));
+    desk.reader.budget(desk.now, Some(500), None);
+
+    desk.reader.timer_at_least(secs(80));
+    desk.ask();
+    assert_eq!(desk.now, begun + secs(85), "many share one limit");
+}
+
 #[test]
 fn a_failed_read_is_repeated_after_its_pause() {
     let mut desk = Desk::new(from_cursor(1, -5000));
