@@ -459,7 +459,9 @@ mod tests {
                 let Verdict::Record(change) = verdict else {
                     panic!("not recorded")
                 };
-                assert!(change.detail.unwrap().contains("its file is gone"), "{work:?}");
+                let detail = change.detail.unwrap();
+                assert!(detail.contains("its file is gone"), "{detail}");
+                assert!(!detail.contains("minutes"), "{detail}");
             }
         }
     }

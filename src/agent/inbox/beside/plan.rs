@@ -512,7 +512,7 @@ mod tests {
         assert!(asked(&mut plan, &mut now, 30 * S).is_empty());
         plan.budget(now, limit(Some(600), Some(60 * S)));
         assert_eq!(asked(&mut plan, &mut now, 31 * S).len(), 3);
-        for enough in [Some(120), None] {
+        for enough in [None, Some(120)] {
             plan.budget(now, limit(Some(5), None));
             plan.budget(now, limit(enough, None));
         }

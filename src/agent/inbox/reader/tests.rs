@@ -376,6 +376,53 @@ fn a_row_that_cannot_be_fetched_stops_nothing_and_the_cursor_passes_it() {
     }
 }
 
+/// It may be the platform's fault, so that it is waited for: everything else comes at once, and the cursor stays below it.
+#[test]
+fn a_row_over_which_the_platform_fails_is_waited_for_ten_minutes() {
+    let rows: Vec<(u32, i64)> = (1..40).map(|n| (n, i64::from(n) * 10 - 910)).collect();
+    let at = |n: i64| Timestamp(NOW + (n * 10 - 910) * SECOND);
+    let mut desk = Desk::new(from_cursor(1, -900));
+    let (mut seen, mut cursor) = (HashSet::new(), None);
+    let (mut complete, mut waits, mut told) = (None, None, None);
+    while cursor != Some(id(39)) && desk.now < Duration::from_secs(900) {
+        let plan = desk.ask();
+        let Some(found) = answer(&rows, 20, desk.wall(), &plan) else {
+            desk.fail(Failure::Unreadable, Duration::from_secs(1));
+            continue;
+        };
+        let step = desk.give(page(found));
+        seen.extend(ids(&step));
+        cursor = step
+            .batch
+            .and_then(|batch| batch.cursor)
+            .map(|cursor| cursor.id)
+            .or(cursor);
+        if seen.len() == 37 {
+            complete.get_or_insert(desk.now);
+        }
+        if desk.reader.waits_for() == Some(at(20)) {
+            waits.get_or_insert(desk.now);
+        }
+        if !step.notes.is_empty() {
+            let until = at(21).plus_micros(1);
+            assert_eq!(step.notes, [Note::Unfetchable { at: at(20), until }]);
+            told.get_or_insert(desk.now);
+        }
+        if told.is_none() {
+            assert_eq!(desk.reader.waits_for(), waits.map(|_| at(20)));
+            assert!(cursor.as_ref().is_none_or(|cursor| *cursor < id(20)), "{cursor:?}");
+        }
+    }
+    let minute = Duration::from_secs(60);
+    assert!(
+        complete.unwrap() < minute && waits.unwrap() < minute,
+        "{complete:?} {waits:?}"
+    );
+    let waited = told.unwrap() - waits.unwrap();
+    assert!(waited >= 10 * minute && waited < 11 * minute, "{waited:?}");
+    assert_eq!((cursor, desk.reader.waits_for()), (Some(id(39)), None));
+}
+
 #[test]
 fn the_newest_row_that_cannot_be_fetched_is_looked_at_now_and_then_only() {
     let mut rows: Vec<(u32, i64)> = (1..6).map(|n| (n, i64::from(n) - 100)).collect();
