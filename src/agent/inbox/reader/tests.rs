@@ -9,6 +9,8 @@ use crate::agent::envelope::read_row;
 use crate::state::journal::Cursor;
 use crate::types::WorkspaceId;
 
+mod around;
+
 const SECOND: i64 = 1_000_000;
 const NOW: i64 = 1_800_000_000 * SECOND;
 
@@ -297,157 +299,6 @@ fn what_may_be_the_platforms_fault_is_held_against_rows_only_while_it_answers_so
     assert_eq!(desk.ask().since, None, "another way is tried");
 }
 
-/// A log of one row per second, one of which is too large: answers plans as a platform does, rows and order.
-fn answer(rows: &[(u32, i64)], too_large: u32, wall: Timestamp, plan: &Plan) -> Option<Vec<Row>> {
-    let at = |seconds: i64| Timestamp(NOW + seconds * SECOND);
-    let edge = plan
-        .since_secs
-        .map(|secs| wall.plus_micros(-i64::try_from(secs).unwrap() * SECOND));
-    let since = plan
-        .since
-        .as_ref()
-        .map(|since| rows.iter().find(|(n, _)| id(*n) == *since).unwrap().1);
-    let mut fit: Vec<_> = rows
-        .iter()
-        .filter(|(_, seconds)| since.is_none_or(|since| *seconds > since))
-        .filter(|(_, seconds)| edge.is_none_or(|edge| at(*seconds) >= edge))
-        .filter(|(_, seconds)| plan.before.is_none_or(|before| at(*seconds) < before))
-        .collect();
-    if since.is_none() {
-        fit.reverse();
-    }
-    fit.truncate(usize::try_from(plan.limit).unwrap());
-    let fits = fit.iter().all(|(n, _)| *n != too_large);
-    fits.then(|| fit.into_iter().map(|(n, seconds)| row(*n, *seconds)).collect())
-}
-
-#[test]
-fn a_row_that_cannot_be_fetched_stops_nothing_and_the_cursor_passes_it() {
-    for (start, from) in [
-        ("a cursor", from_cursor(1, -900)),
-        (
-            "an imported cursor",
-            Start {
-                imported: Some(id(1)),
-                ..Start::default()
-            },
-        ),
-        (
-            "no cursor",
-            Start {
-                last_poll: Some(Timestamp(NOW - 900 * SECOND)),
-                ..Start::default()
-            },
-        ),
-    ] {
-        let rows: Vec<(u32, i64)> = (1..40).map(|n| (n, i64::from(n) * 10 - 910)).collect();
-        let mut desk = Desk::new(from);
-        let (mut seen, mut told, mut cursor) = (HashSet::new(), Vec::new(), None);
-        let mut requests = 0;
-        while cursor != Some(id(39)) {
-            requests += 1;
-            assert!(requests < 400, "{start}");
-            let plan = desk.ask();
-            match answer(&rows, 20, desk.wall(), &plan) {
-                None => desk.fail(Failure::TooLarge, Duration::from_secs(2)),
-                Some(rows) => {
-                    let step = desk.give(page(rows));
-                    seen.extend(ids(&step));
-                    told.extend(step.notes);
-                    cursor = step
-                        .batch
-                        .and_then(|batch| batch.cursor)
-                        .map(|cursor| cursor.id)
-                        .or(cursor);
-                }
-            }
-        }
-        let missing: Vec<u32> = (2..40).filter(|n| !seen.contains(&id(*n))).collect();
-        assert_eq!(missing, [20], "{start}");
-        assert_eq!(
-            told,
-            [Note::Unfetchable {
-                at: Timestamp(NOW - 710 * SECOND),
-                until: Timestamp(NOW - 700 * SECOND).plus_micros(1)
-            }],
-            "{start}"
-        );
-        assert!(desk.now < Duration::from_secs(60), "{start}: {:?}", desk.now);
-    }
-}
-
-/// It may be the platform's fault, so that it is waited for: everything else comes at once, and the cursor stays below it.
-#[test]
-fn a_row_over_which_the_platform_fails_is_waited_for_ten_minutes() {
-    let rows: Vec<(u32, i64)> = (1..40).map(|n| (n, i64::from(n) * 10 - 910)).collect();
-    let at = |n: i64| Timestamp(NOW + (n * 10 - 910) * SECOND);
-    let mut desk = Desk::new(from_cursor(1, -900));
-    let (mut seen, mut cursor) = (HashSet::new(), None);
-    let (mut complete, mut waits, mut told) = (None, None, None);
-    while cursor != Some(id(39)) && desk.now < Duration::from_secs(900) {
-        let plan = desk.ask();
-        let Some(found) = answer(&rows, 20, desk.wall(), &plan) else {
-            desk.fail(Failure::Unreadable, Duration::from_secs(1));
-            continue;
-        };
-        let step = desk.give(page(found));
-        seen.extend(ids(&step));
-        cursor = step
-            .batch
-            .and_then(|batch| batch.cursor)
-            .map(|cursor| cursor.id)
-            .or(cursor);
-        if seen.len() == 37 {
-            complete.get_or_insert(desk.now);
-        }
-        if desk.reader.waits_for() == Some(at(20)) {
-            waits.get_or_insert(desk.now);
-        }
-        if !step.notes.is_empty() {
-            let until = at(21).plus_micros(1);
-            assert_eq!(step.notes, [Note::Unfetchable { at: at(20), until }]);
-            told.get_or_insert(desk.now);
-        }
-        if told.is_none() {
-            assert_eq!(desk.reader.waits_for(), waits.map(|_| at(20)));
-            assert!(cursor.as_ref().is_none_or(|cursor| *cursor < id(20)), "{cursor:?}");
-        }
-    }
-    let minute = Duration::from_secs(60);
-    assert!(
-        complete.unwrap() < minute && waits.unwrap() < minute,
-        "{complete:?} {waits:?}"
-    );
-    let waited = told.unwrap() - waits.unwrap();
-    assert!(waited >= 10 * minute && waited < 11 * minute, "{waited:?}");
-    assert_eq!((cursor, desk.reader.waits_for()), (Some(id(39)), None));
-}
-
-#[test]
-fn the_newest_row_that_cannot_be_fetched_is_looked_at_now_and_then_only() {
-    let mut rows: Vec<(u32, i64)> = (1..6).map(|n| (n, i64::from(n) - 100)).collect();
-    let mut desk = Desk::new(from_cursor(1, -99));
-    let run = |desk: &mut Desk, rows: &[(u32, i64)], until: u64| {
-        let (mut seen, mut requests) = (Vec::new(), 0);
-        while desk.now < Duration::from_secs(until) {
-            requests += 1;
-            let plan = desk.ask();
-            match answer(rows, 5, desk.wall(), &plan) {
-                None => desk.fail(Failure::TooLarge, Duration::from_secs(2)),
-                Some(rows) => seen.extend(ids(&desk.give(page(rows)))),
-            }
-        }
-        (seen, requests)
-    };
-    let (seen, _) = run(&mut desk, &rows, 60);
-    assert_eq!(HashSet::from_iter(seen), HashSet::from([id(2), id(3), id(4)]));
-    let (seen, requests) = run(&mut desk, &rows, 360);
-    assert!(seen.is_empty() && requests < 300 / 5 * 4, "{requests}");
-    rows.push((6, 400));
-    let (seen, _) = run(&mut desk, &rows, 380);
-    assert_eq!(seen, [id(6)]);
-}
-
 #[test]
 fn before_a_replaced_journal_begins_messages_are_listed_and_not_offered() {
     let start = Start {
@@ -612,9 +463,72 @@ fn what_the_stream_and_the_platforms_limit_tell_is_heeded() {
 
 #[test]
 fn a_failed_read_is_repeated_after_its_pause() {
-    let mut desk = Desk::new(from_cursor(1, -5000));
-    let plan = desk.ask();
-    desk.fail(Failure::Other, Duration::from_secs(42));
-    assert_eq!(desk.ask(), plan);
-    assert_eq!(desk.now, Duration::from_secs(42));
+    for failure in [Failure::Other, Failure::Unreadable] {
+        let mut desk = Desk::new(from_cursor(1, -5000));
+        let plan = desk.ask();
+        desk.fail(failure, Duration::from_secs(42));
+        assert_eq!(desk.ask(), plan);
+        assert_eq!(desk.now, Duration::from_secs(42));
+    }
+}
+
+/// Pages of a recovery are held back in the journal: whatever becomes of it, they must be offered in the end.
+#[test]
+fn held_pages_are_offered_at_the_end_of_their_recovery_or_of_the_next_read() {
+    for given_up in [false, true] {
+        let mut desk = settled(true);
+        desk.reader.hint();
+        assert_eq!(desk.ask().since, Some(id(2)));
+        desk.fail(Failure::Gone, Duration::ZERO);
+        desk.ask();
+        let full: Vec<Row> = (0..500).map(|n| row(1000 - n, 90 - i64::from(n) / 10)).collect();
+        let batch = desk.give(page(full)).batch.unwrap();
+        assert!(batch.hold && !batch.release);
+        let begun = desk.now;
+        desk.ask();
+        if given_up {
+            // Not even what is older than all rows can be had.
+            desk.fail(Failure::TooLarge, Duration::ZERO);
+            while desk.ask().before.is_some() {
+                desk.fail(Failure::TooLarge, Duration::ZERO);
+            }
+        }
+        let release = loop {
+            let step = desk.give(page(vec![]));
+            if let Some(batch) = step.batch.filter(|batch| batch.release) {
+                break batch;
+            }
+            assert!(given_up && desk.now < begun + Duration::from_secs(60), "{:?}", desk.now);
+            desk.ask();
+        };
+        assert!(!release.hold);
+        desk.reader.hint();
+        desk.ask();
+        let batch = desk.give(page(vec![row(1001, 95)])).batch.unwrap();
+        assert!(!batch.release, "nothing is held any more");
+    }
+}
+
+#[test]
+fn a_message_that_no_hint_told_of_makes_the_timer_short_for_a_while() {
+    for (hinted, expected) in [(true, 30), (false, 5)] {
+        let mut desk = settled(true);
+        if hinted {
+            desk.reader.hint();
+        }
+        desk.ask();
+        desk.give(page(vec![row(3, 90)]));
+        // The sweeps after a new row.
+        let end = desk.now + Duration::from_secs(50);
+        while desk.now < end {
+            desk.ask();
+            desk.give(page(vec![row(3, 90)]));
+        }
+        desk.reader.hint();
+        desk.ask();
+        desk.give(page(vec![]));
+        let read = desk.now;
+        desk.ask();
+        assert_eq!(desk.now - read, Duration::from_secs(expected), "{hinted}");
+    }
 }
