@@ -170,7 +170,7 @@ impl Reader {
         rise.reach.worked(run.asked);
         rise.again |= run.window_mut().is_some_and(|window| window.look(&sheet.heads));
         if rise.is_whole(sheet) && rise.proved {
-            self.look_again(run, &rise);
+            Self::look_again(run, &rise);
         } else if rise.is_whole(sheet) {
             run.met.retain(|gap| gap.at != rise.gap.at);
             self.holes.forget(rise.gap.at);
@@ -183,14 +183,14 @@ impl Reader {
     }
 
     /// The row does not fail where it was found: it was looked for while reads failed by accident, or has been mended. What
-    /// failed is asked for once more.
-    fn look_again(&mut self, run: &mut Run, rise: &Rise) {
+    /// failed is asked for once more. The gap is forgotten only at the end of a sweep that does not meet it: else one that comes
+    /// and goes would be new each time, and never be waited for long enough.
+    fn look_again(run: &mut Run, rise: &Rise) {
         let Some(window) = run.window_mut() else { return };
         window.searches += 1;
         if window.searches < SEARCHES {
             window.paging = Backward::of(rise.gap.until);
             run.met.retain(|gap| gap.at != rise.gap.at);
-            self.holes.forget(rise.gap.at);
         } else {
             run.doubt(rise.gap.at);
             run.go_below(rise.gap.at);
