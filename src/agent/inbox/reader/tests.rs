@@ -10,6 +10,7 @@ use crate::state::journal::Cursor;
 use crate::types::WorkspaceId;
 
 mod around;
+mod level_a;
 
 const SECOND: i64 = 1_000_000;
 const NOW: i64 = 1_800_000_000 * SECOND;

@@ -240,26 +240,113 @@ fn a_row_that_is_mended_while_it_is_looked_for_is_offered_and_nothing_is_said_of
     let (seen, told, cursor) = read_around(&mut desk, &rows, 20, Duration::from_secs(120), fails);
     assert_eq!(seen, all_but(&rows, None));
     assert_eq!((told, cursor, desk.reader.waits_for()), (vec![], Some(id(39)), None));
+    assert_eq!(desk.now, Duration::ZERO, "in one sweep");
 }
 
 /// Such as over a platform that is slow in one direction only.
 #[test]
-fn a_row_that_fails_only_on_the_way_down_costs_few_requests_and_is_waited_for_ten_minutes() {
+fn a_row_that_fails_only_on_the_way_down_is_waited_for_ten_minutes() {
+    let rows: Vec<(u32, i64)> = (1..40).map(|n| (n, i64::from(n) * 10 - 910)).collect();
+    for failure in [Failure::Unreadable, Failure::TooLarge] {
+        let mut desk = without_a_cursor();
+        let mut requests = 0;
+        let mut fails = |plan: &Plan| {
+            requests += 1;
+            plan.since.is_none().then_some(failure)
+        };
+        let (seen, told, cursor) = read_around(&mut desk, &rows, 20, Duration::from_secs(300), &mut fails);
+        assert_eq!(seen, all_but(&rows, None), "it was met on the way up");
+        assert!(told.is_empty() && cursor.is_none_or(|cursor| cursor < id(20)));
+        let waits = desk.reader.waits_for();
+        let may_pass = failure == Failure::Unreadable;
+        assert_eq!(waits, may_pass.then_some(Timestamp(NOW - 710 * SECOND)));
+        let (_, told, cursor) = read_around(&mut desk, &rows, 20, Duration::from_secs(1000), &mut fails);
+        assert!(matches!(told.as_slice(), [Note::Unfetchable { .. }]), "{told:?}");
+        assert_eq!(cursor, Some(id(39)));
+        assert!(requests < 3000, "{requests}");
+    }
+}
+
+#[test]
+fn while_a_row_is_looked_for_a_failure_costs_a_second_and_else_its_whole_pause() {
     let rows: Vec<(u32, i64)> = (1..40).map(|n| (n, i64::from(n) * 10 - 910)).collect();
     let mut desk = without_a_cursor();
-    let mut requests = 0;
-    let mut fails = |plan: &Plan| {
+    let mut costs = [HashSet::new(), HashSet::new()];
+    let mut failed: Option<(bool, Duration)> = None;
+    while desk.reader.waits_for().is_none() {
+        let plan = desk.ask();
+        if let Some((beside, at)) = failed.take() {
+            costs[usize::from(beside)].insert((desk.now - at).as_secs());
+        }
+        match answer(&rows, 20, desk.wall(), &plan) {
+            None => {
+                failed = Some((plan.probe, desk.now));
+                desk.fail(Failure::Unreadable, Duration::from_secs(9));
+            }
+            Some(rows) => {
+                desk.give(page(rows));
+            }
+        }
+    }
+    assert_eq!(costs, [HashSet::from([9]), HashSet::from([1])]);
+}
+
+/// On the way down they cannot be told from rows below them that fail. On the way up the whole instant is had.
+#[test]
+fn more_rows_of_one_instant_than_can_be_had_at_once_are_read_from_below() {
+    let tied = 6..=8;
+    let rows: Vec<(u32, i64)> = (1..16)
+        .map(|n| (n, i64::from(if tied.contains(&n) { 7 } else { n }) * 10 - 600))
+        .collect();
+    let mut desk = Desk::new(Start::default());
+    let (mut seen, mut cursor, mut requests) = (HashSet::new(), None, 0);
+    while cursor != Some(id(15)) {
         requests += 1;
-        plan.since.is_none().then_some(Failure::Unreadable)
-    };
-    let (seen, told, cursor) = read_around(&mut desk, &rows, 20, Duration::from_secs(300), &mut fails);
-    assert_eq!(seen, all_but(&rows, None), "it was met on the way up");
-    assert!(told.is_empty() && cursor.is_none_or(|cursor| cursor < id(20)));
-    assert_eq!(desk.reader.waits_for(), Some(Timestamp(NOW - 710 * SECOND)));
-    let (_, told, cursor) = read_around(&mut desk, &rows, 20, Duration::from_secs(1000), &mut fails);
-    assert!(matches!(told.as_slice(), [Note::Unfetchable { .. }]), "{told:?}");
-    assert_eq!(cursor, Some(id(39)));
-    assert!(requests < 2000, "{requests}");
+        assert!(requests < 200, "{seen:?}");
+        let plan = desk.ask();
+        let found = answer(&rows, 0, desk.wall(), &plan).unwrap();
+        if plan.since.is_none() && found.len() > 2 {
+            desk.fail(Failure::TooLarge, Duration::from_secs(1));
+            continue;
+        }
+        let step = desk.give(page(found));
+        assert_eq!(step.notes, []);
+        seen.extend(ids(&step));
+        cursor = step
+            .batch
+            .and_then(|batch| batch.cursor)
+            .map(|cursor| cursor.id)
+            .or(cursor);
+    }
+    assert_eq!(seen, all_but(&rows, None));
+    assert_eq!((desk.now, desk.reader.waits_for()), (Duration::ZERO, None));
+}
+
+#[test]
+fn a_row_that_cannot_be_listed_is_passed_over_and_not_waited_for() {
+    let rows: Vec<(u32, i64)> = (1..11).map(|n| (n, i64::from(n) * 10 - 500)).collect();
+    let mut desk = Desk::new(Start {
+        imported: Some(id(5)),
+        replaced: true,
+        ..Start::default()
+    });
+    let (mut offered, mut listed, mut is_done) = (HashSet::new(), HashSet::new(), false);
+    while desk.now < Duration::from_secs(100) {
+        let plan = desk.ask();
+        let Some(found) = answer(&rows, 3, desk.wall(), &plan) else {
+            desk.fail(Failure::Unreadable, Duration::from_secs(1));
+            continue;
+        };
+        let step = desk.give(page(found));
+        assert_eq!(step.notes, []);
+        let recovered = step.batch.as_ref().is_some_and(|batch| batch.recovered);
+        if recovered { &mut listed } else { &mut offered }.extend(ids(&step));
+        is_done |= step.listed;
+        assert_eq!(desk.reader.waits_for(), None);
+    }
+    assert!(is_done);
+    assert_eq!(offered, (6..11).map(id).collect());
+    assert_eq!(listed, [1, 2, 4, 5].map(id).into());
 }
 
 #[test]
