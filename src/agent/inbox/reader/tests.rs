@@ -533,3 +533,77 @@ fn a_message_that_no_hint_told_of_makes_the_timer_short_for_a_while() {
         assert_eq!(desk.now - read, Duration::from_secs(expected), "{hinted}");
     }
 }
+
+#[test]
+fn a_hinted_read_does_not_stand_in_for_the_sweep_that_moves_the_cursor() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.reader.stream_live(true);
+    desk.ask();
+    desk.give(page(vec![row(2, -1)]));
+    for _ in 0..3 {
+        desk.ask();
+        desk.give(page(vec![row(2, -1)]));
+    }
+    desk.now = Duration::from_secs(46);
+    desk.reader.hint();
+    assert_eq!(desk.ask().since, Some(id(2)));
+    desk.give(page(vec![]));
+    assert_eq!(desk.ask().since, Some(id(1)), "the sweep");
+    let step = desk.give(page(vec![row(2, -1)]));
+    assert_eq!(step.batch.unwrap().cursor, Some(cursor(2, -1)));
+}
+
+#[test]
+fn at_rest_the_last_good_poll_is_recorded_every_minute() {
+    let mut desk = settled(false);
+    let end = desk.now + Duration::from_secs(600);
+    let mut recorded = 0;
+    while desk.now < end {
+        desk.ask();
+        let step = desk.give(page(vec![]));
+        recorded += u32::from(step.batch.is_some_and(|batch| batch.polled.is_some()));
+    }
+    assert!((9..=11).contains(&recorded), "{recorded}");
+}
+
+#[test]
+fn what_was_there_before_a_first_start_that_found_nothing_is_never_offered() {
+    let mut desk = Desk::new(Start::default());
+    desk.ask();
+    desk.give(page(vec![]));
+    desk.reader.compare_soon(desk.now);
+    while !desk.ask().compare {
+        desk.give(page(vec![]));
+    }
+    let step = desk.give(page(vec![row(1, -5000), row(2, -1)]));
+    assert_eq!(ids(&step), [id(2)]);
+}
+
+#[test]
+fn a_platform_that_goes_round_in_circles_ends_a_read_and_its_rows_are_offered() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    let pages = |first: u32, at: i64| page((0..500).map(|n| row(first + n, at + i64::from(n))).collect());
+    let mut notes = Vec::new();
+    for (first, at) in [(1000, -2000), (2000, -1400), (3000, -2000)] {
+        desk.ask();
+        let step = desk.give(pages(first, at));
+        assert_eq!(ids(&step).len(), 500);
+        notes.extend(step.notes);
+    }
+    assert_eq!(notes, [Note::Stuck]);
+}
+
+#[test]
+fn rows_that_do_not_say_their_time_are_read_through_where_the_platform_is_known_to_heed_rows() {
+    let untimed = |n: u32| {
+        let raw = RawValue::from_string(format!(r#"{{"id":"{}","summary":"S"}}"#, id(n))).unwrap();
+        read_row(&raw, &WorkspaceId::parse("own").unwrap(), Timestamp(NOW))
+    };
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.ask();
+    desk.give(page((0..500).map(|n| row(1000 + n, i64::from(n) - 2000)).collect()));
+    desk.ask();
+    let step = desk.give(page((2000..2500).map(untimed).collect()));
+    assert_eq!(ids(&step).len(), 500);
+    assert_eq!(desk.ask().since, Some(id(2499)));
+}

@@ -86,14 +86,14 @@ fn rows_that_come_into_reach_in_time_are_read_and_nothing_is_said() {
 #[test]
 fn a_row_that_appears_late_is_found_however_many_newer_ones_there_are() {
     let (mut log, mut desk) = Log::with_ten_rows();
-    log.rows.extend((11..111).map(|n| (n, i64::from(n) / 4 + 60)));
-    log.most = 120;
+    log.rows.extend((11..91).map(|n| (n, i64::from(n) / 4 + 60)));
+    log.most = 90;
     desk.reader.hint();
     assert_eq!(log.read(&mut desk, 102), []);
-    assert_eq!(log.seen, (1..111).map(id).collect());
-    let place = log.rows.iter().position(|(_, at)| *at > 70).unwrap();
-    log.rows.insert(place, (500, 70));
-    assert_eq!(log.read(&mut desk, 112), []);
+    assert_eq!(log.seen, (1..91).map(id).collect());
+    let place = log.rows.iter().position(|(_, at)| *at > 66).unwrap();
+    log.rows.insert(place, (500, 66));
+    assert_eq!(log.read(&mut desk, 160), []);
     assert!(log.seen.contains(&id(500)));
 }
 
@@ -111,4 +111,28 @@ fn a_page_that_reaches_back_beyond_the_cursor_leaves_nothing_out() {
     assert_eq!(log.read(&mut desk, 100), []);
     assert_eq!(log.seen, (550..601).map(id).collect());
     assert_eq!(log.cursor, Some(id(600)));
+}
+
+#[test]
+fn what_the_journal_holds_links_a_page_after_a_restart() {
+    let mut log = Log {
+        rows: (1..601).map(|n| (n, i64::from(n) - 700)).collect(),
+        most: 500,
+        failure: Failure::TooLarge,
+        seen: (1..581).map(id).collect(),
+        cursor: None,
+    };
+    let mut desk = Desk::new(from_cursor(900, -5000));
+    assert_eq!(log.read(&mut desk, 100), []);
+    assert_eq!(log.seen, (1..601).map(id).collect());
+}
+
+#[test]
+fn a_full_page_of_one_instant_does_not_show_that_the_platform_heeds_the_row_asked_from() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.ask();
+    desk.fail(Failure::TooLarge, Duration::ZERO);
+    assert_eq!(desk.ask().limit, 50);
+    let step = desk.give(page((0..50).map(|n| row(1000 + n, -2)).collect()));
+    assert!(step.batch.is_none(), "they may be the newest of many");
 }
