@@ -73,6 +73,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_up_to_half_a_mebibyte_is_recognised_in_another_order_and_a_longer_one_as_it_was_sent() {
+        for (length, same) in [(SORTED - 100, true), (SORTED, false)] {
+            let text = "x".repeat(length);
+            let one = of(&format!(r#"{{"a":1,"b":"{text}"}}"#));
+            assert_eq!(one, of(&format!(r#"{{"a":1,"b":"{text}"}}"#)));
+            assert_eq!(one == of(&format!(r#"{{"b":"{text}","a":1}}"#)), same, "{length}");
+        }
+        assert_eq!(SORTED, 524_288);
+    }
+
+    #[test]
     fn a_value_too_deep_to_sort_still_has_a_digest() {
         let deep = format!("{}{}", "[".repeat(4000), "]".repeat(4000));
         assert_eq!(of(&deep), of(&deep));

@@ -362,6 +362,20 @@ fn uploads_name_their_file_and_where_it_waits() {
 }
 
 #[test]
+fn only_the_platforms_own_note_is_about_a_request() {
+    let note = |source: Value| {
+        let id = format!("request-responded:{ROW}");
+        let mut row = with_body(&json!({"params":{"message":{"messageId": id, "parts": []}}}));
+        row["source_id"] = source;
+        message(&row)
+    };
+    let (platforms, peers) = (note(json!(null)), note(json!(PEER)));
+    assert_eq!((platforms.kind, peers.kind), (Kind::System, Kind::PeerAgent));
+    assert_eq!(platforms.request.unwrap().id.unwrap().to_string(), ROW);
+    assert_eq!(peers.request, None);
+}
+
+#[test]
 fn files_travel_beside_the_text_whoever_found_them() {
     let parts = message(&with_parts(&json!([{"kind":"file","file":{"uri":"u","name":"n"}}])));
     assert_eq!((parts.text.as_str(), parts.attachments.len()), ("S", 1));
@@ -370,6 +384,9 @@ fn files_travel_beside_the_text_whoever_found_them() {
     ));
     assert_eq!(manifest.attachments[0]["uri"], format!("platform-pending:{OWN}/f"));
     assert_eq!(manifest.attachments[0]["kind"], "image");
+    for half in [json!({"file_id":"f"}), json!({"name":"a.png"})] {
+        assert_eq!(message(&with_body(&half)).attachments, [json!(null); 0], "{half}");
+    }
     let mut listed = with_body(&json!({}));
     listed["attachments"] = json!([{"kind":"file","uri":"u"}, 7, {"kind":"file"}]);
     assert_eq!(message(&listed).attachments, [json!({"kind":"file","uri":"u"})]);

@@ -158,4 +158,13 @@ mod tests {
             assert_eq!(oversize(&stand_in::item("1", work)), None);
         }
     }
+
+    #[test]
+    fn a_request_of_exactly_the_limit_is_sent_and_one_of_a_byte_more_is_not() {
+        let lengths: Vec<usize> = (MAX_BODY - 1000..MAX_BODY).collect();
+        let verdict = |length: &usize| oversize(&stand_in::item("1", stand_in::notify(&"x".repeat(*length))));
+        let fitting = lengths.partition_point(|length| verdict(length).is_none());
+        let why = verdict(&lengths[fitting]).expect("the first that does not fit");
+        assert!(why.contains(&format!("would be {} bytes", MAX_BODY + 1)), "{why}");
+    }
 }

@@ -418,13 +418,13 @@ mod tests {
             (&notify, Ok(Found::Yes), 9000, "accepted settled"),
             (&notify, Ok(Found::No), 1, "again"),
             (&notify, Ok(Found::No), 600, "unknown"),
-            (&notify, Err(unreachable()), 1, "look up"),
-            (&notify, Err(unreachable()), 600, "unknown"),
+            (&notify, Err(unreachable()), 595, "look up"),
+            (&notify, Err(unreachable()), 596, "unknown"),
             (&task, Ok(Found::Delegation("d".to_owned())), 9000, "accepted"),
             (&task, Ok(Found::No), 1, "again"),
             (&task, Ok(Found::No), 600, "unknown"),
-            (&task, Err(unreachable()), 1, "look up"),
-            (&task, Err(unreachable()), 600, "unknown"),
+            (&task, Err(unreachable()), 595, "look up"),
+            (&task, Err(unreachable()), 596, "unknown"),
             (&reply, Ok(Found::Yes), 31, "delivered_unconfirmed settled"),
             (&reply, Ok(Found::No), 31, "again"),
             (&reply, Err(unreachable()), 31, "again"),
@@ -436,6 +436,43 @@ mod tests {
                 "{found:?} {age} {work:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_did_not_arrive_is_sent_again_at_once_as_long_as_anything_is_repeated() {
+        let after = Duration::ZERO;
+        for work in [stand_in::notify("t"), stand_in::delegate("t")] {
+            for age in [1, 599] {
+                let verdict = after_look_up(&work, &Ok(Found::No), &at(age));
+                assert_eq!(verdict, Verdict::Attempt { after }, "{age} {work:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_sent_has_failed_unless_it_may_have_been_sent_before() {
+        let gone = Unready::Final("its file is gone".to_owned());
+        for work in works() {
+            for (earlier, expected) in [(Arrival::Never, "failed"), (Arrival::Maybe, "unknown")] {
+                let verdict = unready(&work, &gone, earlier, &at(1));
+                assert_eq!(word(&verdict), expected, "{work:?}");
+                let Verdict::Record(change) = verdict else {
+                    panic!("not recorded")
+                };
+                let detail = change.detail.unwrap();
+                assert!(detail.contains("its file is gone"), "{detail}");
+                assert!(!detail.contains("minutes"), "{detail}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_was_called_and_is_silent_is_told_of() {
+        let verdict = after_look_up(&stand_in::reply("t"), &Ok(Found::Yes), &at(31));
+        let Verdict::Record(change) = verdict else {
+            panic!("not recorded")
+        };
+        assert!(change.detail.unwrap().contains("has not answered"));
     }
 
     #[test]

@@ -81,6 +81,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_peer_said_is_shown_and_what_else_became_of_a_message_is_explained() {
+        let text = || "forty-two".to_owned();
+        for (answer, shown, explained) in [
+            (A2aAnswer::QueuedForPoll, None, None),
+            (A2aAnswer::QueuedBusy { queue_id: None }, None, Some("busy")),
+            (A2aAnswer::Answered { text: text() }, Some("forty-two"), None),
+            (A2aAnswer::Unclear { detail: text() }, None, Some("forty-two")),
+            (A2aAnswer::Failed { detail: text() }, None, Some("forty-two")),
+        ] {
+            let change = taken_by_peer(&answer);
+            assert_eq!(change.answer.as_deref(), shown, "{answer:?}");
+            let detail = change.detail.as_deref();
+            assert_eq!(detail.is_some(), explained.is_some(), "{answer:?}");
+            assert!(
+                detail.unwrap_or_default().contains(explained.unwrap_or_default()),
+                "{detail:?}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_unknown_is_said_with_what_to_do() {
         let works = [stand_in::delegate("t"), stand_in::reply("t"), stand_in::notify("t")];
         for (work, remedy) in works

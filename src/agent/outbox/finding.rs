@@ -138,6 +138,8 @@ mod tests {
                 r#"{"status":"queued","method":"m","queued":true,"queue_id":"q"}"#,
                 Some(Wait::Platform),
             ),
+            (r#"{"status":"queued","delivery_mode":"poll"}"#, Some(Wait::Peer)),
+            (r#"{"status":"queued","method":"m"}"#, Some(Wait::Platform)),
             (r#"{"status":"queued"}"#, None),
             (r#"{"status":"done","method":"m"}"#, None),
             (r#"{"queued":false,"queue_id":"q"}"#, None),

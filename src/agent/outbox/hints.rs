@@ -94,12 +94,37 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn only_events_about_delegations_are_hints() {
-        let event = |kind: &str, payload| Event {
+    fn event(kind: &str, payload: Value) -> Event {
+        Event {
             kind: kind.to_owned(),
             payload,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_told_while_nothing_was_awaited_is_skipped() {
+        let (stream, events) = broadcast::channel(4);
+        let mut hints = Hints {
+            events: Some(events),
+            live: None,
         };
+        let about = |id: &str| Arc::new(event("DELEGATION_COMPLETE", json!({"delegation_id": id})));
+        stream.send(about("old")).unwrap();
+        hints.skip();
+        stream.send(about("new")).unwrap();
+        assert_eq!(hints.next().await, Told::Of("new".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_ended_may_have_told_of_any_delegation() {
+        let mut hints = Hints::of(Some(&Stream::new()));
+        assert!(!hints.are_live());
+        let told = tokio::time::timeout(std::time::Duration::from_secs(1), hints.next());
+        assert_eq!(told.await.unwrap(), Told::OfAny);
+    }
+
+    #[test]
+    fn only_events_about_delegations_are_hints() {
         for (event, expected) in [
             (
                 event("DELEGATION_COMPLETE", json!({"delegation_id": "d"})),

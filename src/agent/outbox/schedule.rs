@@ -238,11 +238,40 @@ mod tests {
         schedule.was_read(last + APART);
         assert_eq!(due_in(&schedule, Pace::Live, last), Duration::from_millis(300));
         assert_eq!(due_in(&schedule, Pace::Scarce, last), RARELY + APART);
+        schedule.was_read(last + Duration::from_millis(300));
+        assert_eq!(
+            due_in(&schedule, Pace::Live, last),
+            SECOND,
+            "the one that was due is done"
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_used_yet_is_read_again_in_a_second() {
+        let (mut schedule, last) = settled(SECOND);
+        schedule.soon("another", last);
+        assert_eq!(due_in(&schedule, Pace::Live, last), RARELY);
+        schedule.soon("d-1", last);
+        assert_eq!(due_in(&schedule, Pace::Live, last), SECOND);
+    }
+
+    #[test]
+    fn what_the_list_no_longer_shows_is_looked_for_beyond_it_every_half_minute() {
+        let (mut schedule, now) = settled(SECOND);
+        assert!(!schedule.may_look_beyond("another", now));
+        for (secs, may) in [(0, true), (29, false), (30, true), (31, false), (60, true)] {
+            assert_eq!(
+                schedule.may_look_beyond("d-1", now + secs * SECOND),
+                may,
+                "after {secs} s"
+            );
+        }
     }
 
     #[test]
     fn a_closed_delegation_causes_no_read_even_when_followed_again() {
         let (mut schedule, now) = settled(SECOND);
+        assert!(!schedule.is_idle());
         schedule.close("d-1");
         schedule.follow(&[stand_in::accepted("1", "d-1")], now, wall(SECOND));
         schedule.hint(None, now);

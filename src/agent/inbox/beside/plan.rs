@@ -395,6 +395,53 @@ mod tests {
     }
 
     #[test]
+    fn after_a_gap_in_the_stream_every_list_is_read_at_once() {
+        let (mut plan, mut now) = (plan(), Duration::ZERO);
+        asked(&mut plan, &mut now, 10 * S);
+        plan.anew();
+        let missed = asked(&mut plan, &mut now, 11 * S);
+        assert_eq!(missed, [(10, THEIRS), (10, Errand::Ours), (10, Errand::Broadcasts)]);
+    }
+
+    #[test]
+    fn a_broadcast_that_was_not_complete_is_read_for_again_by_then_and_no_later_than_by_the_timer() {
+        let (mut plan, mut now) = (plan(), Duration::ZERO);
+        asked(&mut plan, &mut now, S);
+        plan.broadcasts_by(5 * S);
+        plan.broadcasts_by(300 * S);
+        assert_eq!(asked(&mut plan, &mut now, 10 * S), [(5, Errand::Broadcasts)]);
+        plan.broadcasts_by(300 * S);
+        assert_eq!(
+            asked(&mut plan, &mut now, 66 * S),
+            [(60, THEIRS), (65, Errand::Broadcasts)]
+        );
+    }
+
+    #[test]
+    fn a_request_waits_for_its_turn_once_and_no_more_than_64_wait() {
+        let mut plan = plan();
+        for n in (0..100).chain(0..100) {
+            plan.look_into(id(n));
+        }
+        assert_eq!(plan.queue, (0..64).map(id).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_failure_is_counted_and_told_for_its_own_kind_of_errand_alone() {
+        let kinds = [THEIRS, Errand::Ours, Errand::Thread(id(1)), Errand::Broadcasts];
+        for (at, one) in kinds.iter().enumerate() {
+            for other in &kinds[..at] {
+                assert!(
+                    one.kind() != other.kind() && one.what() != other.what(),
+                    "{one:?} {other:?}"
+                );
+            }
+        }
+        let all = Errand::Theirs { open_only: true };
+        assert_eq!((all.kind(), all.what()), (THEIRS.kind(), THEIRS.what()));
+    }
+
+    #[test]
     fn events_are_followed_at_once_and_many_of_them_once_a_second() {
         let (mut plan, mut now) = (plan(), Duration::ZERO);
         asked(&mut plan, &mut now, 10 * S);
@@ -416,6 +463,15 @@ mod tests {
         reads(&mut plan, 1);
         let later = reads(&mut plan, 10);
         assert!((18..=22).contains(&later), "{later} in ten seconds");
+    }
+
+    #[test]
+    fn where_the_list_of_all_is_too_long_the_open_ones_are_asked_for() {
+        let (mut plan, mut now) = (plan(), Duration::ZERO);
+        asked(&mut plan, &mut now, S);
+        plan.list_is_full();
+        let minute = asked(&mut plan, &mut now, MINUTE + S);
+        assert_eq!(minute[0], (60, Errand::Theirs { open_only: true }));
     }
 
     #[test]
@@ -456,10 +512,31 @@ mod tests {
         assert!(asked(&mut plan, &mut now, 30 * S).is_empty());
         plan.budget(now, limit(Some(600), Some(60 * S)));
         assert_eq!(asked(&mut plan, &mut now, 31 * S).len(), 3);
-        plan.budget(now, limit(Some(5), None));
-        plan.budget(now, limit(None, None));
+        for enough in [None, Some(120)] {
+            plan.budget(now, limit(Some(5), None));
+            plan.budget(now, limit(enough, None));
+        }
         plan.hint(Side::Theirs);
         assert_eq!(asked(&mut plan, &mut now, 33 * S).len(), 1);
+    }
+
+    #[test]
+    fn each_time_that_little_is_left_the_timers_double_up_to_ten_minutes() {
+        for (times, minutes) in [(0, 1), (1, 2), (2, 4), (3, 8), (4, 10), (9, 10)] {
+            let (mut plan, mut now) = (plan(), Duration::ZERO);
+            for _ in 0..times {
+                plan.budget(
+                    now,
+                    RateLimit {
+                        limit: Some(600),
+                        remaining: Some(299),
+                        reset: None,
+                    },
+                );
+            }
+            asked(&mut plan, &mut now, S);
+            assert_eq!(plan.next(Duration::ZERO), Next::Wait(minutes * MINUTE), "{times} times");
+        }
     }
 
     #[test]

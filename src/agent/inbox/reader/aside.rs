@@ -170,7 +170,7 @@ impl Reader {
         rise.reach.worked(run.asked);
         rise.again |= run.window_mut().is_some_and(|window| window.look(&sheet.heads));
         if rise.is_whole(sheet) && rise.proved {
-            self.look_again(run, &rise);
+            Self::look_again(run, &rise);
         } else if rise.is_whole(sheet) {
             run.met.retain(|gap| gap.at != rise.gap.at);
             self.holes.forget(rise.gap.at);
@@ -183,17 +183,71 @@ impl Reader {
     }
 
     /// The row does not fail where it was found: it was looked for while reads failed by accident, or has been mended. What
-    /// failed is asked for once more.
-    fn look_again(&mut self, run: &mut Run, rise: &Rise) {
+    /// failed is asked for once more. The gap is forgotten only at the end of a sweep that does not meet it: else one that comes
+    /// and goes would be new each time, and never be waited for long enough.
+    fn look_again(run: &mut Run, rise: &Rise) {
         let Some(window) = run.window_mut() else { return };
         window.searches += 1;
         if window.searches < SEARCHES {
             window.paging = Backward::of(rise.gap.until);
             run.met.retain(|gap| gap.at != rise.gap.at);
-            self.holes.forget(rise.gap.at);
         } else {
             run.doubt(rise.gap.at);
             run.go_below(rise.gap.at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::envelope::Head;
+    use crate::types::ActivityId;
+
+    fn id(n: u32) -> ActivityId {
+        ActivityId::parse(&format!("00000000-0000-4000-8000-{n:012}")).unwrap()
+    }
+
+    fn ignored(aside: &Aside, rows: &[(u32, i64)]) -> bool {
+        let heads = rows.iter().map(|&(n, at)| Head {
+            id: id(n),
+            at: Timestamp(at),
+            seq: None,
+            timed: true,
+        });
+        aside.was_ignored(Duration::ZERO, &Sheet::new(heads.collect(), rows.len(), 1))
+    }
+
+    #[test]
+    fn a_platform_that_ignores_what_is_asked_beside_the_paging_is_recognised() {
+        let at = Timestamp(10);
+        let gap = Gap {
+            at,
+            before: Some(Timestamp(11)),
+            until: Some(Timestamp(11)),
+            certain: true,
+        };
+        let search = Aside::Search(Search::new(None, Timestamp(0), true).again(Timestamp(9), None));
+        let below = Aside::Rise(Rise::supposed(gap, std::collections::HashSet::new()));
+        for older_than_ten in [search, below] {
+            for (rows, expected) in [
+                (&[][..], false),
+                (&[(1, 9)], false),
+                (&[(1, 10)], true),
+                (&[(1, 9), (2, 11)], true),
+            ] {
+                assert_eq!(ignored(&older_than_ten, rows), expected, "{older_than_ten:?} {rows:?}");
+            }
+        }
+        let up_from_three = Aside::Rise(Rise::proved(gap, Some(id(3))));
+        for (rows, expected) in [
+            (&[][..], false),
+            (&[(4, 10), (5, 11)], false),
+            (&[(3, 9), (4, 10)], true),
+            (&[(5, 11), (4, 10)], true),
+            (&[(3, 10)], true),
+        ] {
+            assert_eq!(ignored(&up_from_three, rows), expected, "{rows:?}");
         }
     }
 }

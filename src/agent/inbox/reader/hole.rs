@@ -151,6 +151,18 @@ mod tests {
         assert!(!holes.meet(gap(20, true), secs(50)));
         assert!(is_final(&holes, gap(20, true), 50));
         assert_eq!(holes.waiting(), None);
+        holes.meet(gap(10, false), secs(60));
+        assert_eq!(holes.waiting(), None, "what was too large once is not waited for");
+    }
+
+    #[test]
+    fn what_was_none_is_met_as_a_new_one_and_waited_for_anew() {
+        let mut holes = Holes::default();
+        holes.meet(gap(10, false), secs(5));
+        holes.forget(Timestamp(10));
+        assert_eq!((holes.oldest(), holes.open_since()), (None, None));
+        assert!(holes.meet(gap(10, false), secs(900)));
+        assert_eq!(holes.open_since(), Some(secs(900)));
     }
 
     #[test]
@@ -175,7 +187,7 @@ mod tests {
         for at in [10, 20, 30] {
             holes.meet(gap(at, false), secs(1));
         }
-        holes.keep(&[gap(30, false)], Some(Timestamp(15)));
+        holes.keep(&[gap(30, false)], Some(Timestamp(20)));
         assert_eq!(holes.below(Some(Timestamp(30))), Some(Timestamp(10)));
         assert!(holes.bar(Timestamp(30)) && !holes.bar(Timestamp(31)));
         holes.passed(Timestamp(30));

@@ -195,12 +195,9 @@ impl Ledger {
                 .at
                 .is_none_or(|floor| (at, seq) >= (floor, cursor.seq.unwrap_or(0)))
         });
-        let seq = self.sequence_of(&id, fresh).or((seq != 0).then_some(seq));
+        // Zero stands for none.
+        let seq = (seq != 0).then_some(seq);
         forward.then_some(Mark { id, at: Some(at), seq })
-    }
-
-    fn sequence_of(&self, id: &ActivityId, fresh: &[Head]) -> Option<i64> {
-        fresh.iter().find(|head| head.id == *id).and_then(|head| head.seq)
     }
 
     /// Moves the saved cursor; rows at or below it need no memory.
@@ -272,6 +269,73 @@ mod tests {
         assert_eq!(ledger.oldest_unsettled(), Some(SECOND * 9));
         assert_eq!(ledger.newest(), Some((id(4), Some(Timestamp(40)))));
         assert_eq!(ledger.seen_by(Some(SECOND * 2)), ledger.saved());
+    }
+
+    #[test]
+    fn it_is_known_when_a_row_was_seen_and_how_far_back_those_of_late_go() {
+        let mut ledger = Ledger::new(None);
+        ledger.sight(vec![head(1, 10), head(4, 40)], SECOND);
+        ledger.sight(vec![head(2, 20), head(3, 30)], SECOND * 9);
+        for (n, secs, seen) in [(1, 0, false), (1, 1, true), (2, 8, false), (2, 9, true), (7, 99, false)] {
+            assert_eq!(ledger.was_seen_by(&id(n), SECOND * secs), seen, "{n} by {secs} s");
+        }
+        for (secs, oldest) in [(1, Some(10)), (2, Some(20)), (9, Some(20)), (10, None)] {
+            assert_eq!(
+                ledger.oldest_since(SECOND * secs),
+                oldest.map(Timestamp),
+                "since {secs} s"
+            );
+        }
+        for (from, before, count) in [
+            (10, None, 4),
+            (20, None, 3),
+            (21, None, 2),
+            (20, Some(40), 2),
+            (20, Some(41), 3),
+            (41, None, 0),
+        ] {
+            let rows = ledger.between(Timestamp(from), before.map(Timestamp));
+            assert_eq!(rows, count, "from {from} before {before:?}");
+        }
+    }
+
+    #[test]
+    fn rows_of_the_cursors_instant_are_told_apart_by_number_and_else_by_id() {
+        let cursor = |seq| {
+            Ledger::new(Some(Mark {
+                id: id(5),
+                at: Some(Timestamp(50)),
+                seq,
+            }))
+        };
+        for (seq, row, above) in [
+            (None, head(9, 49), false),
+            (None, head(5, 50), false),
+            (None, head(4, 50), false),
+            (None, head(6, 50), true),
+            (None, head(1, 51), true),
+            (
+                Some(7),
+                Head {
+                    seq: Some(6),
+                    ..head(9, 50)
+                },
+                false,
+            ),
+            (
+                Some(7),
+                Head {
+                    seq: Some(8),
+                    ..head(1, 50)
+                },
+                true,
+            ),
+        ] {
+            assert_eq!(cursor(seq).is_above(&row), above, "{seq:?} {row:?}");
+        }
+        let passed = [49, 50, 51].map(|at| cursor(None).is_passed(Timestamp(at)));
+        assert_eq!(passed, [true, false, false]);
+        assert!(!Ledger::new(None).is_passed(Timestamp(0)));
     }
 
     #[test]

@@ -48,7 +48,6 @@ impl Reader {
         step.listed = matches!(turn, Turn::Done | Turn::Stuck);
         run.first_page = false;
         self.staged = Some(Staged {
-            finished: step.listed.then_some((run.errand, run.began)),
             run: (!step.listed).then_some(run),
             listed: step.listed,
             ..Staged::nothing(moment)

@@ -447,6 +447,39 @@ mod tests {
     }
 
     #[test]
+    fn a_hint_and_a_sweep_that_are_both_due_take_turns_and_a_comparison_answers_no_hint() {
+        let mut pacing = swept();
+        let now = Duration::from_secs(1000);
+        let turns: Vec<_> = (0..4)
+            .map(|_| {
+                pacing.hint();
+                pacing.compare_soon(now);
+                let errand = pacing.due(now, None).unwrap();
+                pacing.begun(now - ms(200), errand);
+                errand
+            })
+            .collect();
+        let hinted = Errand::Fast { hinted: true };
+        assert_eq!(turns, [hinted, Errand::Compare, hinted, Errand::Compare]);
+        pacing.finished(Errand::Compare, now, now);
+        assert_eq!(pacing.due(now, None), Ok(hinted));
+    }
+
+    /// After a sweep in between, whatever it was for, the next one waits for the last sighting and not for the sweep.
+    #[test]
+    fn the_sweep_that_settles_all_comes_45_s_after_the_last_sighting_and_once() {
+        let secs = Duration::from_secs;
+        let mut pacing = swept();
+        pacing.sighted(secs(10));
+        pacing.begun(secs(40), Errand::Full);
+        pacing.finished(Errand::Full, secs(40), secs(40));
+        let done = run(&mut pacing, secs(40), secs(55) + ms(1), &mut Some(secs(10)));
+        assert_eq!(done.last(), Some(&(55_000, Errand::Full)), "{done:?}");
+        let early = run(&mut pacing, secs(56), secs(99), &mut Some(secs(54)));
+        assert!(early.iter().all(|(_, errand)| *errand != Errand::Full), "{early:?}");
+    }
+
+    #[test]
     fn scarce_requests_are_5_s_apart_until_the_window_is_refilled() {
         let mut pacing = swept();
         pacing.requested(ms(0));

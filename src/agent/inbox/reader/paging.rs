@@ -250,6 +250,35 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_ends_at_the_same_instant_as_the_one_before_leads_on() {
+        let mut forward = forward();
+        assert_eq!(forward.turn(&sheet(&[(1, 10), (3, 20)])), Turn::Next);
+        assert_eq!(forward.turn(&sheet(&[(2, 15), (3, 20)])), Turn::Next);
+        assert_eq!(forward.from, id(2));
+    }
+
+    #[test]
+    fn what_was_met_of_the_oldest_instant_is_remembered_and_no_other() {
+        let mut backward = Backward::default();
+        backward.turn(&sheet(&[(5, 20), (4, 10), (3, 10)]));
+        assert_eq!(backward.met, HashSet::from([id(3), id(4)]));
+        backward.turn(&sheet(&[(4, 10), (2, 10)]));
+        assert_eq!(backward.met, HashSet::from([id(2), id(3), id(4)]));
+        backward.turn(&sheet(&[(2, 10), (1, 9)]));
+        assert_eq!(backward.met, HashSet::from([id(1)]));
+    }
+
+    #[test]
+    fn only_a_row_with_an_id_of_the_platform_can_be_asked_from() {
+        let mut page = sheet(&[(1, 10), (2, 20), (3, 30)]);
+        assert_eq!(page.askable(), Some(id(3)));
+        page.heads[2].id = ActivityId::parse("odd").unwrap();
+        assert_eq!(page.askable(), Some(id(2)));
+        page.heads.drain(..2);
+        assert_eq!(page.askable(), None);
+    }
+
+    #[test]
     fn numbered_rows_of_one_instant_need_no_overlap() {
         let mut page = sheet(&[(1, 10), (2, 10)]);
         page.heads.iter_mut().for_each(|head| head.seq = Some(4));

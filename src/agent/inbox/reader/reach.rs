@@ -57,7 +57,6 @@ impl Reach {
     /// What to ask for.
     pub(super) fn limit(self, usual: Usual) -> u32 {
         match (self.works, self.fails) {
-            (works @ 1.., _) if self.is_exhausted() => works,
             (0, None) => usual.limit,
             (0, Some(fails)) => usual.limit.min(fails - 1).max(1),
             (works, None) if usual.at_hole => (works + self.step.max(1)).min(LARGEST),
@@ -148,6 +147,24 @@ mod tests {
         }
         assert_eq!(reach.is_nothing(), there == 0);
         asked
+    }
+
+    #[test]
+    fn what_failed_is_not_asked_for_again_until_it_is_known_to_work() {
+        let usual = Usual {
+            limit: 500,
+            at_hole: false,
+        };
+        let mut reach = Reach::default();
+        assert!(reach.is_certain() && !reach.has_failed());
+        reach.failed(5, false);
+        assert_eq!(reach.limit(usual), 4);
+        assert!(!reach.is_certain() && reach.has_failed());
+        reach.worked(4);
+        assert!(reach.is_exhausted() && reach.has_failed());
+        assert_eq!(reach.limit(usual), 4);
+        reach.worked(5);
+        assert!(reach.is_certain() && !reach.has_failed() && !reach.is_exhausted());
     }
 
     #[test]

@@ -241,6 +241,66 @@ mod tests {
         }
     }
 
+    fn head(n: u32, at: i64, seq: Option<i64>) -> Head {
+        Head {
+            id: ActivityId::parse(&format!("00000000-0000-4000-8000-{n:012}")).unwrap(),
+            at: Timestamp(at),
+            seq,
+            timed: true,
+        }
+    }
+
+    #[test]
+    fn what_is_listed_is_what_reading_forward_from_the_row_does_not_bring() {
+        let place = |seq| Ceiling::Through(Timestamp(10), seq);
+        for (ceiling, at, seq, listed) in [
+            (Ceiling::Row(head(1, 10, None).id), 9, None, false),
+            (place(None), 9, None, true),
+            (place(None), 10, None, true),
+            (place(None), 11, None, false),
+            (place(Some(5)), 10, Some(4), true),
+            (place(Some(5)), 10, Some(5), true),
+            (place(Some(5)), 10, Some(6), false),
+            (place(Some(5)), 9, Some(6), true),
+            (place(Some(5)), 11, Some(4), false),
+            (place(Some(5)), 10, None, true),
+            (Ceiling::Below(Timestamp(10)), 9, None, true),
+            (Ceiling::Below(Timestamp(10)), 10, None, false),
+            (Ceiling::Below(Timestamp(10)), 11, None, false),
+        ] {
+            assert_eq!(ceiling.covers(&head(2, at, seq)), listed, "{ceiling:?} {at} {seq:?}");
+        }
+    }
+
+    #[test]
+    fn a_way_around_leads_back_to_the_row_that_was_asked_from_and_no_further() {
+        const SECOND: i64 = 1_000_000;
+        let (now, wall) = (secs(0), Timestamp(1_000 * SECOND));
+        let from = head(1, 900 * SECOND, None);
+        let full = |rows: &[(u32, i64)]| {
+            let heads = rows.iter().map(|(n, at)| head(*n, at * SECOND, None)).collect();
+            Sheet::new(heads, rows.len(), 1)
+        };
+        let mut known = Window::detour(now, wall, (from.id.clone(), Some(from.at)));
+        assert_eq!(known.since_secs(now), 700);
+        assert_eq!(known.turn(&full(&[(3, 950), (2, 900)])), Turn::Next);
+        assert_eq!(known.turn(&full(&[(2, 900), (9, 899)])), Turn::Done);
+
+        let mut unknown = Window::detour(now, wall, (from.id, None));
+        assert_eq!(unknown.since_secs(now), 2_592_000);
+        assert_eq!(unknown.turn(&full(&[(3, 950), (2, 800)])), Turn::Next);
+        assert_eq!(unknown.turn(&full(&[(2, 800), (1, 700)])), Turn::Next);
+        assert_eq!(
+            unknown.turn(&full(&[(1, 700), (9, 600)])),
+            Turn::Done,
+            "the row itself was met"
+        );
+
+        let mut above = Window::above(now, from.at, 99);
+        assert_eq!(above.since_secs(now), 99);
+        assert_eq!(above.turn(&full(&[(3, 950), (9, 899)])), Turn::Done);
+    }
+
     #[test]
     fn its_beginning_stays_while_pages_are_read() {
         let mut window = Window::new(Reason::FirstStart, secs(50), Timestamp(0), None, None);

@@ -90,6 +90,23 @@ mod tests {
     }
 
     #[test]
+    fn a_row_to_go_up_from_is_looked_for_three_times_from_the_beginning() {
+        let gap = Gap {
+            at: Timestamp(10),
+            before: None,
+            until: None,
+            certain: true,
+        };
+        let mut rise = Rise::proved(gap, Some(id(1)));
+        for goes_on in [true, true, false] {
+            rise.from = Some(id(1));
+            rise.reach.worked(4);
+            assert_eq!(rise.start_over(), goes_on);
+            assert!(rise.from.is_none() && rise.reach.is_certain() && !rise.reach.is_exhausted());
+        }
+    }
+
+    #[test]
     fn an_instant_is_whole_when_both_ways_meet_or_the_page_leads_beyond_it() {
         let gap = Gap {
             at: Timestamp(10),

@@ -158,6 +158,7 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::envelope::Head;
 
     const START: Timestamp = Timestamp(1_000_000_000_000);
 
@@ -219,6 +220,39 @@ mod tests {
     }
 
     #[test]
+    fn what_has_come_since_is_not_taken_for_what_failed_before() {
+        let age = Age {
+            secs: 60,
+            at: Duration::ZERO,
+        };
+        let newest = Search::new(None, START, true).again(Timestamp(700), Some(age));
+        let head = Head {
+            id: ActivityId::parse("new").unwrap(),
+            at: Timestamp(900),
+            seq: None,
+            timed: true,
+        };
+        for (came, asked) in [(vec![], 701), (vec![head], START.0 - FIRST_STEP)] {
+            let mut search = newest.clone();
+            search.worked(&Sheet::new(came.clone(), came.len(), 1));
+            assert_eq!(search.ask(Duration::ZERO), (None, Some(Timestamp(asked))), "{came:?}");
+        }
+        for (secs, window) in [(0, None), (1, None), (2, Some(1)), (60, Some(59))] {
+            let age = Age { secs, ..age };
+            assert_eq!(age.window_above(Duration::ZERO), window, "{secs}");
+        }
+    }
+
+    #[test]
+    fn the_last_row_that_can_be_had_may_be_thirty_days_below() {
+        let now = Timestamp(10 * START.0);
+        let month = 2_592_000_000_000;
+        let rows = [(now.0 - month, true), (now.0 - month + 1_000_000, false)];
+        let (found, _) = search(Search::new(Some(now), now, true), &rows);
+        assert_eq!(found, Some(Timestamp(now.0 - month + 1_000_000)));
+    }
+
+    #[test]
     fn a_platform_that_answers_nothing_ends_the_search() {
         for (certain, most) in [(true, 1), (false, 30)] {
             let (found, requests) = search(Search::new(None, START, certain), &[(i64::MIN, false)]);
@@ -235,5 +269,8 @@ mod tests {
             search.worked(&Sheet::new(Vec::new(), 0, 1));
         }
         assert!(!search.found().unwrap().0.certain);
+        let mut again = Search::new(None, START, true).again(Timestamp(700), None);
+        again.failed(false);
+        assert!(!again.found().unwrap().0.certain);
     }
 }

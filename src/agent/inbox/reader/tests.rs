@@ -9,6 +9,9 @@ use crate::agent::envelope::read_row;
 use crate::state::journal::Cursor;
 use crate::types::WorkspaceId;
 
+mod around;
+mod level_a;
+
 const SECOND: i64 = 1_000_000;
 const NOW: i64 = 1_800_000_000 * SECOND;
 
@@ -297,110 +300,6 @@ fn what_may_be_the_platforms_fault_is_held_against_rows_only_while_it_answers_so
     assert_eq!(desk.ask().since, None, "another way is tried");
 }
 
-/// A log of one row per second, one of which is too large: answers plans as a platform does, rows and order.
-fn answer(rows: &[(u32, i64)], too_large: u32, wall: Timestamp, plan: &Plan) -> Option<Vec<Row>> {
-    let at = |seconds: i64| Timestamp(NOW + seconds * SECOND);
-    let edge = plan
-        .since_secs
-        .map(|secs| wall.plus_micros(-i64::try_from(secs).unwrap() * SECOND));
-    let since = plan
-        .since
-        .as_ref()
-        .map(|since| rows.iter().find(|(n, _)| id(*n) == *since).unwrap().1);
-    let mut fit: Vec<_> = rows
-        .iter()
-        .filter(|(_, seconds)| since.is_none_or(|since| *seconds > since))
-        .filter(|(_, seconds)| edge.is_none_or(|edge| at(*seconds) >= edge))
-        .filter(|(_, seconds)| plan.before.is_none_or(|before| at(*seconds) < before))
-        .collect();
-    if since.is_none() {
-        fit.reverse();
-    }
-    fit.truncate(usize::try_from(plan.limit).unwrap());
-    let fits = fit.iter().all(|(n, _)| *n != too_large);
-    fits.then(|| fit.into_iter().map(|(n, seconds)| row(*n, *seconds)).collect())
-}
-
-#[test]
-fn a_row_that_cannot_be_fetched_stops_nothing_and_the_cursor_passes_it() {
-    for (start, from) in [
-        ("a cursor", from_cursor(1, -900)),
-        (
-            "an imported cursor",
-            Start {
-                imported: Some(id(1)),
-                ..Start::default()
-            },
-        ),
-        (
-            "no cursor",
-            Start {
-                last_poll: Some(Timestamp(NOW - 900 * SECOND)),
-                ..Start::default()
-            },
-        ),
-    ] {
-        let rows: Vec<(u32, i64)> = (1..40).map(|n| (n, i64::from(n) * 10 - 910)).collect();
-        let mut desk = Desk::new(from);
-        let (mut seen, mut told, mut cursor) = (HashSet::new(), Vec::new(), None);
-        let mut requests = 0;
-        while cursor != Some(id(39)) {
-            requests += 1;
-            assert!(requests < 400, "{start}");
-            let plan = desk.ask();
-            match answer(&rows, 20, desk.wall(), &plan) {
-                None => desk.fail(Failure::TooLarge, Duration::from_secs(2)),
-                Some(rows) => {
-                    let step = desk.give(page(rows));
-                    seen.extend(ids(&step));
-                    told.extend(step.notes);
-                    cursor = step
-                        .batch
-                        .and_then(|batch| batch.cursor)
-                        .map(|cursor| cursor.id)
-                        .or(cursor);
-                }
-            }
-        }
-        let missing: Vec<u32> = (2..40).filter(|n| !seen.contains(&id(*n))).collect();
-        assert_eq!(missing, [20], "{start}");
-        assert_eq!(
-            told,
-            [Note::Unfetchable {
-                at: Timestamp(NOW - 710 * SECOND),
-                until: Timestamp(NOW - 700 * SECOND).plus_micros(1)
-            }],
-            "{start}"
-        );
-        assert!(desk.now < Duration::from_secs(60), "{start}: {:?}", desk.now);
-    }
-}
-
-#[test]
-fn the_newest_row_that_cannot_be_fetched_is_looked_at_now_and_then_only() {
-    let mut rows: Vec<(u32, i64)> = (1..6).map(|n| (n, i64::from(n) - 100)).collect();
-    let mut desk = Desk::new(from_cursor(1, -99));
-    let run = |desk: &mut Desk, rows: &[(u32, i64)], until: u64| {
-        let (mut seen, mut requests) = (Vec::new(), 0);
-        while desk.now < Duration::from_secs(until) {
-            requests += 1;
-            let plan = desk.ask();
-            match answer(rows, 5, desk.wall(), &plan) {
-                None => desk.fail(Failure::TooLarge, Duration::from_secs(2)),
-                Some(rows) => seen.extend(ids(&desk.give(page(rows)))),
-            }
-        }
-        (seen, requests)
-    };
-    let (seen, _) = run(&mut desk, &rows, 60);
-    assert_eq!(HashSet::from_iter(seen), HashSet::from([id(2), id(3), id(4)]));
-    let (seen, requests) = run(&mut desk, &rows, 360);
-    assert!(seen.is_empty() && requests < 300 / 5 * 4, "{requests}");
-    rows.push((6, 400));
-    let (seen, _) = run(&mut desk, &rows, 380);
-    assert_eq!(seen, [id(6)]);
-}
-
 #[test]
 fn before_a_replaced_journal_begins_messages_are_listed_and_not_offered() {
     let start = Start {
@@ -510,11 +409,201 @@ fn a_row_without_an_id_is_counted_and_holds_nothing_up() {
     assert_eq!(step.notes, [Note::Garbage(2)]);
 }
 
+/// What is asked for until then, each answered with nothing new; whether it compares.
+fn at_rest(desk: &mut Desk, until: Duration) -> Vec<bool> {
+    let mut asked = Vec::new();
+    while desk.now < until {
+        let plan = desk.ask();
+        desk.give(page(vec![]));
+        asked.push(plan.compare);
+    }
+    asked
+}
+
+/// A desk that has read, swept and settled one message, with a stream that works or none.
+fn settled(live: bool) -> Desk {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.reader.stream_live(live);
+    desk.ask();
+    desk.give(page(vec![row(2, -1)]));
+    at_rest(&mut desk, Duration::from_secs(100));
+    desk
+}
+
+#[test]
+fn at_rest_there_is_a_read_every_half_minute_with_a_stream_and_every_five_seconds_without() {
+    for (live, reads) in [(true, 40), (false, 240)] {
+        let mut desk = settled(live);
+        let end = desk.now + Duration::from_secs(1200);
+        let asked = at_rest(&mut desk, end);
+        assert_eq!(asked.iter().filter(|compares| **compares).count(), 2);
+        assert!((reads..=reads + 4).contains(&asked.len()), "{live}: {}", asked.len());
+    }
+}
+
+#[test]
+fn what_the_stream_and_the_platforms_limit_tell_is_heeded() {
+    let secs = Duration::from_secs;
+    let mut desk = settled(true);
+    let begun = desk.now;
+    desk.reader.compare_soon(begun);
+    assert!(desk.ask().compare && desk.now == begun, "the stream was interrupted");
+    desk.give(page(vec![]));
+
+    desk.reader.budget(desk.now, Some(5), Some(secs(60)));
+    desk.reader.hint();
+    desk.ask();
+    assert_eq!(desk.now, begun + secs(5), "few requests are left");
+    desk.give(page(vec![]));
+    desk.reader.budget(desk.now, Some(500), None);
+
+    desk.reader.timer_at_least(secs(80));
+    desk.ask();
+    assert_eq!(desk.now, begun + secs(85), "many share one limit");
+}
+
 #[test]
 fn a_failed_read_is_repeated_after_its_pause() {
+    for failure in [Failure::Other, Failure::Unreadable] {
+        let mut desk = Desk::new(from_cursor(1, -5000));
+        let plan = desk.ask();
+        desk.fail(failure, Duration::from_secs(42));
+        assert_eq!(desk.ask(), plan);
+        assert_eq!(desk.now, Duration::from_secs(42));
+    }
+}
+
+/// Pages of a recovery are held back in the journal: whatever becomes of it, they must be offered in the end.
+#[test]
+fn held_pages_are_offered_at_the_end_of_their_recovery_or_of_the_next_read() {
+    for given_up in [false, true] {
+        let mut desk = settled(true);
+        desk.reader.hint();
+        assert_eq!(desk.ask().since, Some(id(2)));
+        desk.fail(Failure::Gone, Duration::ZERO);
+        desk.ask();
+        let full: Vec<Row> = (0..500).map(|n| row(1000 - n, 90 - i64::from(n) / 10)).collect();
+        let batch = desk.give(page(full)).batch.unwrap();
+        assert!(batch.hold && !batch.release);
+        let begun = desk.now;
+        desk.ask();
+        if given_up {
+            // Not even what is older than all rows can be had.
+            desk.fail(Failure::TooLarge, Duration::ZERO);
+            while desk.ask().before.is_some() {
+                desk.fail(Failure::TooLarge, Duration::ZERO);
+            }
+        }
+        let release = loop {
+            let step = desk.give(page(vec![]));
+            if let Some(batch) = step.batch.filter(|batch| batch.release) {
+                break batch;
+            }
+            assert!(given_up && desk.now < begun + Duration::from_secs(60), "{:?}", desk.now);
+            desk.ask();
+        };
+        assert!(!release.hold);
+        desk.reader.hint();
+        desk.ask();
+        let batch = desk.give(page(vec![row(1001, 95)])).batch.unwrap();
+        assert!(!batch.release, "nothing is held any more");
+    }
+}
+
+#[test]
+fn a_message_that_no_hint_told_of_makes_the_timer_short_for_a_while() {
+    for (hinted, expected) in [(true, 30), (false, 5)] {
+        let mut desk = settled(true);
+        if hinted {
+            desk.reader.hint();
+        }
+        desk.ask();
+        desk.give(page(vec![row(3, 90)]));
+        // The sweeps after a new row.
+        let end = desk.now + Duration::from_secs(50);
+        while desk.now < end {
+            desk.ask();
+            desk.give(page(vec![row(3, 90)]));
+        }
+        desk.reader.hint();
+        desk.ask();
+        desk.give(page(vec![]));
+        let read = desk.now;
+        desk.ask();
+        assert_eq!(desk.now - read, Duration::from_secs(expected), "{hinted}");
+    }
+}
+
+#[test]
+fn a_hinted_read_does_not_stand_in_for_the_sweep_that_moves_the_cursor() {
     let mut desk = Desk::new(from_cursor(1, -5000));
-    let plan = desk.ask();
-    desk.fail(Failure::Other, Duration::from_secs(42));
-    assert_eq!(desk.ask(), plan);
-    assert_eq!(desk.now, Duration::from_secs(42));
+    desk.reader.stream_live(true);
+    desk.ask();
+    desk.give(page(vec![row(2, -1)]));
+    for _ in 0..3 {
+        desk.ask();
+        desk.give(page(vec![row(2, -1)]));
+    }
+    desk.now = Duration::from_secs(46);
+    desk.reader.hint();
+    assert_eq!(desk.ask().since, Some(id(2)));
+    desk.give(page(vec![]));
+    assert_eq!(desk.ask().since, Some(id(1)), "the sweep");
+    let step = desk.give(page(vec![row(2, -1)]));
+    assert_eq!(step.batch.unwrap().cursor, Some(cursor(2, -1)));
+}
+
+#[test]
+fn at_rest_the_last_good_poll_is_recorded_every_minute() {
+    let mut desk = settled(false);
+    let end = desk.now + Duration::from_secs(600);
+    let mut recorded = 0;
+    while desk.now < end {
+        desk.ask();
+        let step = desk.give(page(vec![]));
+        recorded += u32::from(step.batch.is_some_and(|batch| batch.polled.is_some()));
+    }
+    assert!((9..=11).contains(&recorded), "{recorded}");
+}
+
+#[test]
+fn what_was_there_before_a_first_start_that_found_nothing_is_never_offered() {
+    let mut desk = Desk::new(Start::default());
+    desk.ask();
+    desk.give(page(vec![]));
+    desk.reader.compare_soon(desk.now);
+    while !desk.ask().compare {
+        desk.give(page(vec![]));
+    }
+    let step = desk.give(page(vec![row(1, -5000), row(2, -1)]));
+    assert_eq!(ids(&step), [id(2)]);
+}
+
+#[test]
+fn a_platform_that_goes_round_in_circles_ends_a_read_and_its_rows_are_offered() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    let pages = |first: u32, at: i64| page((0..500).map(|n| row(first + n, at + i64::from(n))).collect());
+    let mut notes = Vec::new();
+    for (first, at) in [(1000, -2000), (2000, -1400), (3000, -2000)] {
+        desk.ask();
+        let step = desk.give(pages(first, at));
+        assert_eq!(ids(&step).len(), 500);
+        notes.extend(step.notes);
+    }
+    assert_eq!(notes, [Note::Stuck]);
+}
+
+#[test]
+fn rows_that_do_not_say_their_time_are_read_through_where_the_platform_is_known_to_heed_rows() {
+    let untimed = |n: u32| {
+        let raw = RawValue::from_string(format!(r#"{{"id":"{}","summary":"S"}}"#, id(n))).unwrap();
+        read_row(&raw, &WorkspaceId::parse("own").unwrap(), Timestamp(NOW))
+    };
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.ask();
+    desk.give(page((0..500).map(|n| row(1000 + n, i64::from(n) - 2000)).collect()));
+    desk.ask();
+    let step = desk.give(page((2000..2500).map(untimed).collect()));
+    assert_eq!(ids(&step).len(), 500);
+    assert_eq!(desk.ask().since, Some(id(2499)));
 }

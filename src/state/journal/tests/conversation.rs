@@ -226,8 +226,11 @@ async fn an_answer_awaited_by_an_ended_session_is_shown() {
     one.record(&work.id, accepted("d")).await.unwrap();
     one.commit(batch([correlated("answer", "d")])).await.unwrap();
     assert_eq!(lease_name(&two).await, None);
+    let mut changes = two.changes();
+    changes.borrow_and_update();
     // As when the process is killed: the lock is free, and the claim is still written down.
     std::fs::remove_file(one.inner.store().sessions().lock_file()).unwrap();
+    eventually(async || changes.has_changed().unwrap()).await;
     eventually(async || lease_name(&two).await.as_deref() == Some("answer")).await;
     drop(guard);
 }

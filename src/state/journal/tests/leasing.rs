@@ -274,3 +274,16 @@ async fn waiting_on_an_empty_inbox_writes_nothing() {
     assert_eq!(files(), before);
     assert!(!changes.has_changed().unwrap());
 }
+
+#[tokio::test]
+async fn whoever_finds_nothing_new_has_waited_for_no_other_process() {
+    let folder = Folder::new();
+    let journal = folder.open().await;
+    journal.commit(batch([message("a", 0)])).await.unwrap();
+    lease_name(&journal).await.unwrap();
+    let writer = rusqlite::Connection::open(folder.path().join("molecule.db")).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // To ask for the right to write would fail in the end: nobody else gives it back.
+    assert_eq!(lease_name(&journal).await, None);
+    writer.execute_batch("ROLLBACK").unwrap();
+}

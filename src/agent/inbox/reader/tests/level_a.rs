@@ -1,0 +1,138 @@
+//! A platform that ignores where it is asked from: always its newest rows, newest first.
+
+use super::*;
+
+struct Log {
+    rows: Vec<(u32, i64)>,
+    /// How many rows can be had at once, and what becomes of asking for more.
+    most: usize,
+    failure: Failure,
+    seen: HashSet<ActivityId>,
+    cursor: Option<ActivityId>,
+}
+
+impl Log {
+    /// Rows 1 to 10, one every ten seconds, and a reader that has read them and knows what it deals with.
+    fn with_ten_rows() -> (Self, Desk) {
+        let mut log = Self {
+            rows: (1..11).map(|n| (n, i64::from(n) * 10 - 1000)).collect(),
+            most: 500,
+            failure: Failure::TooLarge,
+            // Read and acknowledged long ago.
+            seen: HashSet::from([id(1)]),
+            cursor: None,
+        };
+        let mut desk = Desk::new(from_cursor(1, -990));
+        assert_eq!(log.read(&mut desk, 100), []);
+        assert_eq!(log.seen, (1..11).map(id).collect());
+        (log, desk)
+    }
+
+    /// Reads until so many seconds have passed; what was told, and after how many.
+    fn read(&mut self, desk: &mut Desk, until: u64) -> Vec<(u64, Note)> {
+        let mut told = Vec::new();
+        while desk.now < Duration::from_secs(until) {
+            let plan = desk.ask();
+            let many = usize::try_from(plan.limit).unwrap().min(self.rows.len());
+            if many > self.most {
+                desk.fail(self.failure, Duration::from_secs(1));
+                continue;
+            }
+            let rows: Vec<Row> = self.rows.iter().rev().take(many).map(|(n, at)| row(*n, *at)).collect();
+            let unknown = desk.reader.unknown(&rows).into_iter();
+            let known = unknown.filter(|id| self.seen.contains(id)).collect();
+            let step = desk.give(Page { known, ..page(rows) });
+            self.seen.extend(ids(&step));
+            told.extend(step.notes.iter().map(|note| (desk.now.as_secs(), *note)));
+            if let Some(cursor) = step.batch.and_then(|batch| batch.cursor) {
+                self.cursor = Some(cursor.id);
+            }
+        }
+        told
+    }
+}
+
+#[test]
+fn rows_out_of_reach_are_told_of_at_once_or_after_three_minutes_when_that_may_pass() {
+    for (failure, after) in [(Failure::TooLarge, 0..10), (Failure::Unreadable, 180..300)] {
+        let (mut log, mut desk) = Log::with_ten_rows();
+        log.rows.extend((11..71).map(|n| (n, i64::from(n) + 29)));
+        (log.most, log.failure) = (50, failure);
+        desk.reader.hint();
+        let told = log.read(&mut desk, 500);
+        assert!(
+            matches!(told.as_slice(), [(at, Note::Gap)] if after.contains(&(at - 100))),
+            "{failure:?} {told:?}"
+        );
+        assert_eq!(log.seen, (1..11).chain(21..71).map(id).collect());
+        assert_eq!(log.cursor, Some(id(10)), "what is missing may yet come into reach");
+    }
+}
+
+#[test]
+fn rows_that_come_into_reach_in_time_are_read_and_nothing_is_said() {
+    let (mut log, mut desk) = Log::with_ten_rows();
+    log.rows.extend((11..71).map(|n| (n, i64::from(n) + 29)));
+    (log.most, log.failure) = (50, Failure::Unreadable);
+    desk.reader.hint();
+    assert_eq!(log.read(&mut desk, 200), []);
+    assert_eq!(log.seen, (1..11).map(id).collect(), "they would seem to be linked");
+    log.most = 500;
+    assert_eq!(log.read(&mut desk, 400), []);
+    assert_eq!(log.seen, (1..71).map(id).collect());
+    assert_eq!(log.cursor, Some(id(70)));
+}
+
+#[test]
+fn a_row_that_appears_late_is_found_however_many_newer_ones_there_are() {
+    let (mut log, mut desk) = Log::with_ten_rows();
+    log.rows.extend((11..91).map(|n| (n, i64::from(n) / 4 + 60)));
+    log.most = 90;
+    desk.reader.hint();
+    assert_eq!(log.read(&mut desk, 102), []);
+    assert_eq!(log.seen, (1..91).map(id).collect());
+    let place = log.rows.iter().position(|(_, at)| *at > 66).unwrap();
+    log.rows.insert(place, (500, 66));
+    assert_eq!(log.read(&mut desk, 160), []);
+    assert!(log.seen.contains(&id(500)));
+}
+
+#[test]
+fn a_page_that_reaches_back_beyond_the_cursor_leaves_nothing_out() {
+    let mut log = Log {
+        rows: (1..601).map(|n| (n, i64::from(n) - 700)).collect(),
+        most: 500,
+        failure: Failure::TooLarge,
+        seen: HashSet::new(),
+        cursor: None,
+    };
+    // The row of the cursor itself is no longer shown.
+    let mut desk = Desk::new(from_cursor(900, -150));
+    assert_eq!(log.read(&mut desk, 100), []);
+    assert_eq!(log.seen, (550..601).map(id).collect());
+    assert_eq!(log.cursor, Some(id(600)));
+}
+
+#[test]
+fn what_the_journal_holds_links_a_page_after_a_restart() {
+    let mut log = Log {
+        rows: (1..601).map(|n| (n, i64::from(n) - 700)).collect(),
+        most: 500,
+        failure: Failure::TooLarge,
+        seen: (1..581).map(id).collect(),
+        cursor: None,
+    };
+    let mut desk = Desk::new(from_cursor(900, -5000));
+    assert_eq!(log.read(&mut desk, 100), []);
+    assert_eq!(log.seen, (1..601).map(id).collect());
+}
+
+#[test]
+fn a_full_page_of_one_instant_does_not_show_that_the_platform_heeds_the_row_asked_from() {
+    let mut desk = Desk::new(from_cursor(1, -5000));
+    desk.ask();
+    desk.fail(Failure::TooLarge, Duration::ZERO);
+    assert_eq!(desk.ask().limit, 50);
+    let step = desk.give(page((0..50).map(|n| row(1000 + n, -2)).collect()));
+    assert!(step.batch.is_none(), "they may be the newest of many");
+}
