@@ -5,6 +5,7 @@ mod beside;
 mod commands;
 mod conversation;
 mod cursor;
+mod demo;
 mod disk;
 mod doctor;
 mod duties;
