@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use molecule_mcp::cli::demo::client::McpChild;
-use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -76,10 +75,8 @@ impl Cast {
 }
 
 async fn player(world: &World, scene: &Arc<Scene>, of: &Workspace, peer: &Workspace, seed: u64) -> Player {
-    let daemon = McpChild::spawn(command(world, of)).unwrap();
-    daemon.initialize().await.unwrap();
+    let daemon = Arc::new(world.daemon(of).await);
     let pid = daemon.id().unwrap();
-    let daemon = Arc::new(daemon);
     let works = tokio::spawn(agents::works(
         Arc::clone(scene),
         Arc::clone(&daemon),
@@ -87,21 +84,4 @@ async fn player(world: &World, scene: &Arc<Scene>, of: &Workspace, peer: &Worksp
         seed,
     ));
     Player { pid, daemon, works }
-}
-
-/// The daemon of a workspace, for which a write beyond the limit on file sizes fails and does not kill.
-pub fn command(world: &World, workspace: &Workspace) -> Command {
-    let plain = world.command(workspace);
-    let mut command = Command::new("/bin/sh");
-    command
-        .args(["-c", "trap '' XFSZ; exec \"$0\""])
-        .arg(plain.as_std().get_program())
-        .env_clear()
-        .envs(
-            plain
-                .as_std()
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-    command
 }

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::Scene;
-use super::cast::{Cast, command};
+use super::cast::Cast;
 use super::random::Random;
-use super::support::{World, signal, start};
+use super::support::{World, signal};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
@@ -149,7 +149,7 @@ impl Fault {
             Self::Killed => cast.one_is_killed(world, scene).await,
             Self::Visitors => {
                 for _ in 0..10 {
-                    let visitor = start(command(world, &cast.workspaces[0])).await;
+                    let visitor = world.daemon(&cast.workspaces[0]).await;
                     visitor.call("inbox_peek", json!({})).await.unwrap();
                     visitor.close().await.unwrap();
                 }

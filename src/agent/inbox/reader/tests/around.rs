@@ -47,26 +47,13 @@ fn a_row_that_cannot_be_fetched_stops_nothing_and_the_cursor_passes_it() {
     ] {
         let rows: Vec<(u32, i64)> = (1..40).map(|n| (n, i64::from(n) * 10 - 910)).collect();
         let mut desk = Desk::new(from);
-        let (mut seen, mut told, mut cursor) = (HashSet::new(), Vec::new(), None);
         let mut requests = 0;
-        while cursor != Some(id(39)) {
+        let (seen, told, cursor) = read_around(&mut desk, &rows, 20, Duration::MAX, |_| {
             requests += 1;
             assert!(requests < 400, "{start}");
-            let plan = desk.ask();
-            match answer(&rows, 20, desk.wall(), &plan) {
-                None => desk.fail(Failure::TooLarge, Duration::from_secs(2)),
-                Some(rows) => {
-                    let step = desk.give(page(rows));
-                    seen.extend(ids(&step));
-                    told.extend(step.notes);
-                    cursor = step
-                        .batch
-                        .and_then(|batch| batch.cursor)
-                        .map(|cursor| cursor.id)
-                        .or(cursor);
-                }
-            }
-        }
+            Some(Failure::TooLarge)
+        });
+        assert_eq!(cursor, Some(id(39)), "{start}");
         let missing: Vec<u32> = (2..40).filter(|n| !seen.contains(&id(*n))).collect();
         assert_eq!(missing, [20], "{start}");
         assert_eq!(
