@@ -199,10 +199,12 @@ fn quarters(values: &[f64]) -> Vec<&[f64]> {
     values.chunks(values.len().div_ceil(4).max(1)).collect()
 }
 
-/// Everything in the last quarter lies above everything in the second, by more than noise.
+/// Everything in the last quarter lies above everything in the second, by more than noise. Nothing is said of less than half an
+/// hour: until then what is filled once still fills.
 fn grows(values: &[f64], noise: f64) -> bool {
+    const ENOUGH: usize = 30;
     let quarters = quarters(values);
-    quarters.len() == 4 && least(quarters[3]) > most(quarters[1]) + noise
+    values.len() >= ENOUGH && quarters.len() == 4 && least(quarters[3]) > most(quarters[1]) + noise
 }
 
 fn least(values: &[f64]) -> f64 {
