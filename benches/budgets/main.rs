@@ -12,6 +12,7 @@ mod idle;
 mod load;
 mod many;
 mod memory;
+mod pipe;
 mod process;
 mod start;
 #[allow(dead_code, reason = "the end-to-end tests use more of it")]

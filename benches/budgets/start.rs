@@ -1,35 +1,20 @@
 //! From the start of a process to its answer to `initialize`, and from the end of its input to its end.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::pipe::Pipe;
 use super::support::World;
 use super::table::{Budget, Sample, Table};
 use super::{Plan, floors};
 
-const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
-
 /// Starts, initializes and closes once: the time to the answer, and from the close to the end.
 fn once(command: &mut Command) -> (Duration, Duration) {
     let begun = Instant::now();
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    writeln!(stdin, "{INITIALIZE}").unwrap();
-    let mut answer = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut answer)
-        .unwrap();
+    let child = Pipe::start(command);
     let answered = begun.elapsed();
-    assert!(answer.contains("protocolVersion"), "{answer}");
     let closed = Instant::now();
-    drop(stdin);
-    assert!(child.wait().unwrap().success());
+    child.end();
     (answered, closed.elapsed())
 }
 

@@ -30,17 +30,19 @@ use crate::state::record::HealthFile;
 use crate::state::spool::Spool;
 use crate::state::turns::Turn;
 use election::Election;
+pub use looks::Looks;
 
 mod election;
 mod elsewhere;
 mod holding;
+mod looks;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
 mod work;
 
-/// How often a process that does not hold a duty looks at it.
+/// How often a process that does not hold a duty looks at it, and one that holds it for a better one.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often handled messages are pruned.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
@@ -71,6 +73,8 @@ pub struct Duties {
     pub holder: watch::Sender<bool>,
     /// When this process started.
     pub started: Instant,
+    /// What all workspaces of this process look at together.
+    pub looks: Looks,
 }
 
 impl Duties {
@@ -128,6 +132,11 @@ impl Office {
             refused_elsewhere: watch::Sender::default(),
             duties,
         }
+    }
+
+    /// How long until the next look; those of all workspaces of this process are at the same moments.
+    fn until_next_look(&self) -> Duration {
+        looks::until_next_round(self.duties.started.elapsed())
     }
 
     /// What is done about a duty goes on, and will again after `pause`.

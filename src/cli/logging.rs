@@ -44,8 +44,8 @@ pub enum Audience {
     Service,
 }
 
-/// Starts logging: warnings and errors, with `verbose` also what happens. The filter replaces that, as `molecule_mcp=debug` or
-/// just `debug`. Only the first call counts.
+/// Starts logging: warnings and errors; of a service and with `verbose` also what happens. The filter replaces that, as
+/// `molecule_mcp=debug` or just `debug`. Only the first call counts.
 ///
 /// Libraries are never logged below warnings: the MCP library would print tool arguments, which may hold secrets.
 pub fn start(log: &Log, audience: Audience) {
@@ -56,7 +56,7 @@ pub fn start(log: &Log, audience: Audience) {
         let wanted = wanted.clone().flatten();
         wanted.unwrap_or_else(|| Targets::new().with_target(OURS, usual))
     };
-    let usual = if log.verbose {
+    let usual = if log.verbose || audience == Audience::Service {
         LevelFilter::INFO
     } else {
         LevelFilter::WARN

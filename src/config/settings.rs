@@ -380,7 +380,7 @@ pub static GROUPS: [Group; 6] = [
                 &["MOLECULE_LOG"],
                 "log",
                 Kind::Text,
-                "warn; info with verbose and in the log file",
+                "warn; info in serve, with verbose, and in the log file",
                 "a log filter, as debug or molecule_mcp::agent=debug",
             ),
             both(

@@ -29,7 +29,6 @@ impl Service {
         let mut command = world.command(workspace);
         command
             .args(["serve", "--http", "127.0.0.1:0", "--mcp"])
-            .env("MOLECULE_MCP_VERBOSE", "1")
             .env("MOLECULE_LOG_FORMAT", "text")
             .stdin(Stdio::null());
         let daemon = McpChild::spawn(command).unwrap();

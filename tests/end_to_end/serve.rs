@@ -132,7 +132,7 @@ async fn for_launchd_an_end_that_a_new_start_would_not_mend_is_a_good_one() {
 /// A daemon that serves its health endpoints, and where.
 async fn with_endpoints(world: &World, workspace: &Workspace) -> (McpChild, String) {
     let mut command = serve(world, workspace);
-    command.args(["--http", "127.0.0.1:0"]).env("MOLECULE_MCP_VERBOSE", "1");
+    command.args(["--http", "127.0.0.1:0"]);
     let daemon = McpChild::spawn(command).unwrap();
     let address = || {
         let log = daemon.complaints();

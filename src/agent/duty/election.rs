@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -61,7 +60,7 @@ impl<'a> Election<'a> {
     pub(super) async fn look_on(&mut self) {
         loop {
             let (files, duty) = (self.office.files.clone(), self.duty);
-            let held = blocking(move || Ok(files.is_held(duty))).await.unwrap_or(false);
+            let held = self.look(move || Ok(files.is_held(duty))).await.unwrap_or(false);
             if self.duty == Duty::Reading {
                 // Somebody must see what becomes of our delegations.
                 let holder = &self.office.duties.holder;
@@ -72,8 +71,9 @@ impl<'a> Election<'a> {
             } else {
                 self.elsewhere.is_over();
             }
-            self.office.turns(self.duty, TRY_AGAIN);
-            sleep(TRY_AGAIN).await;
+            let pause = self.office.until_next_look();
+            self.office.turns(self.duty, pause);
+            sleep(pause).await;
         }
     }
 
@@ -150,7 +150,7 @@ impl<'a> Election<'a> {
             // A process that dies lets its locks go one after the other.
             TRY_AGAIN / 4
         } else {
-            TRY_AGAIN
+            self.office.until_next_look()
         }
     }
 
@@ -172,7 +172,7 @@ impl<'a> Election<'a> {
         };
         if candidacy.as_ref().is_none_or(|candidacy| candidacy.grade != grade) {
             let (files, duty) = (self.office.files.clone(), self.duty);
-            *candidacy = blocking(move || files.announce(duty, grade)).await.ok();
+            *candidacy = self.look(move || files.announce(duty, grade)).await.ok();
         }
         if self.elsewhere.begin() {
             info!(
@@ -195,8 +195,9 @@ impl<'a> Election<'a> {
         let again = self.office.duties.config.timing.of(AFTER_REFUSAL);
         let mut given_up = Instant::now();
         loop {
-            self.office.turns(self.duty, TRY_AGAIN);
-            sleep(TRY_AGAIN).await;
+            let pause = self.office.until_next_look();
+            self.office.turns(self.duty, pause);
+            sleep(pause).await;
             token.reread();
             if token.current() != refused {
                 info!(
@@ -222,7 +223,7 @@ impl<'a> Election<'a> {
     /// `None`: nothing can be locked here.
     async fn try_take(&mut self) -> Option<Taken> {
         let file = self.lock_file().await?;
-        match blocking(move || file.try_take()).await {
+        match self.look(move || file.try_take()).await {
             Ok(taken) => {
                 self.tell(matches!(taken, Taken::Gone).then(folder_gone));
                 Some(taken)
@@ -238,12 +239,16 @@ impl<'a> Election<'a> {
     async fn lock_file(&mut self) -> Option<Arc<LockFile>> {
         if self.file.is_none() {
             let (files, duty) = (self.office.files.clone(), self.duty);
-            match blocking(move || files.open(duty)).await {
+            match self.look(move || files.open(duty)).await {
                 Ok(file) => self.file = Some(Arc::new(file)),
                 Err(error) => self.tell(Some(self.unusable(&error))),
             }
         }
         self.file.clone()
+    }
+
+    async fn look<T: Send + 'static>(&self, look: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        self.office.duties.looks.take(look).await
     }
 
     fn unusable(&self, error: &io::Error) -> Trouble {
@@ -271,13 +276,4 @@ impl<'a> Election<'a> {
             }
         });
     }
-}
-
-/// Looks at files on a thread for blocking work: a disk that hangs must not hold up anything else.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    spawn_blocking(work)
-        .await
-        .unwrap_or_else(|ended| Err(io::Error::other(ended)))
 }

@@ -8,8 +8,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::election::{AFTER_REFUSAL, Won, blocking};
-use super::{Ended, Office, TRY_AGAIN};
+use super::election::{AFTER_REFUSAL, Won};
+use super::{Ended, Office};
 use crate::state::crash_point;
 use crate::state::health::{Duty, Trouble};
 use crate::state::lock::{DutyLock, Grade};
@@ -72,8 +72,9 @@ impl Office {
         self.turns(duty, settle);
         sleep(settle).await;
         loop {
-            self.turns(duty, TRY_AGAIN);
-            sleep(TRY_AGAIN).await;
+            let pause = self.until_next_look();
+            self.turns(duty, pause);
+            sleep(pause).await;
             let health = self.duties.health.now();
             // The inbox found the folder gone and reads no more, even if it is back by now.
             if duty == Duty::Reading && health.journal_trouble.as_ref().is_some_and(is_gone) {
@@ -94,7 +95,7 @@ impl Office {
                 let wanted = wanted.is_some_and(|grade| files.has_candidate(duty, grade));
                 Ok((gone, wanted))
             };
-            match blocking(look).await {
+            match self.duties.looks.take(look).await {
                 Ok((true, _)) => return GaveUp::Gone,
                 Ok((_, true)) => return why,
                 Ok(_) | Err(_) => {}

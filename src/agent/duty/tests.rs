@@ -48,6 +48,7 @@ pub(super) async fn process(folder: &Path, switched_off: &[&str]) -> Office {
         stream: Stream::new(),
         holder: watch::Sender::new(false),
         started: Instant::now(),
+        looks: Looks::default(),
         naming: Naming::Plain,
         own,
         config: Arc::new(config),

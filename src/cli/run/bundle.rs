@@ -15,7 +15,7 @@ use tracing::error;
 
 use super::GRACE;
 use crate::agent::away;
-use crate::agent::duty::Duties;
+use crate::agent::duty::{Duties, Looks};
 use crate::agent::envelope::{Row, read_row};
 use crate::agent::outbox::Outbox;
 use crate::agent::stream::Stream;
@@ -98,6 +98,7 @@ pub(in crate::cli) async fn live(
     // A client that has gone already wants none.
     let _ = ready.send(workspaces(&config, &bundles, &journals));
     let config = Arc::new(config);
+    let looks = Looks::default();
     let mut running = JoinSet::new();
     let mut refusals = Refusals::among(
         bundles
@@ -112,7 +113,7 @@ pub(in crate::cli) async fn live(
         });
     }
     for (index, (bundle, journal)) in bundles.into_iter().zip(journals).enumerate() {
-        let living = bundle.live(Arc::clone(&config), journal, started, stop.child_token());
+        let living = bundle.live(Arc::clone(&config), journal, started, looks.clone(), stop.child_token());
         let (stop, later) = (stop.clone(), APART * u32::try_from(index).unwrap_or(0));
         running.spawn(async move {
             let ended = match stop.run_until_cancelled(sleep(later)).await {
@@ -261,7 +262,14 @@ impl Bundle {
     }
 
     /// Does what one workspace does until `stop`, or until it is refused.
-    async fn live(self, config: Arc<Config>, journal: Journal, started: Instant, stop: CancellationToken) -> Ended {
+    async fn live(
+        self,
+        config: Arc<Config>,
+        journal: Journal,
+        started: Instant,
+        looks: Looks,
+        stop: CancellationToken,
+    ) -> Ended {
         let record = self.record(&config);
         let stream = Stream::new();
         let (holder, is_holder) = watch::channel(false);
@@ -292,6 +300,7 @@ impl Bundle {
             stream,
             holder,
             started,
+            looks,
         };
         tasks.spawn("duties", duties.run(stop));
         tasks.run(GRACE).await
