@@ -389,6 +389,49 @@ async fn when_the_process_is_killed_another_one_takes_over_all_of_its_workspaces
     assert_eq!(texts, expected, "{shown} was not acknowledged");
 }
 
+#[tokio::test]
+async fn the_command_for_arrivals_is_told_of_every_workspace_and_which_one_it_is() {
+    let world = World::new().await;
+    let workspaces = [world.workspace("alpha").await, world.workspace("beta").await];
+    let all: Vec<&Workspace> = workspaces.iter().collect();
+    let folder = workspaces[0].folder.join("many");
+    let mut command = command(&world, &all_here(&all), &folder, super::support::SPEED);
+    let notes = folder.join("told");
+    let script = format!("/bin/sh -c 'cat >>\"$0\"' '{}'", notes.display());
+    command.env("MOLECULE_ON_MESSAGE", script);
+    let daemon = start(command).await;
+    online(&world, &all).await;
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        for workspace in &workspaces {
+            let text = format!("{round} to {}", workspace.id);
+            world.say(workspace, &text).await;
+            expected.push((workspace.id.clone(), text));
+        }
+    }
+    let told = || {
+        let text = std::fs::read_to_string(&notes).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let pair = |line: Value| {
+            Some((
+                line["arrival_workspace_id"].as_str()?.to_owned(),
+                line["text"].as_str()?.to_owned(),
+            ))
+        };
+        lines.filter_map(pair).collect::<Vec<_>>()
+    };
+    until("all are told", || async { told().len() >= expected.len() }).await;
+    let mut told = told();
+    told.sort();
+    expected.sort();
+    assert_eq!(told, expected);
+    assert_eq!(
+        drain(&daemon, expected.len()).await.len(),
+        expected.len(),
+        "a hint acknowledges nothing"
+    );
+}
+
 /// Two hundred workspaces of one organization share one bucket of 600 requests a minute. Clocks run four times as fast, and so
 /// does the platform's: a busy computer can keep that up.
 #[tokio::test]
