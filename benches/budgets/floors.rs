@@ -93,6 +93,8 @@ const TOKEN: &str = "FLOOR_TOKEN";
 
 impl Bare {
     pub fn new(url: String, token: String) -> Self {
+        // Fails where there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { http, url, token }
     }
