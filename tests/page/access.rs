@@ -1,9 +1,11 @@
 //! For people who see, point or read otherwise.
 
+use molecule_mcp::local_platform::Level;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::browser::{Browser, Look};
-use super::support::World;
+use super::support::{Workspace, World};
 use super::{go, page_of, without_complaints};
 
 /// What is wrong with the page as it is shown: controls without a name, ids that repeat, things wider than the window, and
@@ -40,21 +42,30 @@ const PROBLEMS: &str = r#"
     return problems;
 "#;
 
+/// Something that waits for the person.
+async fn ask(world: &World, workspace: &Workspace, title: &str) {
+    let ask = json!({ "kind": "approval", "recipient_type": "user", "title": title, "detail": title });
+    let path = format!("/workspaces/{}/requests", workspace.id);
+    world.ok(Method::POST, &path, Some(&workspace.token), Some(ask)).await;
+}
+
 async fn problems(browser: &Browser) -> Value {
     browser.run(PROBLEMS, json!([])).await
 }
 
 #[tokio::test]
 async fn every_view_is_named_legible_and_fits_in_light_dark_and_400_pixels() {
-    let world = World::new().await;
+    let world = World::at(Level::C).await;
     let workspace = world.workspace("Reviewer").await;
     world.say(&workspace, &format!("A word. {}", "long".repeat(200))).await;
+    ask(&world, &workspace, &"long".repeat(70)).await;
     let Some(browser) = page_of(&world).await else { return };
     let id = &workspace.id;
     let views = [
         "#/board",
         &format!("#/chat/{id}"),
         "#/chat",
+        "#/requests",
         "#/traffic",
         &format!("#/setup/{id}"),
         "#/setup/new",
@@ -70,6 +81,9 @@ async fn every_view_is_named_legible_and_fits_in_light_dark_and_400_pixels() {
             .await;
         for view in views {
             go(&browser, view).await;
+            if view == "#/requests" {
+                browser.until("document.querySelector('.asks textarea')").await;
+            }
             assert_eq!(problems(&browser).await, json!([]), "{view} at {width}, dark: {dark}");
         }
     }
@@ -78,13 +92,15 @@ async fn every_view_is_named_legible_and_fits_in_light_dark_and_400_pixels() {
 
 #[tokio::test]
 async fn every_control_is_reached_with_the_tabulator_and_can_be_seen_there() {
-    let world = World::new().await;
+    let world = World::at(Level::C).await;
     let workspace = world.workspace("Reviewer").await;
     world.say(&workspace, "A word").await;
+    ask(&world, &workspace, "May I?").await;
     let Some(browser) = page_of(&world).await else { return };
     for view in [
         "#/board",
         &format!("#/chat/{}", workspace.id),
+        "#/requests",
         "#/traffic",
         "#/setup/new",
     ] {

@@ -41,6 +41,11 @@ async fn hostile_text_stays_text_everywhere() {
             Some(told),
         )
         .await;
+    let ask = json!({ "action": HOSTILE, "reason": HOSTILE });
+    let approvals = format!("{path}/approvals");
+    world
+        .ok(Method::POST, &approvals, Some(&workspace.token), Some(ask))
+        .await;
     let row = json!({ "activity_type": HOSTILE, "summary": HOSTILE, "method": HOSTILE, "status": HOSTILE, "error_detail": HOSTILE,
         "source_id": HOSTILE, "request_body": { "params": { "message": { "parts": [{ "text": HOSTILE }, { "file": { "name": {} } }, 7] } } } });
     world
@@ -58,6 +63,7 @@ async fn hostile_text_stays_text_everywhere() {
     for (view, selector) in [
         ("#/board".to_owned(), ".card"),
         (format!("#/chat/{id}"), ".bubble.theirs"),
+        ("#/requests".to_owned(), ".asks"),
         ("#/traffic".to_owned(), ".traffic"),
         (format!("#/setup/{id}"), ".sheet"),
         ("#/faults".to_owned(), ".matrix"),

@@ -8,6 +8,7 @@ mod chat;
 mod faults;
 mod hostile;
 mod pictures;
+mod requests;
 mod setup;
 #[path = "../end_to_end/support.rs"]
 mod support;

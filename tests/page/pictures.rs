@@ -12,7 +12,7 @@ use super::{go, page_of, without_complaints};
 const FOLDER: &str = "PAGE_PICTURES";
 const LARGEST: usize = 120_000;
 /// Those that the documentation shows; the others only have to be possible.
-const KEPT: [&str; 5] = ["board", "board-dark", "chat", "traffic", "traffic-400"];
+const KEPT: [&str; 6] = ["board", "board-dark", "chat", "requests", "traffic", "traffic-400"];
 
 /// Three agents at work, below one that leads them.
 async fn scene(world: &World) -> (String, Vec<molecule_mcp::cli::demo::client::McpChild>) {
@@ -74,6 +74,16 @@ async fn scene(world: &World) -> (String, Vec<molecule_mcp::cli::demo::client::M
     reviews.call("reply_to_message", answer).await.unwrap();
     next_message(leads).await;
     world.say(lead, "And the jitter?").await;
+    for (action, reason) in [
+        (
+            "Publish 0.4 to the internal registry",
+            "All tests are green, and the changelog is written. It cannot be taken back.",
+        ),
+        ("Delete the branch retry-jitter", "It is merged."),
+    ] {
+        let ask = json!({ "action": action, "reason": reason });
+        leads.call("create_approval", ask).await.unwrap();
+    }
     (lead.id.clone(), daemons)
 }
 
@@ -102,6 +112,9 @@ async fn the_pictures_of_the_documentation_can_be_made() {
         ("chat", &chat, wide, "Answered"),
         ("chat-dark", &chat, dark, "Answered"),
         ("chat-400", &chat, narrow, "Answered"),
+        ("requests", "#/requests", wide, "Publish 0.4"),
+        ("requests-dark", "#/requests", dark, "Publish 0.4"),
+        ("requests-400", "#/requests", narrow, "Publish 0.4"),
         ("traffic", "#/traffic", wide, "Completed"),
         ("traffic-dark", "#/traffic", dark, "Completed"),
         ("traffic-400", "#/traffic", narrow, "Completed"),

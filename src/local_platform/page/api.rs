@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use super::outfit::Outfit;
 use super::{live, rows};
 use crate::local_platform::call::{Answer, Outcome, header_text, uuid};
-use crate::local_platform::routes::lifecycle;
+use crate::local_platform::routes::{approvals, lifecycle, requests};
 use crate::local_platform::server::Level;
 use crate::local_platform::site::Site;
 use crate::local_platform::store::activity::look::{Sort, View};
@@ -44,9 +44,14 @@ fn board(site: &Site) -> Outcome {
         Level::C => "C",
     };
     Ok(Answer::ok(&json!({
-        "level": level, "faults": site.testing.is_some(), "outfit": site.outfit.is_some(),
+        "level": level, "faults": site.testing.is_some(), "outfit": site.outfit.is_some(), "waiting": waiting(site)?,
         "workspaces": all.iter().map(card).collect::<Vec<_>>(),
     })))
+}
+
+/// How much is asked of the person and not answered yet.
+pub(super) fn waiting(site: &Site) -> Result<usize, Answer> {
+    Ok(approvals::waiting(site)? + requests::waiting(site)?)
 }
 
 /// A workspace as the board shows it. Times are in milliseconds since 1970.

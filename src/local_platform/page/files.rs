@@ -19,7 +19,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-static FILES: [File; 15] = files! {
+static FILES: [File; 16] = files! {
     "index.html" HTML;
     "page.css" CSS;
     "icon.svg" SVG;
@@ -31,6 +31,7 @@ static FILES: [File; 15] = files! {
     "row.js" SCRIPT;
     "board.js" SCRIPT;
     "chat.js" SCRIPT;
+    "requests.js" SCRIPT;
     "traffic.js" SCRIPT;
     "setup.js" SCRIPT;
     "outfit.js" SCRIPT;

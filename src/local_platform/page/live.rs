@@ -15,7 +15,8 @@ use crate::local_platform::call::{Answer, Payload};
 use crate::local_platform::site::Site;
 use crate::local_platform::store::changes::Change;
 
-/// Opens the stream. Events are `{"workspace": {...}}`, `{"purged": id}`, `{"row": {...}}`, and `{"again": true}` when
+/// Opens the stream. Events are `{"workspace": {...}}`, `{"purged": id}`, `{"row": {...}}`,
+/// `{"waiting": n}` when something was asked of the person or answered, and `{"again": true}` when
 /// some were lost and everything has to be read again.
 pub(super) fn open(site: &Arc<Site>) -> Answer {
     let watching = Watching {
@@ -82,6 +83,13 @@ fn told(site: &Site, changed: HashSet<Change>) -> Vec<Value> {
                 Err(error) => tracing::error!(%error, "the embedded platform could not read a workspace"),
             },
             Change::Row(seq) => drop(seqs.insert(seq)),
+            Change::Question => match api::waiting(site) {
+                Ok(waiting) => events.push(json!({ "waiting": waiting })),
+                Err(refusal) => tracing::error!(
+                    status = refusal.status,
+                    "the embedded platform could not count requests"
+                ),
+            },
         }
     }
     match rows::changed(site, seqs) {

@@ -8,8 +8,10 @@ use uuid::Uuid;
 use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::clock;
 use crate::local_platform::server::Level;
+use crate::local_platform::site::Site;
+use crate::local_platform::store::changes::APPROVAL;
 
-const KIND: &str = "approval";
+const KIND: &str = APPROVAL;
 const MOST: usize = 50;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -108,6 +110,15 @@ pub(crate) fn pending(call: &Call) -> Outcome {
     rows.reverse();
     rows.truncate(MOST);
     Ok(Answer::ok(&rows))
+}
+
+/// How many wait for the person, as [`pending`] would list them.
+pub(crate) fn waiting(site: &Site) -> Result<usize, Answer> {
+    let mut count = 0;
+    for approval in site.store.list::<Approval>(KIND)? {
+        count += usize::from(approval.status == "pending" && site.store.workspace(&approval.workspace_id)?.is_some());
+    }
+    Ok(count)
 }
 
 #[derive(Deserialize)]

@@ -12,9 +12,11 @@ use uuid::Uuid;
 use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::clock;
 use crate::local_platform::recording::{self, Announce};
+use crate::local_platform::site::Site;
 use crate::local_platform::store::activity::NewActivity;
+use crate::local_platform::store::changes::REQUEST;
 
-const KIND: &str = "request";
+const KIND: &str = REQUEST;
 const MOST: usize = 50;
 /// How long an answer takes to become a message at the asker.
 const TELLING: Duration = Duration::from_secs(1);
@@ -158,6 +160,13 @@ pub(crate) fn pending(call: &Call) -> Outcome {
         row["workspace_name"] = json!(asker.map(|asker| asker.name));
     }
     Ok(Answer::ok(&rows))
+}
+
+/// How many are open that ask the person.
+pub(crate) fn waiting(site: &Site) -> Result<usize, Answer> {
+    let all = site.store.list::<Thread>(KIND)?;
+    let asks_the_person = |thread: &&Thread| thread.request.is_open() && thread.request.recipient_type == "user";
+    Ok(all.iter().filter(asks_the_person).count())
 }
 
 fn listed(call: &Call, which: impl Fn(&Request) -> bool) -> Outcome {

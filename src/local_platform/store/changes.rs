@@ -7,11 +7,18 @@ use super::{Store, workspaces};
 /// A watcher that falls further behind than this is told so and has to look at everything again.
 const KEPT: usize = 1024;
 
+/// The kind of documents that are approvals of old.
+pub(crate) const APPROVAL: &str = "approval";
+/// The kind of documents that are requests.
+pub(crate) const REQUEST: &str = "request";
+
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Change {
     /// This workspace was made, changed or purged.
     Workspace(String),
+    /// A question, to the person or another, was asked, talked about or answered.
+    Question,
     /// The activity row of this number was written, moved, or fetched by its workspace.
     Row(i64),
 }
@@ -27,9 +34,13 @@ impl Default for Changes {
 
 impl Changes {
     pub(super) fn document(&self, kind: &str, id: &str) {
-        if kind == workspaces::KIND && self.0.receiver_count() > 0 {
-            let _ = self.0.send(Change::Workspace(id.to_owned()));
-        }
+        let change = match kind {
+            workspaces::KIND => Change::Workspace(id.to_owned()),
+            APPROVAL | REQUEST => Change::Question,
+            _ => return,
+        };
+        // Fails only when nobody watches.
+        let _ = self.0.send(change);
     }
 
     pub(super) fn row(&self, seq: i64) {

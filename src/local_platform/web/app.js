@@ -3,13 +3,14 @@
 import * as board from "./board.js";
 import * as chat from "./chat.js";
 import * as faults from "./faults.js";
+import * as requests from "./requests.js";
 import * as setup from "./setup.js";
 import * as traffic from "./traffic.js";
-import { el, empty, tick } from "./dom.js";
+import { el, empty, replace, tick } from "./dom.js";
 import { begin, end, whenOver } from "./session.js";
 import { follow, listen, world } from "./world.js";
 
-const VIEWS = { board, chat, traffic, setup, faults };
+const VIEWS = { board, chat, requests, traffic, setup, faults };
 const main = document.getElementById("main");
 const following = new AbortController();
 let close = () => {};
@@ -33,8 +34,12 @@ function show() {
 function navigation() {
   const links = Object.entries(VIEWS)
     .filter(([name]) => name !== "faults" || world.faults)
-    .map(([name, { title }]) => el("a", { href: `#/${name}`, "aria-current": name === where ? "page" : undefined }, title));
-  document.getElementById("views").replaceChildren(...links);
+    .map(([name, { title }]) => {
+      const facts = { href: `#/${name}`, "data-key": name, "aria-current": name === where ? "page" : undefined };
+      const count = name === "requests" && world.waiting ? el("span", { class: "count", "aria-label": `${world.waiting} for you` }, world.waiting) : null;
+      return el("a", facts, title, count);
+    });
+  replace(document.getElementById("views"), links);
 }
 
 const LIVE = { connecting: "Connecting", live: "Live", lost: "Not connected, trying again" };
@@ -71,6 +76,7 @@ if (begin()) {
   });
   listen((event) => {
     if (event.live || event.again) head();
+    if (event.waiting !== undefined || event.again) navigation();
   });
   setInterval(tick, 1000);
   follow(following.signal);

@@ -2,12 +2,12 @@
 
 import { ask, request } from "./session.js";
 
-/** Everything that views show besides rows. `live` is `connecting`, `live` or `lost`. */
-export const world = { level: "", faults: false, outfit: false, workspaces: new Map(), live: "connecting" };
+/** Everything that views show besides rows. `waiting` is how much is asked of the person; `live` is `connecting`, `live` or `lost`. */
+export const world = { level: "", faults: false, outfit: false, waiting: 0, workspaces: new Map(), live: "connecting" };
 
 const listeners = new Set();
 
-/** Calls `hear` with every event: `workspace`, `purged`, `row`, `again` (look at everything anew) or `live`. */
+/** Calls `hear` with every event: `workspace`, `purged`, `row`, `waiting`, `again` (look at everything anew) or `live`. */
 export function listen(hear) {
   listeners.add(hear);
   return () => listeners.delete(hear);
@@ -45,6 +45,7 @@ export async function load() {
   world.level = board.level;
   world.faults = board.faults;
   world.outfit = board.outfit;
+  world.waiting = board.waiting;
   world.workspaces = new Map(board.workspaces.map((workspace) => [workspace.id, workspace]));
 }
 
@@ -65,6 +66,7 @@ async function read(body) {
 async function took(event) {
   if (event.again) await load();
   if (event.workspace) world.workspaces.set(event.workspace.id, event.workspace);
+  if (event.waiting !== undefined) world.waiting = event.waiting;
   if (event.purged) world.workspaces.delete(event.purged);
   tell(event);
 }
