@@ -54,6 +54,8 @@ impl Browser {
         // A group of its own, so that the browser can be ended with its driver, whatever state they are in.
         command
             .arg("--port=0")
+            // A browser that is killed leaves behind what it keeps there.
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
