@@ -7,50 +7,18 @@ import asyncio
 import json
 import pathlib
 import sys
-import urllib.request
 
+from local import Platform, environment
 from mcp import Client, StdioServerParameters
 
 PROGRAM, URL, ROOM, PROTOCOL = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4]
 REVISIONS = {"legacy": "2025-11-25", "modern": "2026-07-28"}
-
-
-def ask(method, path, body=None):
-    """One request with the platform's own credential."""
-    admin = (ROOM / "platform" / "admin_token").read_text().strip()
-    request = urllib.request.Request(
-        URL + path,
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {admin}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
-
-
-def workspace(name):
-    body = {"name": name, "runtime": "external", "external": True, "delivery_mode": "poll"}
-    made = ask("POST", "/workspaces", body)
-    return made["id"], made["connection"]["auth_token"]
-
-
-def say(to, text):
-    message = {"role": "user", "messageId": f"m-{text}", "parts": [{"kind": "text", "text": text}]}
-    body = {"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": message}}
-    ask("POST", f"/workspaces/{to}/a2a", body)
+PLATFORM = Platform(URL, ROOM)
 
 
 def server(own, token):
-    folder = ROOM / f"state-{PROTOCOL}"
-    folder.mkdir(mode=0o700)
-    env = {
-        "PLATFORM_URL": URL,
-        "WORKSPACE_ID": own,
-        "MOLECULE_WORKSPACE_TOKEN": token,
-        "CONFIGS_DIR": str(folder),
-        "MOLECULE_MCP_PROTOCOL": PROTOCOL,
-        "MOLECULE_MCP_TOOLSETS": "agent",
-    }
+    env = environment(PLATFORM, own, token, ROOM / f"state-{PROTOCOL}")
+    env |= {"MOLECULE_MCP_PROTOCOL": PROTOCOL, "MOLECULE_MCP_TOOLSETS": "agent"}
     return StdioServerParameters(command=PROGRAM, env=env)
 
 
@@ -81,21 +49,21 @@ class Session:
 
 
 async def drive():
-    (own, token), (peer, _) = workspace(f"driven-{PROTOCOL}"), workspace(f"peer-{PROTOCOL}")
+    (own, token), (peer, _) = PLATFORM.workspace(f"driven-{PROTOCOL}"), PLATFORM.workspace(f"peer-{PROTOCOL}")
     mode = "legacy" if PROTOCOL == "legacy" else REVISIONS["modern"]
     async with Client(server(own, token), mode=mode, read_timeout_seconds=90) as client:
         session = Session(client)
         listed = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert "wait_for_message" in listed
 
-        say(own, "hello")
+        PLATFORM.say(own, "hello")
         message = await session.next_message()
         assert message["text"] == "hello" and message["kind"] == "canvas_user", message
         peeked = await session.works("inbox_peek")
         assert peeked["messages"][0]["activity_id"] == message["activity_id"], peeked
         removed = await session.works("inbox_pop", activity_id=message["activity_id"])
         assert removed["removed"] is True, removed
-        say(own, "answer me")
+        PLATFORM.say(own, "answer me")
         message = await session.next_message()
         replied = await session.works("reply_to_message", activity_id=message["activity_id"], text="at once")
         assert replied["acknowledged"] is True, replied

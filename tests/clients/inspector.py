@@ -1,18 +1,26 @@
-"""Lists the tools with MCP Inspector and calls each of them once: its answer is a result, or an error that says what is wrong.
+"""Every tool of the agent's set, called by MCP Inspector, against the embedded platform. Each call is a process of its own.
 
-    inspector.py PROGRAM STATE_FOLDER
+usage: inspector.py PROGRAM PLATFORM_URL FOLDER
 """
 
 import json
+import pathlib
 import subprocess
 import sys
 
-PROGRAM, FOLDER = sys.argv[1:3]
-SOMETHING = {"string": "x", "integer": "1", "number": "1", "boolean": "true", "array": "[]", "object": "{}"}
+from local import Platform, environment
+
+PROGRAM, URL, ROOM = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
+PLATFORM = Platform(URL, ROOM)
+NOBODY = "00000000-0000-4000-8000-000000000000"
+(OWN, TOKEN), (PEER, PEER_TOKEN) = PLATFORM.workspace("inspected"), PLATFORM.workspace("inspected-peer")
+VARIABLES = environment(PLATFORM, OWN, TOKEN, ROOM / "state-inspected")
+called = set()
 
 
 def ask(*arguments):
-    line = ["mcp-inspector", "--cli", PROGRAM, "-e", f"CONFIGS_DIR={FOLDER}", *arguments]
+    variables = [part for pair in VARIABLES.items() for part in ("-e", "=".join(pair))]
+    line = ["mcp-inspector", "--cli", PROGRAM, *variables, *arguments]
     ran = subprocess.run(line, capture_output=True, text=True, timeout=90)
     try:
         return json.loads(ran.stdout)
@@ -20,28 +28,83 @@ def ask(*arguments):
         sys.exit(f"{line}\nexit code {ran.returncode}\n{ran.stdout}\n{ran.stderr}")
 
 
-def given(name, shape):
-    if name.endswith("_id"):
-        return "5f0c1d2e-0000-4000-8000-00000000000a"
-    return shape["enum"][0] if "enum" in shape else SOMETHING[shape["type"]]
-
-
-def call(tool):
-    schema = tool["inputSchema"]
-    values = {name: given(name, schema["properties"][name]) for name in schema.get("required", [])}
-    if "timeout_secs" in schema.get("properties", {}):
-        values["timeout_secs"] = "1"
-    arguments = [part for name, value in values.items() for part in ("--tool-arg", f"{name}={value}")]
-    answer = ask("--method", "tools/call", "--tool-name", tool["name"], *arguments)
+def call(tool, arguments):
+    called.add(tool)
+    arguments = [part for name, value in arguments.items() for part in ("--tool-arg", f"{name}={value}")]
+    answer = ask("--method", "tools/call", "--tool-name", tool, *arguments)
     result = answer.get("structuredContent")
-    assert isinstance(result, dict) and answer["content"], (tool["name"], answer)
-    if answer.get("isError"):
-        assert all(result.get(field) for field in ("error", "detail", "hint")), (tool["name"], answer)
-        return result["error"]
-    return None
+    assert isinstance(result, dict) and answer["content"], (tool, answer)
+    return bool(answer.get("isError")), result
 
 
-tools = ask("--method", "tools/list")["tools"]
-errors = {tool["name"]: code for tool in tools if (code := call(tool))}
-assert len(tools) >= 30 and len(tools) - len(errors) >= 10, errors
-print(f"MCP Inspector: {len(tools)} tools listed and called, {len(errors)} of them answered an error: {errors}")
+def works(tool, **arguments):
+    failed, result = call(tool, arguments)
+    assert not failed, (tool, arguments, result)
+    return result
+
+
+def fails(tool, code, **arguments):
+    failed, result = call(tool, arguments)
+    assert failed and result["error"] == code and result["detail"] and result["hint"], (tool, arguments, result)
+
+
+def next_message():
+    return works("wait_for_message", timeout_secs=45)
+
+
+tools = {tool["name"] for tool in ask("--method", "tools/list")["tools"]}
+
+# With the person.
+PLATFORM.say(OWN, "hello")
+message = next_message()
+assert message["text"] == "hello", message
+assert works("inbox_peek")["messages"][0]["activity_id"] == message["activity_id"]
+assert works("inbox_pop", activity_id=message["activity_id"])["removed"] is True
+PLATFORM.say(OWN, "answer me")
+replied = works("reply_to_message", activity_id=next_message()["activity_id"], text="at once")
+assert replied["acknowledged"] is True, replied
+works("send_message_to_user", message="done")
+
+# With a peer. It has no agent, so that nobody answers.
+assert PEER in [one["id"] for one in works("list_peers")["peers"]]
+given = works("delegate_task_async", workspace_id=PEER, task="paint it")
+status = works("check_task_status", task_id=given["delegation_id"])
+assert status["status"] in ("delegated", "delivered", "queued"), status
+fails("delegate_task", "TARGET_UNKNOWN", workspace_id=NOBODY, task="paint it")
+works("chat_history", peer_id=PEER)
+fails("broadcast_message", "BROADCAST_DISABLED", message="all")
+
+# Requests, ours and theirs.
+ours = works("create_request", kind="task", title="Read it")["request_id"]
+works("add_request_message", request_id=ours, body="The second page.")
+assert works("get_request", request_id=ours)["request"]["title"] == "Read it"
+works("create_approval", action="Publish it")
+assert len(works("check_requests")["requests"]) == 2
+works("cancel_request", request_id=ours)
+theirs = {"kind": "task", "title": "Count them", "recipient_type": "agent", "recipient_id": OWN}
+theirs = PLATFORM.ask("POST", f"/workspaces/{PEER}/requests", theirs, PEER_TOKEN)["request_id"]
+works("list_inbox")
+works("respond_request", request_id=theirs, action="done")
+
+# About itself.
+works("get_workspace_info")
+works("get_runtime_identity")
+works("update_agent_card", card='{"name": "Ann", "skills": []}')
+
+# A platform of this level without the service that keeps memories. And what needs a credential that the workspace has not.
+LACKING = "NOT_SUPPORTED_BY_PLATFORM"
+for tool, arguments in {
+    "commit_memory": {"content": "x"},
+    "recall_memory": {},
+    "commit_memory_v2": {"content": "x"},
+    "search_memory": {"query": "x"},
+    "commit_summary": {"content": "x"},
+    "list_readable_namespaces": {},
+    "list_writable_namespaces": {},
+    "forget_memory": {"memory_id": NOBODY},
+}.items():
+    fails(tool, LACKING, **arguments)
+fails("provision_workspace", "AUTH_ERROR", name="x", runtime="external")
+
+assert called == tools, (tools - called, called - tools)
+print(f"MCP Inspector: {len(tools)} tools listed and called")
