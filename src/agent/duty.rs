@@ -73,7 +73,7 @@ pub struct Duties {
     pub holder: watch::Sender<bool>,
     /// When this process started.
     pub started: Instant,
-    /// What all workspaces of this process look at together.
+    /// The looks at files, which all workspaces of this process take together.
     pub looks: Looks,
 }
 
@@ -136,7 +136,7 @@ impl Office {
 
     /// How long until the next look; those of all workspaces of this process are at the same moments.
     fn until_next_look(&self) -> Duration {
-        looks::until_next_round(self.duties.started.elapsed())
+        looks::until_next_round(self.duties.started.elapsed(), TRY_AGAIN)
     }
 
     /// What is done about a duty goes on, and will again after `pause`.

@@ -1,4 +1,4 @@
-//! Looks at files, taken together: what a process looks at each second for its workspaces costs one wake of one thread.
+//! Work on files, done together: what a process does in each round for all its workspaces costs one wake of one thread.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-/// What all workspaces of a process look at. Clones share the thread.
+/// The looks at locks and records, and the writing of records, of all workspaces of a process. Clones share the thread.
 ///
 /// A look runs on a thread for blocking work, since a disk that hangs must not hold up anything else; those that are wanted
 /// meanwhile follow on the same thread.
@@ -76,9 +76,11 @@ impl fmt::Debug for Looks {
     }
 }
 
-/// How long until the next whole second of a process's life: where all that look each second do so at once.
-pub(super) fn until_next_round(lived: Duration) -> Duration {
-    super::TRY_AGAIN - Duration::from_nanos(lived.subsec_nanos().into())
+/// How long until a process has lived a whole number of these periods: all that look once in each do so at the same moments, and
+/// are woken together.
+pub(super) fn until_next_round(lived: Duration, every: Duration) -> Duration {
+    let into = lived.as_nanos() % every.as_nanos().max(1);
+    every - Duration::from_nanos(u64::try_from(into).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -116,11 +118,20 @@ mod tests {
     }
 
     #[test]
-    fn rounds_are_whole_seconds() {
-        let until = |millis| until_next_round(Duration::from_millis(millis)).as_millis();
-        assert_eq!(
-            [0, 1, 250, 999, 1000, 61_400].map(until),
-            [1000, 999, 750, 1, 1000, 600]
-        );
+    fn rounds_are_whole_periods_of_a_life() {
+        let until =
+            |millis, every| until_next_round(Duration::from_millis(millis), Duration::from_millis(every)).as_millis();
+        let expected = [
+            (0, 1000, 1000),
+            (1, 1000, 999),
+            (999, 1000, 1),
+            (1000, 1000, 1000),
+            (61_400, 1000, 600),
+            (31_000, 15_000, 14_000),
+            (7, 0, 0),
+        ];
+        for (lived, every, left) in expected {
+            assert_eq!(until(lived, every), left, "{lived} {every}");
+        }
     }
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::looks::{Looks, until_next_round};
 use super::{Ended, Office, attend};
 use crate::agent::heartbeat::Heartbeat;
 use crate::agent::inbox::beside::Beside;
@@ -66,7 +67,7 @@ impl Office {
 
     async fn beat(&self, lock: &Arc<DutyLock>, over: &CancellationToken) -> Result<(), Ended> {
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.tell(Duty::Presence, lock, over));
+        tasks.spawn(self.record(Duty::Presence, lock).keep(over.clone()));
         if self.first_attempt(over).await.is_some() {
             let heartbeat = Heartbeat {
                 api: self.duties.api.separate(),
@@ -86,7 +87,7 @@ impl Office {
 
     async fn read(&self, lock: &Arc<DutyLock>, takeover: bool, over: &CancellationToken) -> Result<(), Ended> {
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.tell(Duty::Reading, lock, over));
+        tasks.spawn(self.record(Duty::Reading, lock).keep(over.clone()));
         if self.first_attempt(over).await.is_some() {
             let (config, own) = (&self.duties.config, &self.duties.own);
             let inbox = Inbox {
@@ -157,48 +158,57 @@ impl Office {
         }
     }
 
-    fn tell(
-        &self,
-        duty: Duty,
-        lock: &Arc<DutyLock>,
-        over: &CancellationToken,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let file = self.duties.record.clone();
-        let (board, timing) = (self.duties.health.clone(), self.duties.config.timing);
-        tell_followers(duty, file, Arc::clone(lock), board, timing, over.clone())
+    fn record(&self, duty: Duty, lock: &Arc<DutyLock>) -> Record {
+        Record {
+            duty,
+            file: self.duties.record.clone(),
+            lock: Arc::clone(lock),
+            board: self.duties.health.clone(),
+            timing: self.duties.config.timing,
+            started: self.duties.started,
+            looks: self.duties.looks.clone(),
+        }
     }
 }
 
-/// Keeps the record file as fresh as the record: followers take its age for the holder's progress.
-async fn tell_followers(
+/// The record file of one duty.
+struct Record {
     duty: Duty,
     file: HealthFile,
     lock: Arc<DutyLock>,
     board: HealthBoard,
     timing: Timing,
-    over: CancellationToken,
-) {
-    let mut changes: watch::Receiver<_> = board.watch();
-    let mut told = true;
-    while !over.is_cancelled() {
-        let part = changes.borrow_and_update().part(duty);
-        let (file, lock, written) = (file.clone(), Arc::clone(&lock), part.clone());
-        let write = move || {
-            let told = lock.folder().map_or(Ok(()), |_| file.write(duty, &written));
-            told.inspect_err(|_| file.withdraw(duty))
-        };
-        let written = tokio::task::spawn_blocking(write).await;
-        if let Ok(Err(error)) = &written
-            && told
-        {
-            warn!("the health record cannot be written ({error}); other processes will call this one silent");
+    /// The process.
+    started: Instant,
+    looks: Looks,
+}
+
+impl Record {
+    /// Keeps the file as fresh as the record: followers take its age for the holder's progress.
+    async fn keep(self, over: CancellationToken) {
+        let mut changes: watch::Receiver<_> = self.board.watch();
+        let mut told = true;
+        while !over.is_cancelled() {
+            let part = changes.borrow_and_update().part(self.duty);
+            let (duty, file, lock, written) = (self.duty, self.file.clone(), Arc::clone(&self.lock), part.clone());
+            let write = move || {
+                let told = lock.folder().map_or(Ok(()), |_| file.write(duty, &written));
+                told.inspect_err(|_| file.withdraw(duty))
+            };
+            let written = self.looks.take(write).await;
+            if let Err(error) = &written
+                && told
+            {
+                warn!("the health record cannot be written ({error}); other processes will call this one silent");
+            }
+            told = written.is_ok();
+            let next = async {
+                let changed = changes.wait_for(|health| health.part(duty) != part);
+                let again = until_next_round(self.started.elapsed(), self.timing.of(RENEW_EVERY));
+                let _ = timeout(again, changed).await;
+                sleep(self.timing.of(COALESCE)).await;
+            };
+            over.run_until_cancelled(next).await;
         }
-        told = matches!(written, Ok(Ok(())));
-        let next = async {
-            let changed = changes.wait_for(|health| health.part(duty) != part);
-            let _ = timeout(timing.of(RENEW_EVERY), changed).await;
-            sleep(timing.of(COALESCE)).await;
-        };
-        over.run_until_cancelled(next).await;
     }
 }
