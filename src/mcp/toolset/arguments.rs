@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn given_for<T: JsonSchema>(arguments: Map<String, Value>) -> Given {
-        Given::new(arguments, Arc::new(super::super::schema::input::<T>().object))
+        Given::new(arguments, Arc::new(super::super::schema::input(T::json_schema).object))
     }
 
     fn refusal(arguments: Value) -> String {

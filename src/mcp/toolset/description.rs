@@ -22,13 +22,16 @@ impl Description {
     /// That of a tool with these arguments and results.
     #[must_use]
     pub fn of<I: JsonSchema, O: JsonSchema>() -> Self {
-        Self::new(schema::input::<I>(), schema::output::<O>())
+        Self::new(schema::input(I::json_schema), schema::output(O::json_schema))
     }
 
     /// That of a tool with these arguments and further ones, whose results have these properties.
     #[must_use]
     pub fn with<I: JsonSchema>(further: Map<String, Value>, results: Map<String, Value>) -> Self {
-        let mut input = schema::input::<I>();
+        Self::extended(schema::input(I::json_schema), further, results)
+    }
+
+    fn extended(mut input: schema::Input, further: Map<String, Value>, results: Map<String, Value>) -> Self {
         if let Some(Value::Object(properties)) = input.object.get_mut("properties") {
             properties.extend(further);
         }

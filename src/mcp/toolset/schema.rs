@@ -1,10 +1,14 @@
 //! Schemas as clients can digest them: inlined, one type per value, without the library's integer formats.
 
-use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::nullable;
+
+/// A type's schema: [`schemars::JsonSchema::json_schema`]. All that is done with it is compiled once, and not for each of two
+/// hundred types.
+pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
 
 /// A tool's arguments, and its description, which the schema of the arguments struct carries.
 pub(super) struct Input {
@@ -13,8 +17,8 @@ pub(super) struct Input {
 }
 
 /// The schema of what a tool accepts. Nothing but the named arguments is.
-pub(super) fn input<T: JsonSchema>() -> Input {
-    let mut object = object_of::<T>(SchemaSettings::draft2020_12());
+pub(super) fn input(shape: Shape) -> Input {
+    let mut object = object_of(shape, SchemaSettings::draft2020_12());
     let description = match object.remove("description") {
         Some(Value::String(text)) => text,
         _ => String::new(),
@@ -24,8 +28,8 @@ pub(super) fn input<T: JsonSchema>() -> Input {
 }
 
 /// The schema of what a tool returns.
-pub(super) fn output<T: JsonSchema>() -> Map<String, Value> {
-    fit_failures(object_of::<T>(SchemaSettings::draft2020_12().for_serialize()))
+pub(super) fn output(shape: Shape) -> Map<String, Value> {
+    fit_failures(object_of(shape, SchemaSettings::draft2020_12().for_serialize()))
 }
 
 /// The schema of an object with these properties.
@@ -54,12 +58,16 @@ pub(super) fn fit_failures(mut object: Map<String, Value>) -> Map<String, Value>
     object
 }
 
-fn object_of<T: JsonSchema>(settings: SchemaSettings) -> Map<String, Value> {
-    let settings = settings.with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    });
-    plain_object(settings.into_generator().into_root_schema_for::<T>().to_value())
+fn object_of(shape: Shape, settings: SchemaSettings) -> Map<String, Value> {
+    let mut generator = settings
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator();
+    let schema = shape(&mut generator);
+    debug_assert!(
+        generator.definitions().is_empty(),
+        "a type that holds itself cannot be inlined"
+    );
+    plain_object(schema.to_value())
 }
 
 fn plain_object(mut schema: Value) -> Map<String, Value> {
@@ -167,6 +175,7 @@ fn collect_constants(fields: &mut Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
 
     /// A choice.
@@ -195,7 +204,7 @@ mod tests {
 
     #[test]
     fn arguments_are_one_plain_object() {
-        let input = input::<Example>();
+        let input = input(Example::json_schema);
         assert_eq!(input.description, "What it does, on two lines.\n\nAnd more.");
         let expected = json!({
             "type": "object",
@@ -224,14 +233,14 @@ mod tests {
             #[serde(default)]
             parent: super::super::Nullable<String>,
         }
-        let parent = &input::<Change>().object["properties"]["parent"];
+        let parent = &input(Change::json_schema).object["properties"]["parent"];
         assert_eq!(parent["type"], json!(["string", "null"]));
         assert_eq!(parent["description"], "Its parent.");
     }
 
     #[test]
     fn a_failure_fits_the_output_schema_too() {
-        let schema = Value::Object(output::<Example>());
+        let schema = Value::Object(output(Example::json_schema));
         let failure = json!({ "error": "A", "detail": "b", "hint": "c" });
         assert!(jsonschema::is_valid(&schema, &failure));
         assert!(!jsonschema::is_valid(&schema, &json!({ "title": 1 })));
