@@ -140,6 +140,25 @@ fn events_are_followed_at_once_and_many_of_them_once_a_second() {
 }
 
 #[test]
+fn twenty_events_in_a_row_are_followed_at_once_and_so_are_those_after_two_quiet_seconds() {
+    let (mut plan, mut now) = (plan(), Duration::ZERO);
+    asked(&mut plan, &mut now, 10 * S);
+    let gap = |plan: &mut Plan, now: &mut Duration| {
+        let told = *now;
+        plan.hint(Side::Theirs);
+        while let Next::Wait(wait) = plan.next(*now) {
+            *now += wait;
+        }
+        *now - told
+    };
+    let mut gaps: Vec<Duration> = (0..23).map(|_| gap(&mut plan, &mut now)).collect();
+    now += 2 * S;
+    gaps.extend((0..2).map(|_| gap(&mut plan, &mut now)));
+    let (none, short, long) = (Duration::ZERO, S / 10, S);
+    assert_eq!(gaps, [vec![none], vec![short; 20], vec![long; 2], vec![none, short]].concat());
+}
+
+#[test]
 fn where_the_list_of_all_is_too_long_the_open_ones_are_asked_for() {
     let (mut plan, mut now) = (plan(), Duration::ZERO);
     asked(&mut plan, &mut now, S);
