@@ -163,7 +163,7 @@ impl Reader {
                         };
                         Aside::Rise(Rise::supposed(gap, std::mem::take(&mut window.paging.met)))
                     }
-                    _ => Aside::Search(self.search(moment, before, reach.is_certain())),
+                    _ => Aside::Search(self.search(moment, before, window.lower, reach.is_certain())),
                 });
                 Way::Other
             }

@@ -25,6 +25,7 @@ pub(super) struct Search {
     stage: Stage,
     fails: i64,
     works: Option<i64>,
+    floor: Option<i64>,
     step: i64,
     below: Option<ActivityId>,
 }
@@ -68,6 +69,7 @@ impl Search {
             stage: if certain { Stage::Ground } else { Stage::Narrow },
             fails: before.unwrap_or(latest).0,
             works: None,
+            floor: None,
             step: FIRST_STEP,
             below: None,
         }
@@ -76,6 +78,15 @@ impl Search {
     /// Some of what is newer may be missing, too, up to `until`.
     pub(super) fn until(self, until: Option<Timestamp>) -> Self {
         Self { until, ..self }
+    }
+
+    /// Everything up to `lower` is known. What is older may fail, too, and does not count.
+    pub(super) fn down_to(self, lower: Option<Timestamp>) -> Self {
+        let floor = lower.map(|lower| lower.0.saturating_add(1));
+        Self {
+            floor: floor.filter(|floor| *floor < self.fails),
+            ..self
+        }
     }
 
     /// Asking failed before, too, because of the row at `known`; `age`: when that was the newest row of all.
@@ -99,7 +110,10 @@ impl Search {
     fn middle(&self) -> Timestamp {
         match (self.stage, self.works) {
             (Stage::Again(known), _) => known.plus_micros(1),
-            (_, None) => Timestamp(self.fails.saturating_sub(self.step)),
+            (_, None) => {
+                let floor = self.floor.filter(|floor| *floor < self.fails);
+                Timestamp(self.fails.saturating_sub(self.step).max(floor.unwrap_or(i64::MIN)))
+            }
             (_, Some(works)) => Timestamp(works + (self.fails - works) / 2),
         }
     }
@@ -145,8 +159,9 @@ impl Search {
     /// Once the row's time is known to the microsecond: the gap, and the row right below it if it was met and can be asked from.
     pub(super) fn found(&self) -> Option<(Gap, Option<ActivityId>)> {
         let at = self.works.filter(|works| self.fails - works <= 1)?;
+        let lower = self.floor.map_or(i64::MIN, |floor| floor - 1);
         let gap = Gap {
-            at: Timestamp(at),
+            at: Timestamp(at.max(lower)),
             before: self.before,
             until: self.until,
             certain: self.certain,

@@ -100,11 +100,13 @@ fn a_platform_that_stops_to_heed_where_it_is_asked_from_ends_the_listing() {
     let mut desk = replaced();
     desk.ask();
     desk.give(page(vec![row(6, -40)]));
-    let newest = || page((0..500).map(|n| row(1000 + n, -20)).collect());
-    for before in [None, Some(-20), Some(-20)] {
+    for (before, ends) in [(None, false), (Some(-20), false), (Some(-20), true)] {
         let plan = desk.ask();
         let before = before.map(|at| Timestamp(NOW + at * SECOND).plus_micros(1));
-        assert_eq!((plan.since_secs.is_some(), plan.before), (true, before));
-        let step = desk.give(newest());
+        assert_eq!((plan.since_secs, plan.before), (Some(604_800), before));
+        let newest = (0..500).map(|n| row(2000 - n, i64::from(n) / -30 - 4));
+        let step = desk.give(page(newest.collect()));
+        assert_eq!((step.listed, step.notes), (ends, if ends { vec![Note::Stuck] } else { vec![] }));
+        assert!(step.batch.is_none());
     }
 }
