@@ -186,6 +186,7 @@ mod tests {
                 return (found, requests);
             }
             requests += 1;
+            assert!(requests < 200, "{search:?}");
             let (_, before) = search.ask(Duration::ZERO);
             let older = rows
                 .iter()
@@ -204,6 +205,26 @@ mod tests {
             assert_eq!(found, Some(Timestamp(row)));
             assert!(requests < 64, "{requests}");
         }
+    }
+
+    #[test]
+    fn what_fails_below_the_rows_that_are_known_hides_nothing_above_them() {
+        let ago = |secs: i64| START.0 - secs * 1_000_000;
+        let known = Timestamp(ago(120));
+        let found = |before, rows: &[(i64, bool)]| {
+            let down = Search::new(Some(before), START, true).down_to(Some(known));
+            search(down, rows).0.map(|at| at.0)
+        };
+        let below = (ago(400), false);
+        let rows = [below, (known.0, true), (ago(110), true), (ago(100), false)];
+        assert_eq!(found(START, &rows), Some(ago(100)));
+        assert_eq!(found(START, &[below, (known.0, false)]), Some(known.0));
+        assert_eq!(found(START, &[below]), Some(known.0), "whatever stands down to there");
+        assert_eq!(
+            found(known.plus_micros(1), &[below]),
+            Some(below.0),
+            "all above is read"
+        );
     }
 
     #[test]

@@ -155,7 +155,10 @@ fn twenty_events_in_a_row_are_followed_at_once_and_so_are_those_after_two_quiet_
     now += 2 * S;
     gaps.extend((0..2).map(|_| gap(&mut plan, &mut now)));
     let (none, short, long) = (Duration::ZERO, S / 10, S);
-    assert_eq!(gaps, [vec![none], vec![short; 20], vec![long; 2], vec![none, short]].concat());
+    assert_eq!(
+        gaps,
+        [vec![none], vec![short; 20], vec![long; 2], vec![none, short]].concat()
+    );
 }
 
 #[test]

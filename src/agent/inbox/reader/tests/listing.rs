@@ -106,7 +106,10 @@ fn a_platform_that_stops_to_heed_where_it_is_asked_from_ends_the_listing() {
         assert_eq!((plan.since_secs, plan.before), (Some(604_800), before));
         let newest = (0..500).map(|n| row(2000 - n, i64::from(n) / -30 - 4));
         let step = desk.give(page(newest.collect()));
-        assert_eq!((step.listed, step.notes), (ends, if ends { vec![Note::Stuck] } else { vec![] }));
+        assert_eq!(
+            (step.listed, step.notes),
+            (ends, if ends { vec![Note::Stuck] } else { vec![] })
+        );
         assert!(step.batch.is_none());
     }
 }
