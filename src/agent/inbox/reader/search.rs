@@ -25,6 +25,7 @@ pub(super) struct Search {
     stage: Stage,
     fails: i64,
     works: Option<i64>,
+    /// Nothing older is asked for before this.
     floor: Option<i64>,
     step: i64,
     below: Option<ActivityId>,
@@ -80,7 +81,7 @@ impl Search {
         Self { until, ..self }
     }
 
-    /// Everything up to `lower` is known. What is older may fail, too, and does not count.
+    /// What is not newer than `lower` is known or not ours. It may fail, too, and must hide nothing above.
     pub(super) fn down_to(self, lower: Option<Timestamp>) -> Self {
         let floor = lower.map(|lower| lower.0.saturating_add(1));
         Self {
@@ -111,8 +112,9 @@ impl Search {
         match (self.stage, self.works) {
             (Stage::Again(known), _) => known.plus_micros(1),
             (_, None) => {
+                let next = self.fails.saturating_sub(self.step);
                 let floor = self.floor.filter(|floor| *floor < self.fails);
-                Timestamp(self.fails.saturating_sub(self.step).max(floor.unwrap_or(i64::MIN)))
+                Timestamp(floor.map_or(next, |floor| next.max(floor)))
             }
             (_, Some(works)) => Timestamp(works + (self.fails - works) / 2),
         }

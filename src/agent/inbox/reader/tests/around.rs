@@ -255,6 +255,26 @@ fn a_row_that_fails_only_on_the_way_down_is_waited_for_ten_minutes() {
 }
 
 #[test]
+fn a_row_that_is_not_where_it_was_found_is_looked_for_four_times_in_one_window() {
+    let rows: Vec<(u32, i64)> = (1..40).map(|n| (n, i64::from(n) * 10 - 910)).collect();
+    let mut desk = without_a_cursor();
+    let mut found = 0;
+    loop {
+        let plan = desk.ask();
+        if desk.now > Duration::ZERO {
+            break;
+        }
+        let rises = plan.probe && plan.since.is_some();
+        found += u32::from(rises && plan.limit == 1);
+        match answer(&rows, if plan.since.is_none() { 20 } else { 0 }, desk.wall(), &plan) {
+            None => desk.fail(Failure::TooLarge, Duration::ZERO),
+            Some(rows) => drop(desk.give(page(rows))),
+        }
+    }
+    assert_eq!(found, 4);
+}
+
+#[test]
 fn while_a_row_is_looked_for_a_failure_costs_a_second_and_else_its_whole_pause() {
     let rows: Vec<(u32, i64)> = (1..40).map(|n| (n, i64::from(n) * 10 - 910)).collect();
     let mut desk = without_a_cursor();
