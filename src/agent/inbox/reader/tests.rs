@@ -60,6 +60,7 @@ fn from_cursor(n: u32, seconds: i64) -> Start {
 struct Desk {
     reader: Reader,
     now: Duration,
+    requests: u32,
 }
 
 impl Desk {
@@ -67,6 +68,7 @@ impl Desk {
         Self {
             reader: Reader::new(start, Timing::REAL, Duration::ZERO),
             now: Duration::ZERO,
+            requests: 0,
         }
     }
 
@@ -78,7 +80,11 @@ impl Desk {
     fn ask(&mut self) -> Plan {
         loop {
             match self.reader.next(self.now, self.wall()) {
-                Next::Ask(plan) => return plan,
+                Next::Ask(plan) => {
+                    self.requests += 1;
+                    assert!(self.requests < 10_000, "without an end: {plan:?} in {:?}", self.now);
+                    return plan;
+                }
                 Next::Wait(wait) => self.now += wait,
             }
         }
