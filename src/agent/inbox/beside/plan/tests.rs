@@ -14,7 +14,10 @@ fn plan() -> Plan {
 /// Everything that is asked until `end`, each answered well and at once.
 fn asked(plan: &mut Plan, now: &mut Duration, end: Duration) -> Vec<(u64, Errand)> {
     let mut asked = Vec::new();
+    let mut turns = 0;
     while *now < end {
+        turns += 1;
+        assert!(turns < 100_000, "without an end in {now:?}");
         match plan.next(*now) {
             Next::Ask(errand) => {
                 if errand != Errand::Broadcasts {
