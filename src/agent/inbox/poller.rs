@@ -332,7 +332,6 @@ impl Poller {
     }
 
     async fn not_written(&mut self, error: &JournalError, stop: &CancellationToken) -> Flow {
-        self.reader.not_committed();
         tell_unwritten(&self.health, error);
         // What cannot be kept is not fetched either.
         let mended = async {

@@ -267,7 +267,8 @@ impl Reader {
         heads.map(|head| head.id).filter(|id| !self.ledger.knows(id)).collect()
     }
 
-    /// Takes the answer to the last plan. Call [`Reader::committed`] or [`Reader::not_committed`] next.
+    /// Takes the answer to the last plan. It counts from [`Reader::committed`] on; without that call, the same page is asked
+    /// for again.
     pub fn answer(&mut self, now: Duration, wall: Timestamp, result: Result<Page, ReadFailure>) -> Step {
         self.staged = None;
         let Some(run) = self.run.clone() else {

@@ -141,7 +141,7 @@ pub(super) struct Plan {
     threads: Pace,
     /// Requests to be looked into, in order.
     queue: VecDeque<RequestId>,
-    /// The one of each side that was looked into last because more was asked back.
+    /// The one of each [`Side`] that was looked into last because more was asked back.
     turns: [Option<RequestId>; 2],
     open_only: bool,
     /// Whether an answer to one of ours is still to come.
@@ -306,7 +306,7 @@ impl Plan {
     /// looked into.
     pub(super) fn take_turn(&mut self, side: Side, mut waiting: Vec<RequestId>) {
         waiting.sort();
-        let turn = &mut self.turns[usize::from(side == Side::Ours)];
+        let turn = &mut self.turns[side as usize];
         let after = waiting.iter().find(|id| turn.as_ref().is_none_or(|last| *id > last));
         if let Some(id) = after.or(waiting.first()) {
             *turn = Some(id.clone());

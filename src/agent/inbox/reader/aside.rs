@@ -65,10 +65,16 @@ impl Aside {
 }
 
 impl Reader {
-    /// A search for the row that fails when one older than `before` is asked for.
-    pub(super) fn search(&self, moment: Moment, before: Option<Timestamp>, certain: bool) -> Search {
+    /// A search for the row that fails when one older than `before` is asked for, in a window down to `lower`.
+    pub(super) fn search(
+        &self,
+        moment: Moment,
+        before: Option<Timestamp>,
+        lower: Option<Timestamp>,
+        certain: bool,
+    ) -> Search {
         let date = self.clock.map_or(moment.wall, |(date, _)| date.max(moment.wall));
-        let search = Search::new(before, date.plus_micros(AHEAD_MICROS), certain);
+        let search = Search::new(before, date.plus_micros(AHEAD_MICROS), certain).down_to(lower);
         match (self.holes.known(before), before) {
             (Some(known), Some(_)) => search.again(known, None),
             (Some(known), None) => match self.age_of(known).filter(|age| age.window_above(moment.now).is_some()) {
@@ -147,7 +153,8 @@ impl Reader {
             }
             // The row that fails stands below the instant, not in it.
             Aside::Rise(rise) if rise.from.is_none() && !rise.proved => {
-                let search = self.search(moment, Some(rise.gap.at), certain);
+                let lower = run.window().and_then(|window| window.lower);
+                let search = self.search(moment, Some(rise.gap.at), lower, certain);
                 run.set_aside(Aside::Search(search.until(rise.gap.until)));
             }
             Aside::Rise(mut rise) => {

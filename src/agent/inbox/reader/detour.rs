@@ -151,10 +151,10 @@ impl Reader {
             }
             Range::Window(window) => {
                 let before = window.paging.before;
+                let certain = reach.is_certain();
                 run.reach = Reach::default();
                 window.aside = Some(match window.paging.edge {
-                    Some(at) if !reach.is_nothing() => {
-                        let certain = reach.is_certain();
+                    Some(at) => {
                         let gap = Gap {
                             at,
                             before,
@@ -163,7 +163,7 @@ impl Reader {
                         };
                         Aside::Rise(Rise::supposed(gap, std::mem::take(&mut window.paging.met)))
                     }
-                    _ => Aside::Search(self.search(moment, before, reach.is_certain())),
+                    None => Aside::Search(self.search(moment, before, window.lower, certain)),
                 });
                 Way::Other
             }

@@ -159,7 +159,6 @@ impl Run {
         self.go_below(rise.gap.at);
         if let Some(window) = self.window_mut().filter(|_| rise.again) {
             window.paging = Backward::of(rise.gap.until);
-            self.met.retain(|gap| gap.at != rise.gap.at);
         }
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Search {
     stage: Stage,
     fails: i64,
     works: Option<i64>,
+    /// Nothing older is asked for before this.
+    floor: Option<i64>,
     step: i64,
     below: Option<ActivityId>,
 }
@@ -68,6 +70,7 @@ impl Search {
             stage: if certain { Stage::Ground } else { Stage::Narrow },
             fails: before.unwrap_or(latest).0,
             works: None,
+            floor: None,
             step: FIRST_STEP,
             below: None,
         }
@@ -76,6 +79,15 @@ impl Search {
     /// Some of what is newer may be missing, too, up to `until`.
     pub(super) fn until(self, until: Option<Timestamp>) -> Self {
         Self { until, ..self }
+    }
+
+    /// What is not newer than `lower` is known or not ours. It may fail, too, and must hide nothing above.
+    pub(super) fn down_to(self, lower: Option<Timestamp>) -> Self {
+        let floor = lower.map(|lower| lower.0.saturating_add(1));
+        Self {
+            floor: floor.filter(|floor| *floor < self.fails),
+            ..self
+        }
     }
 
     /// Asking failed before, too, because of the row at `known`; `age`: when that was the newest row of all.
@@ -99,7 +111,11 @@ impl Search {
     fn middle(&self) -> Timestamp {
         match (self.stage, self.works) {
             (Stage::Again(known), _) => known.plus_micros(1),
-            (_, None) => Timestamp(self.fails.saturating_sub(self.step)),
+            (_, None) => {
+                let next = self.fails.saturating_sub(self.step);
+                let floor = self.floor.filter(|floor| *floor < self.fails);
+                Timestamp(floor.map_or(next, |floor| next.max(floor)))
+            }
             (_, Some(works)) => Timestamp(works + (self.fails - works) / 2),
         }
     }
@@ -145,8 +161,9 @@ impl Search {
     /// Once the row's time is known to the microsecond: the gap, and the row right below it if it was met and can be asked from.
     pub(super) fn found(&self) -> Option<(Gap, Option<ActivityId>)> {
         let at = self.works.filter(|works| self.fails - works <= 1)?;
+        let lower = self.floor.map_or(i64::MIN, |floor| floor - 1);
         let gap = Gap {
-            at: Timestamp(at),
+            at: Timestamp(at.max(lower)),
             before: self.before,
             until: self.until,
             certain: self.certain,
@@ -171,6 +188,7 @@ mod tests {
                 return (found, requests);
             }
             requests += 1;
+            assert!(requests < 200, "{search:?}");
             let (_, before) = search.ask(Duration::ZERO);
             let older = rows
                 .iter()
@@ -189,6 +207,26 @@ mod tests {
             assert_eq!(found, Some(Timestamp(row)));
             assert!(requests < 64, "{requests}");
         }
+    }
+
+    #[test]
+    fn what_fails_below_the_rows_that_are_known_hides_nothing_above_them() {
+        let ago = |secs: i64| START.0 - secs * 1_000_000;
+        let known = Timestamp(ago(120));
+        let found = |before, rows: &[(i64, bool)]| {
+            let down = Search::new(Some(before), START, true).down_to(Some(known));
+            search(down, rows).0.map(|at| at.0)
+        };
+        let below = (ago(400), false);
+        let rows = [below, (known.0, true), (ago(110), true), (ago(100), false)];
+        assert_eq!(found(START, &rows), Some(ago(100)));
+        assert_eq!(found(START, &[below, (known.0, false)]), Some(known.0));
+        assert_eq!(found(START, &[below]), Some(known.0), "whatever stands down to there");
+        assert_eq!(
+            found(known.plus_micros(1), &[below]),
+            Some(below.0),
+            "all above is read"
+        );
     }
 
     #[test]

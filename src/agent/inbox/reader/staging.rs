@@ -173,11 +173,6 @@ impl Reader {
             self.level_a_until = Some(now + self.timing.of(LEVEL_A_FOR));
         }
     }
-
-    /// The journal could not take the batch: everything stays as it was, and the same page is asked for again.
-    pub fn not_committed(&mut self) {
-        self.staged = None;
-    }
 }
 
 impl Staged {

@@ -107,6 +107,11 @@ impl Reader {
         let turn = match &run.range {
             Range::Forward(_) if !self.is_honoured(run, sheet) => Turn::More,
             Range::Newest(newest) if run.errand == Errand::Full && !self.is_deep(*newest, sheet, known) => Turn::More,
+            // Taken by a comparison, rows that are not linked would seem to be so from then on. The next read sees to them.
+            Range::Newest(newest) if !self.honours_rows && !self.is_linked(*newest, sheet, known) => {
+                self.pacing.hint();
+                Turn::Stuck
+            }
             _ => run.turn(sheet),
         };
         match turn {

@@ -10,7 +10,9 @@ use crate::state::journal::Cursor;
 use crate::types::WorkspaceId;
 
 mod around;
+mod instants;
 mod level_a;
+mod listing;
 
 const SECOND: i64 = 1_000_000;
 const NOW: i64 = 1_800_000_000 * SECOND;
@@ -58,6 +60,7 @@ fn from_cursor(n: u32, seconds: i64) -> Start {
 struct Desk {
     reader: Reader,
     now: Duration,
+    requests: u32,
 }
 
 impl Desk {
@@ -65,6 +68,7 @@ impl Desk {
         Self {
             reader: Reader::new(start, Timing::REAL, Duration::ZERO),
             now: Duration::ZERO,
+            requests: 0,
         }
     }
 
@@ -76,7 +80,11 @@ impl Desk {
     fn ask(&mut self) -> Plan {
         loop {
             match self.reader.next(self.now, self.wall()) {
-                Next::Ask(plan) => return plan,
+                Next::Ask(plan) => {
+                    self.requests += 1;
+                    assert!(self.requests < 10_000, "without an end: {plan:?} in {:?}", self.now);
+                    return plan;
+                }
                 Next::Wait(wait) => self.now += wait,
             }
         }
@@ -197,7 +205,6 @@ fn nothing_advances_until_the_journal_has_it() {
             .answer(desk.now, desk.wall(), Ok(page(vec![row(2, -200), row(3, -1)])));
         assert_eq!(ids(&step), [id(2), id(3)]);
         assert_eq!(step.batch.unwrap().cursor, Some(cursor(2, -200)));
-        desk.reader.not_committed();
         assert_eq!(desk.ask(), plan);
     }
     desk.give(page(vec![row(2, -200), row(3, -1)]));
@@ -227,7 +234,9 @@ fn the_saved_cursor_follows_45_s_behind() {
     desk.reader.stream_live(true);
     desk.ask();
     desk.give(page(vec![row(2, -1)]));
+    let mut reads = 0;
     let moved = loop {
+        reads += 1;
         let plan = desk.ask();
         let rows = if plan.since == Some(id(1)) {
             vec![row(2, -1)]
@@ -240,6 +249,7 @@ fn the_saved_cursor_follows_45_s_behind() {
         }
     };
     assert_eq!((moved, desk.now), (cursor(2, -1), Duration::from_secs(45)));
+    assert!(reads < 8, "{reads}: a known row is not seen anew");
 }
 
 #[test]
@@ -298,46 +308,6 @@ fn what_may_be_the_platforms_fault_is_held_against_rows_only_while_it_answers_so
         desk.give(page(vec![]));
     }
     assert_eq!(desk.ask().since, None, "another way is tried");
-}
-
-#[test]
-fn before_a_replaced_journal_begins_messages_are_listed_and_not_offered() {
-    let start = Start {
-        imported: Some(id(5)),
-        replaced: true,
-        ..Start::default()
-    };
-    let mut desk = Desk::new(start);
-    assert_eq!(desk.ask().since, Some(id(5)), "what is to be offered comes first");
-    let step = desk.give(page(vec![row(6, -40), row(7, -30)]));
-    assert_eq!(ids(&step), [id(6), id(7)]);
-
-    let plan = desk.ask();
-    assert_eq!((plan.since, plan.since_secs, plan.limit), (None, Some(604_800), 500));
-    let newest: Vec<Row> = (0..500).map(|n| row(1000 + n, -20)).collect();
-    let step = desk.give(page(newest));
-    assert!(
-        step.batch.is_none() && !step.listed,
-        "what is above the beginning is not listed"
-    );
-    assert_eq!(desk.ask().before, Some(Timestamp(NOW - 20 * SECOND).plus_micros(1)));
-    let rest = vec![
-        row(7, -30),
-        row(6, -40),
-        row(5, -50),
-        row(4, -50),
-        row(3, -604_700),
-        row(2, -700_000),
-    ];
-    let step = desk.give(page(rest));
-    assert_eq!(
-        ids(&step),
-        [id(3), id(5), id(4)].map(|id| id).into_iter().collect::<Vec<_>>()
-    );
-    let batch = step.batch.unwrap();
-    assert!(batch.recovered && !batch.hold && !batch.release && batch.cursor.is_none() && batch.polled.is_none());
-    assert!(step.listed && step.recovered.is_none());
-    assert!(desk.ask().since.is_some(), "and then reading goes on as ever");
 }
 
 #[test]
@@ -556,14 +526,14 @@ fn a_hinted_read_does_not_stand_in_for_the_sweep_that_moves_the_cursor() {
 #[test]
 fn at_rest_the_last_good_poll_is_recorded_every_minute() {
     let mut desk = settled(false);
-    let end = desk.now + Duration::from_secs(600);
+    let end = desk.now + Duration::from_secs(1200);
     let mut recorded = 0;
     while desk.now < end {
         desk.ask();
         let step = desk.give(page(vec![]));
         recorded += u32::from(step.batch.is_some_and(|batch| batch.polled.is_some()));
     }
-    assert!((9..=11).contains(&recorded), "{recorded}");
+    assert_eq!(recorded, 20);
 }
 
 #[test]
@@ -591,19 +561,4 @@ fn a_platform_that_goes_round_in_circles_ends_a_read_and_its_rows_are_offered() 
         notes.extend(step.notes);
     }
     assert_eq!(notes, [Note::Stuck]);
-}
-
-#[test]
-fn rows_that_do_not_say_their_time_are_read_through_where_the_platform_is_known_to_heed_rows() {
-    let untimed = |n: u32| {
-        let raw = RawValue::from_string(format!(r#"{{"id":"{}","summary":"S"}}"#, id(n))).unwrap();
-        read_row(&raw, &WorkspaceId::parse("own").unwrap(), Timestamp(NOW))
-    };
-    let mut desk = Desk::new(from_cursor(1, -5000));
-    desk.ask();
-    desk.give(page((0..500).map(|n| row(1000 + n, i64::from(n) - 2000)).collect()));
-    desk.ask();
-    let step = desk.give(page((2000..2500).map(untimed).collect()));
-    assert_eq!(ids(&step).len(), 500);
-    assert_eq!(desk.ask().since, Some(id(2499)));
 }

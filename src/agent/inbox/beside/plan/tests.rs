@@ -14,7 +14,10 @@ fn plan() -> Plan {
 /// Everything that is asked until `end`, each answered well and at once.
 fn asked(plan: &mut Plan, now: &mut Duration, end: Duration) -> Vec<(u64, Errand)> {
     let mut asked = Vec::new();
+    let mut turns = 0;
     while *now < end {
+        turns += 1;
+        assert!(turns < 100_000, "without an end in {now:?}");
         match plan.next(*now) {
             Next::Ask(errand) => {
                 if errand != Errand::Broadcasts {
@@ -137,6 +140,28 @@ fn events_are_followed_at_once_and_many_of_them_once_a_second() {
     reads(&mut plan, 1);
     let later = reads(&mut plan, 10);
     assert!((18..=22).contains(&later), "{later} in ten seconds");
+}
+
+#[test]
+fn twenty_events_in_a_row_are_followed_at_once_and_so_are_those_after_two_quiet_seconds() {
+    let (mut plan, mut now) = (plan(), Duration::ZERO);
+    asked(&mut plan, &mut now, 10 * S);
+    let gap = |plan: &mut Plan, now: &mut Duration| {
+        let told = *now;
+        plan.hint(Side::Theirs);
+        while let Next::Wait(wait) = plan.next(*now) {
+            *now += wait;
+        }
+        *now - told
+    };
+    let mut gaps: Vec<Duration> = (0..23).map(|_| gap(&mut plan, &mut now)).collect();
+    now += 2 * S;
+    gaps.extend((0..2).map(|_| gap(&mut plan, &mut now)));
+    let (none, short, long) = (Duration::ZERO, S / 10, S);
+    assert_eq!(
+        gaps,
+        [vec![none], vec![short; 20], vec![long; 2], vec![none, short]].concat()
+    );
 }
 
 #[test]

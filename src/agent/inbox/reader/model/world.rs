@@ -180,7 +180,6 @@ impl World {
         }
         if let Some(batch) = step.batch {
             if self.dice.per_mille(self.case.failures) {
-                self.reader.not_committed();
                 self.pass(500_000);
                 return Some(plan);
             }
