@@ -159,8 +159,6 @@ pub(super) fn cases(level: Level) -> impl Strategy<Value = Case> {
         let troubles = if a && !poison.is_empty() {
             Case {
                 restarts: 0,
-                damage: 0,
-                gone: 0,
                 ..troubles
             }
         } else {
