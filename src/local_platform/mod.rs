@@ -33,7 +33,7 @@
 //! * `POST /_local/limits` `{"rate_limit"}` sets requests per 60 s and empties all buckets.
 //! * `GET /_local/log?after=n` the requests answered or broken off since number n: `seq`, `time_ms`, `method`,
 //!   `path`, `query`, `route`, `status` (null: no answer), `workspace`, `bearer` (8 hex digits of its SHA-256),
-//!   `user_agent`, `x_workspace_id`, `origin`, and for register and heartbeat the JSON `body`.
+//!   `user_agent`, `x_workspace_id`, `origin`, and for register, heartbeat and notify (up to 4 KiB) the JSON `body`.
 //! * `GET /_local/workspaces` every workspace, removed ones too, with its status and the age of its last beat.
 
 mod admin;

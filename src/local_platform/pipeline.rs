@@ -20,6 +20,9 @@ use super::{auth, clock, credentials, origin, page, rate_limit, tenant};
 /// No route reads more; the real platform has no general limit.
 pub(crate) const LARGEST_BODY: usize = 128 * 1024 * 1024;
 
+/// What is told the person is logged up to this size.
+const LARGEST_LOGGED: usize = 4096;
+
 /// Answers one request.
 pub(crate) async fn serve(
     State(site): State<Arc<Site>>,
@@ -76,15 +79,19 @@ async fn routed(site: &Arc<Site>, parts: &Parts, body: Bytes, cut: &Cut, pending
     };
     let name = found.route.name;
     let call = call(site, parts, body, &found);
-    let sent: Option<Value> = matches!(name, "register" | "heartbeat")
-        .then(|| serde_json::from_str(&json_text(&call.body)).unwrap_or_default());
-    let workspace = match &sent {
-        Some(sent) => ["id", "workspace_id"]
-            .iter()
-            .find_map(|key| sent[*key].as_str())
-            .map(str::to_lowercase),
-        None => Some(call.id.clone()).filter(|id| !id.is_empty()),
+    let is_logged = match name {
+        "register" | "heartbeat" => true,
+        "notify" => call.body.len() <= LARGEST_LOGGED,
+        _ => false,
     };
+    let sent: Option<Value> = is_logged.then(|| serde_json::from_str(&json_text(&call.body)).unwrap_or_default());
+    let in_body = || {
+        let mut keys = ["id", "workspace_id"].iter();
+        let id = keys.find_map(|key| sent.as_ref()?[*key].as_str());
+        id.map(str::to_lowercase)
+    };
+    let in_path = Some(call.id.clone()).filter(|id| !id.is_empty());
+    let workspace = in_path.or_else(in_body);
     pending.entry.route = Some(name);
     pending.entry.workspace.clone_from(&workspace);
     pending.entry.body = sent;

@@ -139,7 +139,7 @@ impl Worker<'_> {
 
     fn acknowledged(&self, message: &Value) {
         let text = message["text"].as_str().unwrap_or_default();
-        self.world.ledger.acknowledged(text, delivery(message));
+        self.world.ledger.acknowledged(text, self.life, delivery(message));
     }
 
     async fn reply(&mut self, message: &Value) -> Result<(), Gone> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::random::Random;
+use super::twice::LOOKED_FOR;
 use super::world::World;
 
 const ROUTES: [&str; 10] = [
@@ -32,12 +33,12 @@ pub async fn inject(world: Arc<World>) {
         if random.percent(4) {
             outage(&world, &mut random).await;
         } else {
-            world.add_fault(fault(&mut random)).await;
+            world.add_fault(fault(&world, &mut random)).await;
         }
     }
 }
 
-fn fault(random: &mut Random) -> Value {
+fn fault(world: &World, random: &mut Random) -> Value {
     let route = *random.one_of(&ROUTES);
     let mut rule = json!({ "route": route, "times": 1 + random.below(4) });
     match random.below(6) {
@@ -61,10 +62,11 @@ fn fault(random: &mut Random) -> Value {
         }
         _ => {
             // A beat that is held up is a gap that nobody but the platform has made.
-            // The echo of what the person was told may take 2 s to show, which the speed makes 100 ms.
+            // What the person was told is looked for so long, less by the speed; the rest is for a busy machine.
+            let looked_for = world.plan.scaled(LOOKED_FOR).as_millis();
             let most = match route {
                 "heartbeat" => 200,
-                "notify" => 80,
+                "notify" => u64::try_from(looked_for).unwrap() * 2 / 3,
                 _ => 1500,
             };
             rule["delay_ms"] = json!(random.below(most));

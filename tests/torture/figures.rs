@@ -51,9 +51,14 @@ pub fn ends(book: &Book, end: End) -> usize {
 
 /// The life that a request came from.
 pub fn life_of(lives: &[Life], poll: &Poll) -> Option<usize> {
+    life_at(lives, poll.slot, poll.turn, poll.at)
+}
+
+/// The last life that a slot's credentials had begun by then.
+pub fn life_at(lives: &[Life], slot: usize, turn: usize, at: i64) -> Option<usize> {
     lives
         .iter()
-        .rposition(|life| life.slot == poll.slot && life.turn == poll.turn && life.begun <= poll.at)
+        .rposition(|life| life.slot == slot && life.turn == turn && life.begun <= at)
 }
 
 /// From the kill of the one who did a duty to the first time another process does it that was there to take over.

@@ -76,6 +76,17 @@ pub struct Show {
     pub delivery: u64,
 }
 
+/// The first acknowledgement of a message that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledgement {
+    /// When that answer was received.
+    pub at: i64,
+    /// Who asked for it.
+    pub life: usize,
+    /// Which delivery it was of.
+    pub delivery: u64,
+}
+
 #[derive(Clone, Debug)]
 pub struct Message {
     pub origin: Origin,
@@ -86,12 +97,24 @@ pub struct Message {
     pub shows: Vec<Show>,
     /// Returned by the call that had delegated, and not by a wait.
     pub returned: u32,
-    /// When the answer came that it is acknowledged.
-    pub acknowledged: Option<i64>,
-    /// Which delivery was acknowledged.
-    pub settled: u64,
+    pub acknowledged: Option<Acknowledgement>,
     /// What the tool said that sent it.
     pub handle: Option<String>,
+}
+
+impl Message {
+    /// One that nobody was shown.
+    pub fn to(origin: Origin, to: usize) -> Self {
+        Self {
+            origin,
+            to,
+            taken: false,
+            shows: Vec::new(),
+            returned: 0,
+            acknowledged: None,
+            handle: None,
+        }
+    }
 }
 
 /// The clocks of a workspace's daemons jumped, and count this much more sleep than before.
@@ -213,17 +236,7 @@ impl Ledger {
         let mut book = self.book();
         book.next += 1;
         let text = format!("{origin:?} {} for {to}", book.next);
-        let message = Message {
-            origin,
-            to,
-            taken: false,
-            shows: Vec::new(),
-            returned: 0,
-            acknowledged: None,
-            settled: 0,
-            handle: None,
-        };
-        book.messages.insert(text.clone(), message);
+        book.messages.insert(text.clone(), Message::to(origin, to));
         text
     }
 
@@ -273,12 +286,15 @@ impl Ledger {
         }
     }
 
-    pub fn acknowledged(&self, text: &str, delivery: u64) {
-        if let Some(message) = self.book().messages.get_mut(text)
-            && message.acknowledged.is_none()
-        {
-            message.acknowledged = Some(now_ms());
-            message.settled = delivery;
+    /// The answer came that it is.
+    pub fn acknowledged(&self, text: &str, life: usize, delivery: u64) {
+        let acknowledgement = Acknowledgement {
+            at: now_ms(),
+            life,
+            delivery,
+        };
+        if let Some(message) = self.book().messages.get_mut(text) {
+            message.acknowledged.get_or_insert(acknowledgement);
         }
     }
 

@@ -7,6 +7,7 @@
 mod agent;
 mod clock;
 mod disk;
+mod examples;
 mod faults;
 mod figures;
 mod journal;
@@ -17,7 +18,9 @@ mod polls;
 mod producer;
 mod random;
 mod report;
+mod shows;
 mod slot;
+mod twice;
 mod verdict;
 mod world;
 
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     if plan.is_filtered_out() {
         return ExitCode::SUCCESS;
     }
+    examples::check();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -118,8 +122,8 @@ async fn run(plan: Plan, seed: u64, sum: &mut Sum) -> Vec<String> {
         ended.unwrap();
     }
     world.collected.cancel();
-    let polls = polls.await.unwrap();
-    verdict::judge(&world, &polls, drained, begun.elapsed(), sum).await
+    let requests = polls.await.unwrap();
+    verdict::judge(&world, &requests, drained, begun.elapsed(), sum).await
 }
 
 /// Waits until nothing is outstanding, and a little longer: what is shown again would be shown now.

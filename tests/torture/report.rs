@@ -27,7 +27,8 @@ pub struct Sum {
     acknowledged: usize,
     lost: usize,
     again_after_acknowledgement: usize,
-    twice_told: usize,
+    twice: usize,
+    taken_up_late: usize,
     takeovers: Vec<i64>,
     beats_late: Vec<i64>,
     exits: Vec<i64>,
@@ -48,8 +49,14 @@ impl fmt::Display for Sum {
         writeln!(
             f,
             "  messages: {} taken by the platform, {} texts shown, {} acknowledged, {} lost, {} shown after acknowledgement, {} \
-             arrived twice",
-            self.taken, self.shown, self.acknowledged, self.lost, self.again_after_acknowledgement, self.twice_told
+             arrived twice ({} taken up when their sender was long dead)",
+            self.taken,
+            self.shown,
+            self.acknowledged,
+            self.lost,
+            self.again_after_acknowledgement,
+            self.twice,
+            self.taken_up_late
         )?;
         writeln!(f, "  takeover {takeovers}; ends after the client went away {exits}")?;
         let late = Times::of(self.beats_late.clone());
@@ -116,7 +123,10 @@ pub fn print(
     for sent in outbox {
         *work.entry((&sent.kind, &sent.progress)).or_default() += 1;
     }
-    println!("  work: {work:?}, {} arrived twice", tally.twice_told);
+    println!(
+        "  work: {work:?}, {} arrived twice, {} of them taken up when their sender was long dead",
+        tally.twice, tally.taken_up_late
+    );
     println!(
         "  attempts for one piece of work: {} at most",
         outbox.iter().map(|sent| sent.attempts).max().unwrap_or(0)
@@ -145,6 +155,7 @@ pub fn print(
     sum.acknowledged += tally.acknowledged;
     sum.lost += tally.lost;
     sum.again_after_acknowledgement += tally.again_after_acknowledgement;
-    sum.twice_told += tally.twice_told;
+    sum.twice += tally.twice;
+    sum.taken_up_late += tally.taken_up_late;
     sum.exits.extend(&book.exits);
 }

@@ -4,19 +4,21 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use reqwest::Method;
+use serde_json::Value;
 
-use super::figures;
 use super::journal::{self, Sent};
-use super::ledger::{Book, Life, Message, Origin, Show};
-use super::polls::{Duty, Poll};
+use super::ledger::{Book, Life, Message, Origin};
+use super::polls::{Duty, Poll, Requests, Told};
 use super::report::{self, Sum};
 use super::world::World;
+use super::{figures, shows, twice};
 
 /// How long requests of a dead process may still lie in a socket, on a loaded machine.
 const IN_FLIGHT_MS: i64 = 10_000;
 
 /// Checks everything, prints the figures and returns what is wrong.
-pub async fn judge(world: &World, polls: &[Poll], drained: bool, took: Duration, sum: &mut Sum) -> Vec<String> {
+pub async fn judge(world: &World, requests: &Requests, drained: bool, took: Duration, sum: &mut Sum) -> Vec<String> {
+    let polls = &requests.polls;
     let outbox = journal::outbox(world);
     let states = journal::states(world);
     let arrived = arrived(world).await;
@@ -45,9 +47,16 @@ pub async fn judge(world: &World, polls: &[Poll], drained: bool, took: Duration,
             kept.contains(text.as_str()),
             states,
         );
-        tally.shows(&book, text, message, world.plan.lease());
+        tally.shows(&book, text, message, millis(world.plan.lease()));
     }
     tally.work(&book, &outbox, &arrived);
+    tally.identities(
+        &book,
+        &outbox,
+        &arrived,
+        &requests.told,
+        millis(world.plan.scaled(twice::LOOKED_FOR)),
+    );
     for workspace in 0..world.workspaces.len() {
         for duty in [Duty::Beat, Duty::Read] {
             tally.pollers(&book.lives, polls, workspace, duty);
@@ -72,8 +81,13 @@ fn must_be_seen<'a>(book: &'a Book, outbox: &'a [Sent]) -> HashSet<&'a str> {
     taken.chain(accepted).collect()
 }
 
-/// The identities under which a text lies in the platform's log: message ids, or row ids of what the person was told.
-type Arrived = HashMap<String, HashSet<String>>;
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap()
+}
+
+/// The identities under which a text lies in the platform's log: message ids, or row ids of what the person was told. Each
+/// with the time of its row, in milliseconds since 1970.
+type Arrived = HashMap<String, HashMap<String, i64>>;
 
 async fn arrived(world: &World) -> Arrived {
     let mut arrived = Arrived::new();
@@ -88,6 +102,10 @@ async fn arrived(world: &World) -> Arrived {
             let page = world.ok(Method::GET, &path, Some(&workspace.token), None).await;
             let rows = page.as_array().cloned().unwrap_or_default();
             let fresh = rows.iter().filter(|row| known.insert(row["id"].to_string())).count();
+            let time = |row: &Value| {
+                let time = chrono::DateTime::parse_from_rfc3339(row["created_at"].as_str().unwrap());
+                time.unwrap().to_utc()
+            };
             for row in &rows {
                 let (text, id) = if row["method"] == "notify" {
                     (&row["response_body"]["result"], &row["id"])
@@ -96,15 +114,15 @@ async fn arrived(world: &World) -> Arrived {
                     (&message["parts"][0]["text"], &message["messageId"])
                 };
                 if let (Some(text), Some(id)) = (text.as_str(), id.as_str()) {
-                    arrived.entry(text.to_owned()).or_default().insert(id.to_owned());
+                    let identities = arrived.entry(text.to_owned()).or_default();
+                    identities.insert(id.to_owned(), time(row).timestamp_millis());
                 }
             }
             let Some(oldest) = rows.last().filter(|_| fresh > 0) else {
                 break;
             };
             // The comparison is strict, and a page may end among rows of one instant.
-            let oldest = chrono::DateTime::parse_from_rfc3339(oldest["created_at"].as_str().unwrap()).unwrap();
-            let oldest = (oldest.to_utc() + chrono::TimeDelta::microseconds(1))
+            let oldest = (time(oldest) + chrono::TimeDelta::microseconds(1))
                 .to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
             before = format!("&before_ts={oldest}");
         }
@@ -125,7 +143,10 @@ pub struct Tally {
     pub after_a_lease: usize,
     pub returned_unseen: usize,
     pub aside: usize,
-    pub twice_told: usize,
+    /// Arrived under several identities.
+    pub twice: usize,
+    /// Of these, because the platform took the first request up when its sender was long dead.
+    pub taken_up_late: usize,
 }
 
 impl Tally {
@@ -150,46 +171,20 @@ impl Tally {
     }
 
     /// No show after the acknowledgement, and no second show while the first one's lease held.
-    fn shows(&mut self, book: &Book, text: &str, message: &Message, lease: Duration) {
-        let lives = &book.lives;
-        let lease = i64::try_from(lease.as_millis()).unwrap();
-        let mut shows = message.shows.clone();
-        // Not as their answers were read: of two processes either may be read late.
-        shows.sort_by_key(|show| (show.delivery, show.answered));
-        if let Some(acknowledged) = message.acknowledged {
-            self.acknowledged += 1;
-            let mut again = None;
-            for show in &shows {
-                let life = &lives[show.life];
-                // Leased before, and read late by its client: by one whose process was dead already or stood still, or
-                // whose lease could be over by then.
-                let on_its_way = show.delivery <= message.settled
-                    || !life.lives_at(acknowledged)
-                    || life.was_stopped_between(show.begun, show.answered)
-                    || show.begun + lease_over(book, show, acknowledged, lease) <= acknowledged;
-                if show.begun > acknowledged || (show.answered > acknowledged && !on_its_way) {
-                    self.again_after_acknowledgement += 1;
-                    again.get_or_insert(*show);
-                }
-            }
-            if let Some(show) = again {
-                let (message, told) = (evidence(message), &lives[show.life]);
-                self.wrong.push(format!(
-                    "shown again after its acknowledgement: {text:?} {show:?} {message:?} {told:?}"
-                ));
-            }
+    fn shows(&mut self, book: &Book, text: &str, message: &Message, lease: i64) {
+        let judged = shows::judge(book, message, lease);
+        self.acknowledged += usize::from(message.acknowledged.is_some());
+        self.again_after_acknowledgement += judged.again.len();
+        self.after_an_end += judged.after_an_end;
+        self.after_a_lease += judged.after_a_lease;
+        if let Some(show) = judged.again.first() {
+            let (message, told) = (evidence(message), &book.lives[show.life]);
+            self.wrong.push(format!(
+                "shown again after its acknowledgement: {text:?} {show:?} {message:?} {told:?}"
+            ));
         }
-        let mut early = None;
-        for pair in shows.windows(2) {
-            if lives[pair[0].life].lives_at(pair[1].answered) {
-                self.after_a_lease += 1;
-            } else {
-                self.after_an_end += 1;
-            }
-            early = early.or_else(|| too_early(book, &pair[0], &pair[1], lease));
-        }
-        if let Some(why) = early {
-            let told = shows.first().map(|show| &lives[show.life]);
+        if let Some(why) = judged.early {
+            let told = message.shows.first().map(|show| &book.lives[show.life]);
             let message = evidence(message);
             self.wrong.push(format!(
                 "shown again while its lease held ({why}): {text:?} {message:?}, first by {told:?}"
@@ -197,9 +192,9 @@ impl Tally {
         }
     }
 
-    /// Delegations and replies: settled, under one identity, and never gone without a word.
+    /// Delegations and replies: settled, and never gone without a word.
     fn work(&mut self, book: &Book, outbox: &[Sent], arrived: &Arrived) {
-        let nowhere = HashSet::new();
+        let nowhere = HashMap::new();
         let ids: HashSet<&str> = outbox.iter().map(|sent| sent.id.as_str()).collect();
         for (text, message) in &book.messages {
             if let Some(handle) = &message.handle
@@ -218,11 +213,6 @@ impl Tally {
             };
             let taken = matches!(sent.progress.as_str(), "accepted" | "delivered" | "answered");
             let told = sent.detail.as_deref().is_some_and(|detail| !detail.is_empty());
-            if there.len() > 1 {
-                self.twice_told += 1;
-                self.wrong
-                    .push(format!("arrived under {} identities: {sent:?} {there:?}", there.len()));
-            }
             if taken && there.is_empty() {
                 self.wrong.push(format!("was accepted and did not arrive: {sent:?}"));
             }
@@ -234,11 +224,42 @@ impl Tally {
                     .push(format!("was reported as failed and arrived: {sent:?} {there:?}"));
             }
             if message.origin == Origin::Task
-                && let (Some(id), Some(there)) = (&sent.delegation_id, there.iter().next())
+                && let (Some(id), Some(there)) = (&sent.delegation_id, there.keys().next())
                 && id != there
             {
                 self.wrong.push(format!(
                     "arrived under an id that the sender does not know: {sent:?} {there}"
+                ));
+            }
+        }
+    }
+
+    /// Everything has one identity, but for what the person is told: the platform may take that up when nobody looks for it any
+    /// more.
+    fn identities(
+        &mut self,
+        book: &Book,
+        outbox: &[Sent],
+        arrived: &Arrived,
+        told: &HashMap<String, Told>,
+        limit: i64,
+    ) {
+        for sent in outbox {
+            let Some(there) = arrived.get(&sent.text).filter(|there| there.len() > 1) else {
+                continue;
+            };
+            self.twice += 1;
+            let asked = told.get(&sent.text).filter(|_| sent.kind == "notify");
+            let first = there.values().min().copied();
+            let late = asked
+                .zip(first)
+                .is_some_and(|(asked, first)| twice::was_taken_up_late(&book.lives, asked, first, limit));
+            if late {
+                self.taken_up_late += 1;
+            } else {
+                self.wrong.push(format!(
+                    "arrived under {} identities: {sent:?} {there:?}, first asked for by {asked:?}",
+                    there.len()
                 ));
             }
         }
@@ -297,30 +318,4 @@ fn evidence(message: &Message) -> Message {
     let mut told = message.clone();
     told.shows.truncate(8);
     told
-}
-
-/// Why the first show's lease cannot have ended before the second; `None` when it can.
-fn too_early(book: &Book, first: &Show, second: &Show, lease: i64) -> Option<String> {
-    let life = &book.lives[first.life];
-    if life.ended.is_some_and(|(_, ended)| ended <= second.answered) {
-        return None;
-    }
-    // The lease began after the call, and the second one before its answer, however slow the machine is.
-    let early = first.begun + lease_over(book, first, second.answered, lease) - second.answered;
-    (early > 0).then(|| format!("{early} ms early"))
-}
-
-/// How long the lease of a show lasts that may have begun with its call: less by what its process believes to have slept
-/// until `to`.
-fn lease_over(book: &Book, show: &Show, to: i64, lease: i64) -> i64 {
-    let workspace = book.lives[show.life].workspace;
-    // A jump is noted before it is made.
-    let since = show.begun - 2000;
-    let slept: i64 = book
-        .jumps
-        .iter()
-        .filter(|sleep| sleep.workspace == workspace && (since..=to).contains(&sleep.at))
-        .map(|sleep| sleep.millis)
-        .sum();
-    lease - slept
 }

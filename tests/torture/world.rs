@@ -209,10 +209,8 @@ impl World {
     /// The daemon of a slot with nothing else in its environment.
     pub fn command(&self, slot: &Slot, token: &str, crash_at: Option<String>) -> Command {
         let workspace = &self.workspaces[slot.workspace];
-        // A write beyond the limit is to fail, as on a bad disk, and not to end the process.
-        let mut command = Command::new("/bin/sh");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_molecule-mcp"));
         command
-            .args(["-c", "trap '' XFSZ; exec \"$0\"", env!("CARGO_BIN_EXE_molecule-mcp")])
             .env_clear()
             .env("PLATFORM_URL", self.platform.url())
             .env("WORKSPACE_ID", &workspace.id)

@@ -68,6 +68,8 @@ pub struct Reader {
     honours_rows: bool,
     /// Whether rows may be missing below the newest (level A).
     unlinked: Option<Unlinked>,
+    /// When the last read began, of those that came to their end, that looked below the newest rows for late ones (level A).
+    swept: Duration,
     /// Rows that cannot be fetched and stand above the saved cursor.
     holes: Holes,
     /// The platform's clock as last seen, and when.
@@ -123,6 +125,7 @@ impl Reader {
             level_a_until: None,
             honours_rows: false,
             unlinked: None,
+            swept: now,
         }
     }
 

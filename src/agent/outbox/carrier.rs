@@ -26,6 +26,10 @@ const ABREAST: usize = 16;
 const WINDOW: Duration = Duration::from_secs(600);
 /// The echo row of a message to the person may become visible this late.
 const SETTLING: Duration = Duration::from_secs(2);
+/// A request without an answer may take effect this late: for so long the kernel tries to bring one that was given up, or whose
+/// process died, to the platform, and for so long the platform tries to store something.
+const AT_WORK: Duration = Duration::from_secs(30);
+
 /// Carries one row at a time from its first attempt to its recorded outcome.
 pub(super) struct Carrier<P, B> {
     platform: P,
@@ -62,11 +66,18 @@ impl<P: Platform, B: Book> Carrier<P, B> {
         } else {
             Arrival::Maybe
         };
+        let longest = self.timing.of(AT_WORK);
+        let mut at_work_until = Instant::now();
+        if arrival == Arrival::Maybe {
+            // The process that made the attempt may have died just now.
+            at_work_until += longest;
+        }
         let moment = |pause| Moment {
             age: clock.now(),
             pause,
             window: self.timing.of(WINDOW),
             settling: self.timing.of(SETTLING),
+            at_work: Duration::ZERO,
         };
         let mut verdict = decide::first(&item, &moment(Duration::ZERO));
         loop {
@@ -97,6 +108,9 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                             let outcome = self.attempt(&item, &files).await;
                             crash_point::pass(name(&item.work), "sent");
                             drop(permit);
+                            if let Err(CallError::Interrupted { .. }) = &outcome {
+                                at_work_until = Instant::now() + longest;
+                            }
                             let pause = pause_after(&outcome, &mut backoff);
                             let verdict = decide::after_attempt(&item.work, &outcome, arrival, &moment(pause));
                             arrival = arrival.max(left_by(&item.work, &outcome));
@@ -121,10 +135,15 @@ impl<P: Platform, B: Book> Carrier<P, B> {
                         () = stop.cancelled() => return,
                         turn = self.gate.enter() => turn,
                     };
+                    let at_work = at_work_until.saturating_duration_since(Instant::now());
                     let found = self.look_up(&item, &clock).await;
                     self.gate.learn(found.as_ref().err());
                     let pause = pause_after(&found, &mut backoff);
-                    decide::after_look_up(&item.work, &found, &moment(pause))
+                    let moment = Moment {
+                        at_work,
+                        ..moment(pause)
+                    };
+                    decide::after_look_up(&item.work, &found, &moment)
                 }
             };
         }

@@ -93,6 +93,8 @@ pub(super) struct Moment {
     pub(super) window: Duration,
     /// How long a message to the person may take to show in the log.
     pub(super) settling: Duration,
+    /// For how much longer a request that was not answered may still take effect. Of a look-up: from its beginning on.
+    pub(super) at_work: Duration,
 }
 
 /// The next step.
@@ -178,6 +180,10 @@ pub(super) fn after_look_up(work: &Work, found: &Result<Found, CallError>, momen
     match (work, found) {
         (_, Ok(Found::Delegation(id))) => Verdict::Record(delegated_as(id)),
         (Work::NotifyUser { .. }, Ok(Found::Yes)) => Verdict::Record(accepted()),
+        // It has no key by which the platform would know a repeat, as it knows one of a delegation.
+        (Work::NotifyUser { .. }, Ok(_)) if !moment.at_work.is_zero() => Verdict::LookUp {
+            after: moment.pause.max(moment.settling).min(moment.at_work),
+        },
         (Work::NotifyUser { .. } | Work::Delegate { .. }, Ok(_)) => {
             again(work, Arrival::Maybe, "it does not show in the platform's log", &in_time)
         }

@@ -13,6 +13,8 @@ use crate::state::outbox::{Item, Progress, Work};
 
 const WINDOW: Duration = Duration::from_secs(600);
 const SETTLING: Duration = Duration::from_secs(2);
+/// What nobody waits for any more takes effect within this time or not at all.
+const AT_WORK: Duration = Duration::from_secs(30);
 /// How long the pause before a step is late.
 const TAKES: Duration = Duration::from_millis(50);
 
@@ -23,14 +25,16 @@ enum Fate {
     Well,
     /// It works, and no answer comes, or one that cannot be read.
     Lost(Kind),
+    /// No answer comes, and it takes effect so many seconds later.
+    Late(u64),
     /// It does not work, and that cannot be told from the answer.
     Vain(Kind),
     /// It does not work, and the answer says so.
     Refused(Kind),
     /// It is not made: something before it fails.
     Unready,
-    /// The process dies: before the attempt, or when it took effect.
-    Dies { after: bool },
+    /// The process dies, and the attempt takes effect so many seconds later, or not at all.
+    Dies { late: Option<u64> },
 }
 
 /// Which of several answers of the same meaning.
@@ -40,11 +44,17 @@ fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         2 => Just(Fate::Well),
         3 => any::<Kind>().prop_map(Fate::Lost),
+        2 => late().prop_map(Fate::Late),
         3 => any::<Kind>().prop_map(Fate::Vain),
         4 => any::<Kind>().prop_map(Fate::Refused),
         2 => Just(Fate::Unready),
-        2 => any::<bool>().prop_map(|after| Fate::Dies { after }),
+        2 => prop::option::of(late()).prop_map(|late| Fate::Dies { late }),
     ]
+}
+
+/// At once, soon, or as late as can be.
+fn late() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0u64), 0..5u64, 0..=AT_WORK.as_secs()]
 }
 
 /// An answer that leaves open whether the request took effect.
@@ -73,6 +83,10 @@ struct World {
     work: Work,
     /// How many messages there are of it. A delegation has a key, so there is one at most; a peer knows a message by its id.
     effects: u32,
+    /// When attempts take effect that nobody waits for any more.
+    under_way: Vec<Duration>,
+    /// Until when one may.
+    at_work_until: Duration,
     age: Duration,
     attempts: u32,
     earlier: Arrival,
@@ -93,7 +107,21 @@ impl World {
             pause: Duration::from_secs(pause),
             window: WINDOW,
             settling: SETTLING,
+            at_work: self.at_work_until.saturating_sub(self.age),
         }
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.age += time;
+        let (due, under_way): (Vec<_>, Vec<_>) = self.under_way.iter().partition(|at| **at <= self.age);
+        self.under_way = under_way;
+        due.iter().for_each(|_| self.take_effect());
+    }
+
+    /// No answer comes any more.
+    fn takes_effect_later(&mut self, late: u64) {
+        self.under_way.push(self.age + Duration::from_secs(late));
+        self.passes(Duration::ZERO);
     }
 
     fn take_effect(&mut self) {
@@ -134,17 +162,22 @@ impl World {
                 self.take_effect();
                 Err(unclear(*kind))
             }
+            Fate::Late(late) => {
+                self.takes_effect_later(*late);
+                Err(interrupted())
+            }
             Fate::Vain(kind) => Err(unclear(*kind)),
             Fate::Refused(kind) => Err(passing(*kind)),
-            Fate::Dies { after } => {
-                if *after {
-                    self.take_effect();
-                }
+            Fate::Dies { late } => {
+                late.iter().for_each(|late| self.takes_effect_later(*late));
                 return None;
             }
             Fate::Unready => unreachable!("told above"),
         };
         let verdict = decide::after_attempt(&self.work, &outcome, self.earlier, moment);
+        if let Err(CallError::Interrupted { .. }) = &outcome {
+            self.at_work_until = self.age + AT_WORK;
+        }
         if let Err(error) = &outcome {
             self.earlier = self.earlier.max(decide::arrival(&self.work, error));
         }
@@ -169,6 +202,8 @@ fn play(work: Work, fates: Vec<Fate>, pauses: &[u64]) -> Result<(), TestCaseErro
     let mut world = World {
         work,
         effects: 0,
+        under_way: Vec::new(),
+        at_work_until: Duration::ZERO,
         age: Duration::ZERO,
         attempts: 0,
         earlier: Arrival::Never,
@@ -182,6 +217,7 @@ fn play(work: Work, fates: Vec<Fate>, pauses: &[u64]) -> Result<(), TestCaseErro
         let moment = |world: &World, pause| world.moment(pause);
         let next = match verdict {
             Verdict::Record(ref change) => {
+                world.passes(AT_WORK);
                 let told = change.progress.unwrap();
                 let fits = match told {
                     Progress::Accepted | Progress::DeliveredUnconfirmed => world.effects > 0,
@@ -195,7 +231,7 @@ fn play(work: Work, fates: Vec<Fate>, pauses: &[u64]) -> Result<(), TestCaseErro
                 return Ok(());
             }
             Verdict::Attempt { after } | Verdict::LookUp { after } => {
-                world.age += after + TAKES;
+                world.passes(after + TAKES);
                 let fate = fates.next().unwrap();
                 // The pauses of the real one grow to half a minute.
                 let moment = moment(&world, 1 + pauses.next().unwrap_or(1));
@@ -210,8 +246,9 @@ fn play(work: Work, fates: Vec<Fate>, pauses: &[u64]) -> Result<(), TestCaseErro
             Some(verdict) => verdict,
             // Another process takes it up, and knows what is written down.
             None => {
-                world.age += Duration::from_secs(1);
+                world.passes(Duration::from_secs(1));
                 world.earlier = if world.attempts > 0 {
+                    world.at_work_until = world.age + AT_WORK;
                     Arrival::Maybe
                 } else {
                     Arrival::Never

@@ -187,6 +187,24 @@ async fn the_log_tells_who_asked_what_without_any_token() {
         "user_agent": "tester/1", "x_workspace_id": guest.id, "origin": world.platform.url(), "body": body });
     assert_eq!(entry, &expected);
     assert!(!log.text.contains(&guest.token));
+    for (message, logged) in [("done".to_owned(), true), ("x".repeat(5000), false)] {
+        let body = json!({ "message": message });
+        world
+            .call(
+                "POST",
+                &format!("/workspaces/{}/notify", guest.id),
+                Some(&guest.token),
+                body.clone(),
+            )
+            .await;
+        let log = world.call("GET", "/_local/log", None, Value::Null).await.body;
+        let entry = log.as_array().unwrap().last().unwrap();
+        assert_eq!(
+            (&entry["route"], &entry["workspace"]),
+            (&json!("notify"), &json!(guest.id))
+        );
+        assert_eq!(entry["body"], if logged { body } else { Value::Null });
+    }
 }
 
 #[tokio::test]

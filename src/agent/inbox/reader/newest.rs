@@ -121,9 +121,13 @@ impl Reader {
     }
 
     /// How far back older rows may have become visible beside those seen lately: from their stamps on, by what an insert may last.
+    /// Lately is since the last read that went so far, which may be long ago where many fail.
     pub(super) fn depth(&self, now: Duration) -> Option<Timestamp> {
         let settling = self.timing.of(SETTLING);
-        let oldest = self.ledger.oldest_since(now.saturating_sub(settling * 2))?;
+        let lately = now
+            .saturating_sub(settling * 2)
+            .min(self.swept.saturating_sub(settling));
+        let oldest = self.ledger.oldest_since(lately)?;
         let micros = i64::try_from(settling.as_micros()).unwrap_or(i64::MAX);
         Some(oldest.plus_micros(-micros))
     }

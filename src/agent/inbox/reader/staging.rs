@@ -6,7 +6,7 @@ use super::exchange::{Recovered, Step};
 use super::ledger::{Cover, Mark, Settled};
 use super::pacing::{Errand, SETTLING};
 use super::recovery::LastGood;
-use super::run::Run;
+use super::run::{Range, Run};
 use super::{Moment, Reader};
 use crate::agent::envelope::Head;
 use crate::state::journal::{Batch, Cursor};
@@ -37,6 +37,8 @@ pub(super) struct Staged {
     pub(super) run: Option<Run>,
     pub(super) finished: Option<(Errand, Duration)>,
     pub(super) swept: bool,
+    /// It looked below the newest rows for late ones.
+    pub(super) deep: bool,
     pub(super) fresh: Vec<Head>,
     pub(super) mark: Option<Mark>,
     pub(super) history: Option<Timestamp>,
@@ -74,6 +76,7 @@ impl Reader {
         self.staged = Some(Staged {
             finished: finished.then_some((run.errand, run.began)),
             swept: finished && cover == Some(Cover::All),
+            deep: matches!(run.range, Range::Newest(newest) if newest.depth.is_some()),
             run: Some(run),
             fresh,
             mark,
@@ -141,6 +144,9 @@ impl Reader {
             self.cursor_is_gone = false;
         }
         if let Some((errand, began)) = staged.finished {
+            if staged.deep {
+                self.swept = began;
+            }
             self.pacing.finished(errand, began, now);
             if errand.is_poll() {
                 self.last_good = Some(LastGood {
@@ -181,6 +187,7 @@ impl Staged {
             run: None,
             finished: None,
             swept: false,
+            deep: false,
             fresh: Vec::new(),
             mark: None,
             history: None,

@@ -11,6 +11,7 @@ fn at(age_secs: u64) -> Moment {
         pause: PAUSE,
         window: Duration::from_secs(600),
         settling: Duration::from_secs(2),
+        at_work: Duration::ZERO,
     }
 }
 
@@ -199,6 +200,27 @@ fn a_look_up_decides_between_taken_repeat_and_unknown() {
             expected,
             "{found:?} {age} {work:?}"
         );
+    }
+}
+
+#[test]
+fn the_person_is_told_again_only_when_the_request_before_cannot_arrive_any_more() {
+    let after_no = |work, at_work, pause| {
+        let moment = Moment {
+            at_work: Duration::from_secs(at_work),
+            pause: Duration::from_secs(pause),
+            ..at(40)
+        };
+        after_look_up(&work, &Ok(Found::No), &moment)
+    };
+    for (at_work, pause, expected) in [(28, 4, 4), (28, 0, 2), (3, 4, 3), (1, 0, 1)] {
+        let after = Duration::from_secs(expected);
+        let verdict = after_no(stand_in::notify("t"), at_work, pause);
+        assert_eq!(verdict, Verdict::LookUp { after }, "{at_work} {pause}");
+    }
+    // The platform knows a delegation again by its key.
+    for (work, at_work) in [(stand_in::notify("t"), 0), (stand_in::delegate("t"), 28)] {
+        assert_eq!(word(&after_no(work, at_work, 4)), "again");
     }
 }
 

@@ -158,8 +158,8 @@ pub(super) fn cases(level: Level) -> impl Strategy<Value = Case> {
         let untimed = if poison.is_empty() { oddities.untimed } else { 0 };
         let troubles = if a && !poison.is_empty() {
             Case {
-                lost_hints: troubles.lost_hints,
-                ..Case::quiet(level, seed)
+                restarts: 0,
+                ..troubles
             }
         } else {
             troubles
