@@ -78,6 +78,8 @@ pub struct Reader {
     beginning: Option<ActivityId>,
     /// From when on to list what lies before the beginning of a replaced journal.
     list_from: Option<Duration>,
+    /// How often it was listed, and rows may be missing.
+    listings: u32,
 }
 
 /// One moment by both clocks.
@@ -111,6 +113,7 @@ impl Reader {
             history: cursor.as_ref().and_then(|mark| mark.at),
             beginning: cursor.as_ref().map(|mark| mark.id.clone()),
             list_from: start.replaced.then_some(now),
+            listings: 0,
             holes: Holes::default(),
             clock: None,
             ledger: Ledger::new(cursor),

@@ -131,7 +131,12 @@ impl Reader {
     }
 
     fn meet(&mut self, moment: Moment, run: &mut Run, gap: Gap) {
-        if run.errand == Errand::List || self.ledger.is_passed(gap.at) {
+        if run.errand == Errand::List {
+            // Nothing waits for it; a listing that met one is only made again.
+            run.met.push(gap);
+            return;
+        }
+        if self.ledger.is_passed(gap.at) {
             return;
         }
         run.met.push(gap);

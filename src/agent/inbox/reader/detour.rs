@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::aside::Aside;
 use super::exchange::{Failure, ReadFailure};
 use super::hole::Gap;
+use super::listing::LIST_AGAIN;
 use super::pacing::Errand;
 use super::reach::Reach;
 use super::recovery::{Reason, Window};
@@ -17,8 +18,6 @@ use super::{Moment, Reader};
 
 /// The longest pause after a failure that goes with a row that cannot be fetched.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
-/// How long to leave a listing alone that could not be read.
-const LIST_AGAIN: Duration = Duration::from_secs(60);
 
 /// How a run goes on after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,11 @@ use super::staging::Staged;
 use super::{Moment, Reader};
 use crate::state::journal::Batch;
 
+/// How often it is read when rows of it could not be fetched, for what may have been an accident.
+const LISTINGS: u32 = 3;
+/// How long to leave a listing alone that could not be read.
+pub(super) const LIST_AGAIN: Duration = Duration::from_secs(60);
+
 impl Reader {
     /// The run that lists, once everything from the beginning on was read and offered.
     pub(super) fn begin_listing(&self, now: Duration) -> Option<Run> {
@@ -45,11 +50,14 @@ impl Reader {
             recovered: true,
             ..Batch::default()
         });
-        step.listed = matches!(turn, Turn::Done | Turn::Stuck);
+        let ends = matches!(turn, Turn::Done | Turn::Stuck);
+        let passed = run.met.iter().any(|gap| !gap.certain);
+        step.listed = ends && (!passed || self.listings + 1 >= LISTINGS);
         run.first_page = false;
         self.staged = Some(Staged {
-            run: (!step.listed).then_some(run),
+            run: (!ends).then_some(run),
             listed: step.listed,
+            list_again: ends && !step.listed,
             ..Staged::nothing(moment)
         });
         step

@@ -154,6 +154,31 @@ fn a_burst_from_sixteen_senders_is_complete_within_seconds() {
 /// What the property test has found, once each.
 #[test]
 fn what_went_wrong_once_goes_right() {
+    // Level B: accidents while a lost journal's rows were listed, right above a row of the same instant that cannot be fetched,
+    // led below that instant.
+    verify(Case {
+        bursts: vec![
+            (0, 2, 26, false),
+            (13, 22, 13, true),
+            (24_757, 139, 1, false),
+            (49_945, 3, 6442, false),
+            (1, 90, 0, true),
+            (2616, 46, 0, true),
+            (0, 1, 0, false),
+        ],
+        failures: 177,
+        broken: 289,
+        gone: 36,
+        restarts: 14,
+        damage: 52,
+        repeats: true,
+        poison: vec![Poison {
+            row: 5_608_715_389_289_924_522,
+            certain: true,
+            heals: None,
+        }],
+        ..Case::quiet(Level::B, 18_362_755_706_565_498_244)
+    });
     // Level A: reads that looked for late rows right above one that cannot be fetched took so long that the next ones did not
     // go back so far.
     verify(Case {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::exchange::{Recovered, Step};
 use super::ledger::{Cover, Mark, Settled};
+use super::listing::LIST_AGAIN;
 use super::pacing::{Errand, SETTLING};
 use super::recovery::LastGood;
 use super::run::{Range, Run};
@@ -47,6 +48,8 @@ pub(super) struct Staged {
     pub(super) unhinted: bool,
     pub(super) level_a: bool,
     pub(super) listed: bool,
+    /// It passed rows that may be there the next time.
+    pub(super) list_again: bool,
     pub(super) moment: Moment,
 }
 
@@ -166,6 +169,9 @@ impl Reader {
         }
         if staged.listed {
             self.list_from = None;
+        } else if staged.list_again {
+            self.listings += 1;
+            self.list_from = Some(now + self.timing.of(LIST_AGAIN));
         }
         self.history = self.history.or(staged.history);
         self.released |= staged.released;
@@ -196,6 +202,7 @@ impl Staged {
             unhinted: false,
             level_a: false,
             listed: false,
+            list_again: false,
             moment,
         }
     }
