@@ -166,7 +166,7 @@ targets! {
 
 #[test]
 fn tools() {
-    let mut tools = Tools::new();
+    let tools = Tools::new();
     corpus("tools").iter().for_each(|bytes| tools.call(bytes));
     proptest!(config(256), |(bytes in prop::collection::vec(any::<u8>(), 1..12))| {
         tools.call(&bytes);

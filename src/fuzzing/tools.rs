@@ -1,5 +1,6 @@
 //! Arguments of tools.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -29,7 +30,7 @@ const MESSAGES: [(&str, Kind, &str); 3] = [
 /// The first byte chooses the tool; the rest is a JSON object, or chooses a value for each of its arguments. Whatever they are,
 /// there is an answer, it is not that of a bug, and no credential stands in it.
 pub struct Tools {
-    place: Workplace,
+    place: RefCell<Workplace>,
     /// Their names, and those of their arguments.
     faces: Vec<(String, Vec<String>)>,
 }
@@ -57,7 +58,7 @@ impl Tools {
         });
         Self {
             faces: faces.collect(),
-            place,
+            place: RefCell::new(place),
         }
     }
 
@@ -65,7 +66,7 @@ impl Tools {
     ///
     /// # Panics
     /// When its answer is none.
-    pub fn call(&mut self, bytes: &[u8]) {
+    pub fn call(&self, bytes: &[u8]) {
         let Some((which, rest)) = bytes.split_first() else {
             return;
         };
@@ -78,9 +79,10 @@ impl Tools {
                 .filter_map(|(name, byte)| Some((name.clone(), value(*byte)?)))
                 .collect(),
         };
-        self.place.call(name, arguments);
-        if self.place.has_changed() {
-            self.place = Workplace::new();
+        let mut place = self.place.borrow_mut();
+        place.call(name, arguments);
+        if place.has_changed() {
+            *place = Workplace::new();
         }
     }
 }
