@@ -164,8 +164,8 @@ fn connect(path: &Path) -> Result<Connection, JournalError> {
     let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_handler(Some(wait_for_writer))?;
     conn.set_prepared_statement_cache_capacity(64);
-    // Else SQLite prepares a cached statement anew whenever another number is put in the place of a 0 or 1, such as the first
-    // workspace's; and its plan may be none of those that the tests have seen.
+    // Else SQLite prepares some cached statements anew whenever a number is put in the place of a 0 or 1, such as the first
+    // workspace's; and plans by numbers are none of those that the tests have looked at.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // What SQLite would put into a temporary file stays in memory: one obstacle less, and no text outside the folder.
     conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
