@@ -4,21 +4,17 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
 
 use rmcp::model::{ClientJsonRpcMessage, ProtocolVersion};
 use rmcp::transport::Transport as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::envelope::{Row, read_row};
-use crate::cli::run::every_tool;
 use crate::config::Config;
 use crate::config::file::{self, Change, Filed};
-use crate::mcp::call::Call;
-use crate::mcp::toolset::Toolset;
 use crate::mcp::transport::{self, Ends};
 use crate::platform::wire::ActivityPage;
 use crate::platform::{address, events};
@@ -30,11 +26,12 @@ use crate::types::{
 };
 
 mod journal;
+mod tools;
 
 pub use journal::journal;
+pub use tools::Tools;
 
 const OWN: &str = "5f0c1d2e-0000-4000-8000-000000000001";
-const TOKEN: &str = "tok-0123456789-of-the-fuzzer";
 
 fn own() -> WorkspaceId {
     WorkspaceId::parse(OWN).expect("it is a workspace id")
@@ -215,7 +212,6 @@ fn variable(folder: &Path, name: &str) -> Option<OsString> {
         "MOLECULE_API_KEY" | "MOLECULE_ORG_API_KEY" | "CP_ADMIN_API_TOKEN" => {
             Some("key-0123456789-of-the-fuzzer".into())
         }
-        "MOLECULE_TEST_SPEED" => Some("1000".into()),
         _ => None,
     }
 }
@@ -278,130 +274,6 @@ pub fn events(bytes: &[u8]) {
     let whole = events::parsed(std::iter::once(bytes));
     assert_eq!(events::parsed(bytes.chunks(cut)), whole);
     assert_eq!(events::parsed(bytes.chunks(1)), whole);
-}
-
-/// Arguments of tools. The first byte chooses the tool; the rest is a JSON object, or chooses a value for each of its arguments.
-/// Whatever they are, there is an answer, it is not that of a bug, and no credential stands in it.
-pub struct Tools {
-    runtime: Runtime,
-    tools: Toolset,
-    faces: Vec<(String, Vec<String>)>,
-    _folder: tempfile::TempDir,
-}
-
-impl Default for Tools {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Tools {
-    /// Every tool there is, of a workspace whose platform is down.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    #[must_use]
-    pub fn new() -> Self {
-        let (runtime, folder) = (runtime(), folder());
-        let var = |name: &str| match name {
-            "MOLECULE_WORKSPACE_TOKEN" => Some(TOKEN.into()),
-            name => variable(folder.path(), name),
-        };
-        let config = Config::read(var).unwrap_or_else(|problems| panic!("{}", crate::config::explain(&problems)));
-        let tools = runtime.block_on(every_tool(&config));
-        let faces = tools.definitions().map(|tool| {
-            let properties = tool.input_schema.get("properties").and_then(Value::as_object);
-            (
-                tool.name.into_owned(),
-                properties.into_iter().flat_map(Map::keys).cloned().collect(),
-            )
-        });
-        Self {
-            faces: faces.collect(),
-            runtime,
-            tools,
-            _folder: folder,
-        }
-    }
-
-    /// One call.
-    ///
-    /// # Panics
-    /// When its answer is none.
-    pub fn call(&self, bytes: &[u8]) {
-        let Some((which, rest)) = bytes.split_first() else {
-            return;
-        };
-        let (name, properties) = &self.faces[usize::from(*which) % self.faces.len()];
-        let arguments = match serde_json::from_slice(rest) {
-            Ok(Value::Object(arguments)) => arguments,
-            _ => properties
-                .iter()
-                .zip(rest)
-                .filter_map(|(name, byte)| Some((name.clone(), value(*byte)?)))
-                .collect(),
-        };
-        let given = Value::Object(arguments.clone()).to_string();
-        let stop = CancellationToken::new();
-        let calling = async {
-            let call = self.tools.call(name, arguments, Call::without_client(stop.clone()));
-            // A wait for a message is given up after a while, as the end of a session does.
-            let ending = async {
-                tokio::time::sleep(Duration::from_secs(20)).await;
-                stop.cancel();
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                result = call => result,
-                () = ending => None,
-            }
-        };
-        let result = self
-            .runtime
-            .block_on(calling)
-            .unwrap_or_else(|| panic!("no answer of {name} to {given}"));
-        let body = result
-            .structured_content
-            .unwrap_or_else(|| panic!("no content of {name} for {given}"));
-        assert!(body.is_object(), "{name}: {body}");
-        let text = body.to_string();
-        if result.is_error == Some(true) {
-            let code = body["error"].as_str().unwrap_or_default();
-            assert!(!code.is_empty() && code != "INTERNAL", "{name}({given}): {body}");
-            assert!(body["hint"].is_string() && body["detail"].is_string(), "{name}: {body}");
-        }
-        assert!(text.len() <= 70_000, "{name}: {} bytes", text.len());
-        for secret in [TOKEN, "key-0123456789-of-the-fuzzer"] {
-            assert!(!text.contains(secret) || given.contains(secret), "{name}: {body}");
-        }
-    }
-}
-
-/// A value for an argument; `None` leaves it out.
-fn value(byte: u8) -> Option<Value> {
-    Some(match byte % 24 {
-        0 | 1 => return None,
-        2 => Value::Null,
-        3 => json!(true),
-        4 => json!(0),
-        5 => json!(-1),
-        6 => json!(1e308),
-        7 => json!(u64::MAX),
-        8 => json!(0.5),
-        9 => json!(""),
-        10 => json!("../../x"),
-        11 => json!("a\u{0}b\r\nc"),
-        12 => json!("\u{202e}\u{feff}ü"),
-        13 => json!("x".repeat(5000)),
-        14 => json!([]),
-        15 => json!([[], {}, null]),
-        16 => json!({}),
-        17 => json!({ "a": { "b": ["c"] } }),
-        18 => json!("true"),
-        19 => json!("12"),
-        20 => json!("2026-01-02T03:04:05Z"),
-        _ => json!(OWN),
-    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! acknowledgement or for a message that is still to be shown.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
@@ -263,12 +264,8 @@ pub(super) fn lost(conn: &Connection) -> Result<Option<String>, JournalError> {
 /// # Errors
 /// `Damaged` when one of ours is missing or differs.
 pub(super) fn compare(conn: &Connection) -> Result<(), JournalError> {
-    let reference = Connection::open_in_memory()?;
-    for step in STEPS {
-        reference.execute_batch(step)?;
-    }
     let found = definitions(conn)?;
-    match definitions(&reference)?
+    match reference()?
         .iter()
         .filter(|(name, _)| !second::is_inner_part(name))
         .find(|(name, sql)| found.get(*name) != Some(*sql))
@@ -278,6 +275,20 @@ pub(super) fn compare(conn: &Connection) -> Result<(), JournalError> {
             "its {name} is missing or not what this program makes"
         ))),
     }
+}
+
+/// What the steps make of an empty file. Made once: that takes longer than all else that opening a small file does.
+fn reference() -> rusqlite::Result<&'static HashMap<String, String>> {
+    static REFERENCE: OnceLock<HashMap<String, String>> = OnceLock::new();
+    if let Some(made) = REFERENCE.get() {
+        return Ok(made);
+    }
+    let reference = Connection::open_in_memory()?;
+    for step in STEPS {
+        reference.execute_batch(step)?;
+    }
+    let made = definitions(&reference)?;
+    Ok(REFERENCE.get_or_init(|| made))
 }
 
 fn definitions(conn: &Connection) -> rusqlite::Result<HashMap<String, String>> {

@@ -75,22 +75,14 @@ impl Wake {
         if let Err(error) = &file {
             tracing::warn!(%error, "other processes cannot be woken by a file; they look once a second");
         }
-        let calls = calls.clone();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if let Ok(event) = event {
-                calls.take(event.kind);
-            }
-        })
-        .and_then(|mut watcher| {
-            watcher.watch(&path, RecursiveMode::NonRecursive)?;
-            Ok(watcher)
-        });
-        if let Err(error) = &watcher {
-            tracing::debug!(%error, "the wake file is not watched; looking once a second");
-        }
         Self {
             file: file.ok(),
-            _watcher: watcher.ok(),
+            // The fuzzer has no other processes, and does the same again with the same bytes: no thread of its own may call.
+            _watcher: if cfg!(feature = "fuzzing") {
+                None
+            } else {
+                watch(&path, calls)
+            },
         }
     }
 
@@ -104,6 +96,23 @@ impl Wake {
             tracing::debug!(%error, "the wake file could not be touched");
         }
     }
+}
+
+fn watch(path: &Path, calls: &Arc<Calls>) -> Option<RecommendedWatcher> {
+    let calls = calls.clone();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if let Ok(event) = event {
+            calls.take(event.kind);
+        }
+    })
+    .and_then(|mut watcher| {
+        watcher.watch(path, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    if let Err(error) = &watcher {
+        tracing::debug!(%error, "the wake file is not watched; looking once a second");
+    }
+    watcher.ok()
 }
 
 impl Drop for Wake {
