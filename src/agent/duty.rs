@@ -7,6 +7,7 @@
 //! Usually one process holds both: whoever keeps the workspace present has the first claim to reading, and processes that
 //! do a part make room for one that does both.
 
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +133,10 @@ impl Office {
             refused_elsewhere: watch::Sender::default(),
             duties,
         }
+    }
+
+    async fn look<T: Send + 'static>(&self, look: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        self.duties.looks.take(look).await
     }
 
     /// How long until the next look; those of all workspaces of this process are at the same moments.

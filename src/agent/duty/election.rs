@@ -60,7 +60,7 @@ impl<'a> Election<'a> {
     pub(super) async fn look_on(&mut self) {
         loop {
             let (files, duty) = (self.office.files.clone(), self.duty);
-            let held = self.look(move || Ok(files.is_held(duty))).await.unwrap_or(false);
+            let held = self.office.look(move || Ok(files.is_held(duty))).await.unwrap_or(false);
             if self.duty == Duty::Reading {
                 // Somebody must see what becomes of our delegations.
                 let holder = &self.office.duties.holder;
@@ -172,7 +172,7 @@ impl<'a> Election<'a> {
         };
         if candidacy.as_ref().is_none_or(|candidacy| candidacy.grade != grade) {
             let (files, duty) = (self.office.files.clone(), self.duty);
-            *candidacy = self.look(move || files.announce(duty, grade)).await.ok();
+            *candidacy = self.office.look(move || files.announce(duty, grade)).await.ok();
         }
         if self.elsewhere.begin() {
             info!(
@@ -223,7 +223,7 @@ impl<'a> Election<'a> {
     /// `None`: nothing can be locked here.
     async fn try_take(&mut self) -> Option<Taken> {
         let file = self.lock_file().await?;
-        match self.look(move || file.try_take()).await {
+        match self.office.look(move || file.try_take()).await {
             Ok(taken) => {
                 self.tell(matches!(taken, Taken::Gone).then(folder_gone));
                 Some(taken)
@@ -239,16 +239,12 @@ impl<'a> Election<'a> {
     async fn lock_file(&mut self) -> Option<Arc<LockFile>> {
         if self.file.is_none() {
             let (files, duty) = (self.office.files.clone(), self.duty);
-            match self.look(move || files.open(duty)).await {
+            match self.office.look(move || files.open(duty)).await {
                 Ok(file) => self.file = Some(Arc::new(file)),
                 Err(error) => self.tell(Some(self.unusable(&error))),
             }
         }
         self.file.clone()
-    }
-
-    async fn look<T: Send + 'static>(&self, look: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-        self.office.duties.looks.take(look).await
     }
 
     fn unusable(&self, error: &io::Error) -> Trouble {

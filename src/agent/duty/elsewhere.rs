@@ -51,14 +51,7 @@ impl<'a> Elsewhere<'a> {
     pub(super) async fn look(&mut self) {
         self.begin();
         let (file, duty) = (self.office.duties.record.clone(), self.duty);
-        let read = self
-            .office
-            .duties
-            .looks
-            .take(move || Ok(file.part(duty)))
-            .await
-            .ok()
-            .flatten();
+        let read = self.office.look(move || Ok(file.part(duty))).await.ok().flatten();
         // A holder that has just begun may not have replaced the record of its predecessor yet.
         let watched = self.since.map_or_else(Default::default, |since| since.elapsed());
         let age = read.as_ref().map_or(watched, |(_, age)| watched.min(*age));

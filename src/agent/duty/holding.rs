@@ -95,7 +95,7 @@ impl Office {
                 let wanted = wanted.is_some_and(|grade| files.has_candidate(duty, grade));
                 Ok((gone, wanted))
             };
-            match self.duties.looks.take(look).await {
+            match self.look(look).await {
                 Ok((true, _)) => return GaveUp::Gone,
                 Ok((_, true)) => return why,
                 Ok(_) | Err(_) => {}

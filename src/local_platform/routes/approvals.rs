@@ -9,9 +9,8 @@ use crate::local_platform::call::{Answer, Call, Outcome};
 use crate::local_platform::clock;
 use crate::local_platform::server::Level;
 use crate::local_platform::site::Site;
-use crate::local_platform::store::changes::APPROVAL;
+use crate::local_platform::store::changes::APPROVAL as KIND;
 
-const KIND: &str = APPROVAL;
 const MOST: usize = 50;
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -14,9 +14,8 @@ use crate::local_platform::clock;
 use crate::local_platform::recording::{self, Announce};
 use crate::local_platform::site::Site;
 use crate::local_platform::store::activity::NewActivity;
-use crate::local_platform::store::changes::REQUEST;
+use crate::local_platform::store::changes::REQUEST as KIND;
 
-const KIND: &str = REQUEST;
 const MOST: usize = 50;
 /// How long an answer takes to become a message at the asker.
 const TELLING: Duration = Duration::from_secs(1);

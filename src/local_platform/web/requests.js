@@ -16,8 +16,10 @@ export function open(main) {
   const cards = new Map();
   const drafts = new Map();
   let looks = 0;
+  let found;
 
-  function draw(found) {
+  function draw() {
+    if (!found) return;
     const mine = found.filter((one) => one.answers.length).length;
     const text = found.length ? `${mine} for you${found.length > mine ? ` · ${found.length - mine} between agents` : ""}` : "";
     if (summary.textContent !== text) summary.textContent = text;
@@ -45,19 +47,24 @@ export function open(main) {
   async function look() {
     const turn = (looks += 1);
     try {
-      const found = await asked();
+      const all = await asked();
       // A later look may have been faster.
-      if (turn === looks) draw(found);
+      if (turn !== looks) return;
+      found = all;
+      draw();
     } catch (error) {
       note(error.message, "bad");
     }
   }
   const lookSoon = soon(look);
+  const redraw = soon(draw);
 
   main.append(el("div", { class: "bar" }, el("h1", {}, title), summary), place);
   look();
   return listen((event) => {
-    if (event.waiting !== undefined || event.again || event.workspace) lookSoon();
+    if (event.waiting !== undefined || event.again) lookSoon();
+    // Of a workspace only its name is shown, and every beat leads here.
+    if (event.workspace) redraw();
   });
 }
 

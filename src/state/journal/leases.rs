@@ -60,6 +60,9 @@ struct Overdue {
     expired_leases: u32,
 }
 
+/// The sessions that wait for an answer. Asked at every look.
+pub(super) const WAITERS: &str = "SELECT DISTINCT awaited_by FROM outbox WHERE scope = ?1 AND awaited_by IS NOT NULL";
+
 impl Ledger<'_> {
     /// What a stored lease is worth now.
     pub(super) fn judge(&self, lease: &Lease) -> Standing {
@@ -159,9 +162,7 @@ impl Ledger<'_> {
     }
 
     fn dead_waiters(&self) -> Result<Vec<String>, JournalError> {
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT DISTINCT awaited_by FROM outbox WHERE scope = ?1 AND awaited_by IS NOT NULL")?;
+        let mut statement = self.conn.prepare_cached(WAITERS)?;
         let waiters = statement
             .query_map([self.scope], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<String>>>()?;

@@ -164,9 +164,7 @@ fn connect(path: &Path) -> Result<Connection, JournalError> {
     let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_handler(Some(wait_for_writer))?;
     conn.set_prepared_statement_cache_capacity(64);
-    // Else SQLite prepares some cached statements anew whenever a number is put in the place of a 0 or 1, such as the first
-    // workspace's; and plans by numbers are none of those that the tests have looked at.
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    plan_once(&conn)?;
     // What SQLite would put into a temporary file stays in memory: one obstacle less, and no text outside the folder.
     conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
     // Where the file may not be written SQLite opens it all the same, to be read.
@@ -232,11 +230,19 @@ fn check(conn: &Connection) -> Result<(), JournalError> {
     }
 }
 
+/// Has a statement planned by its text alone. Else SQLite prepares some cached statements anew whenever a number is put in the
+/// place of a 0 or 1, such as the first workspace's; and plans by numbers are none of those that the tests have looked at.
+pub(super) fn plan_once(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use rusqlite::StatementStatus;
 
     use super::*;
+    use crate::state::journal::leases::WAITERS;
     use crate::state::journal::replace::rename_all;
 
     fn in_new_dir() -> (tempfile::TempDir, PathBuf) {
@@ -301,8 +307,7 @@ mod tests {
     fn a_statement_is_not_prepared_anew_for_another_workspace() {
         let (dir, _) = in_new_dir();
         let opened = open(dir.path()).unwrap();
-        let waiters = "SELECT DISTINCT awaited_by FROM outbox WHERE scope = ?1 AND awaited_by IS NOT NULL";
-        let mut statement = opened.conn.prepare(waiters).unwrap();
+        let mut statement = opened.conn.prepare(WAITERS).unwrap();
         for scope in [1, 2, 1, 1] {
             assert!(!statement.exists([scope]).unwrap());
         }

@@ -304,6 +304,7 @@ pub(super) mod testing {
     /// How SQLite means to answer a query.
     pub(in crate::state::journal) fn plan(query: &str) -> Vec<String> {
         let mut conn = Connection::open_in_memory().unwrap();
+        super::super::open::plan_once(&conn).unwrap();
         migrate(&mut conn, None).unwrap();
         let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
         let unbound = plan.parameter_count();

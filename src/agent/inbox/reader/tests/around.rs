@@ -1,6 +1,7 @@
 //! Reads that fail, and the way around a row that cannot be fetched.
 
 use super::*;
+use crate::state::journal::Batch;
 
 /// A log of one row per second, one of which is too large: answers plans as a platform does, rows and order.
 pub(super) fn answer(rows: &[(u32, i64)], too_large: u32, wall: Timestamp, plan: &Plan) -> Option<Vec<Row>> {
@@ -84,11 +85,7 @@ fn a_row_over_which_the_platform_fails_is_waited_for_ten_minutes() {
         };
         let step = desk.give(page(found));
         seen.extend(ids(&step));
-        cursor = step
-            .batch
-            .and_then(|batch| batch.cursor)
-            .map(|cursor| cursor.id)
-            .or(cursor);
+        cursor = moved(step.batch).or(cursor);
         if seen.len() == 37 {
             complete.get_or_insert(desk.now);
         }
@@ -161,15 +158,16 @@ pub(super) fn read_around(
                 let step = desk.give(page(rows));
                 seen.extend(ids(&step));
                 told.extend(step.notes);
-                cursor = step
-                    .batch
-                    .and_then(|batch| batch.cursor)
-                    .map(|cursor| cursor.id)
-                    .or(cursor);
+                cursor = moved(step.batch).or(cursor);
             }
         }
     }
     (seen, told, cursor)
+}
+
+/// Where a batch moves the cursor.
+fn moved(batch: Option<Batch>) -> Option<ActivityId> {
+    batch.and_then(|batch| batch.cursor).map(|cursor| cursor.id)
 }
 
 pub(super) fn without_a_cursor() -> Desk {
@@ -316,11 +314,7 @@ fn more_rows_of_one_instant_than_can_be_had_at_once_are_read_from_below() {
         let step = desk.give(page(found));
         assert_eq!(step.notes, []);
         seen.extend(ids(&step));
-        cursor = step
-            .batch
-            .and_then(|batch| batch.cursor)
-            .map(|cursor| cursor.id)
-            .or(cursor);
+        cursor = moved(step.batch).or(cursor);
     }
     assert_eq!(seen, all_but(&rows, None));
     assert_eq!((desk.now, desk.reader.waits_for()), (Duration::ZERO, None));
@@ -400,11 +394,7 @@ fn a_row_that_cannot_be_fetched_below_the_cursor_hides_nothing_above_it_and_is_n
         let step = desk.give(page(found));
         seen.extend(ids(&step));
         told.extend(step.notes);
-        cursor = step
-            .batch
-            .and_then(|batch| batch.cursor)
-            .map(|cursor| cursor.id)
-            .or(cursor);
+        cursor = moved(step.batch).or(cursor);
     }
     assert_eq!(seen, (11..21).filter(|n| *n != 12).map(id).collect());
     let at = |n: i64| Timestamp(NOW + (n * 10 - 510) * SECOND);
